@@ -1,0 +1,59 @@
+"""Card: what travels with a set of weights, so that nobody has to guess how to use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mien.errors import InputError
+from mien.preprocess import Preprocess
+
+
+class Training(BaseModel):
+    """How the weights came to be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str  # name of the source, without its folder
+    fingerprint: str  # of the FaceSet: the same for every lossless copy of the images
+    train_images: int
+    val_images: int
+    seed: int
+    epochs: int  # finished
+    best_epoch: int  # whose weights these are, counted from 1
+    best_value: float  # of the monitored figure at that epoch
+    device: str
+    precision: str
+    minutes: float
+    versions: dict[str, str]
+    commit: str | None  # of the project's own checkout; None when it runs from an installed package
+
+
+class Card(BaseModel):
+    """Labels and preprocessing of a model, and where it comes from. JSON round trip by pydantic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    labels: tuple[str, ...]
+    preprocess: Preprocess
+    parameters: int
+    training: Training
+    license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
+    use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."
+
+    def save(self, path: Path) -> None:
+        part = path.with_name(path.name + ".part")
+        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Card:
+        """Read what `save` wrote; `InputError` when it is missing or damaged."""
+        if not path.is_file():
+            raise InputError(f"{path}: missing. Is {path.parent} a finished run? Continue it: mien train … --resume")
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not a card that this version reads ({error})") from error

@@ -1,0 +1,1 @@
+"""Data: pictures with labels, from any layout, audited or drawn."""

@@ -1,0 +1,181 @@
+"""FaceSet: labeled faces with their splits, as arrays over a memory-mapped store.
+
+Shapes: N faces, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.cache import Decoded, Progress, decoded
+from mien.data.sources import Entry, open_source
+from mien.errors import InputError
+from mien.images import Pixels
+from mien.labels import LabelSet, match
+
+SPLITS = ("train", "val", "test")
+VAL_FRACTION = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    """Faces of one source. All arrays have one row per face; pixels stay on disk until they are asked for."""
+
+    source: str  # file or folder name, without the path to it
+    label_set: LabelSet
+    store: Pixels  # (M, H, W) or (M, H, W, 3), memory-mapped
+    rows: npt.NDArray[np.int64]  # (N,) place of each face in the store
+    labels: npt.NDArray[np.int64]  # (N,)
+    names: npt.NDArray[np.str_]  # (N,)
+    splits: npt.NDArray[np.str_]  # (N,) train, val or test
+    hashes: npt.NDArray[np.str_]  # (N,) identity of the native pixels
+    shapes: npt.NDArray[np.int32]  # (N, 2) native height and width
+    blank: npt.NDArray[np.bool_]  # (N,) one value everywhere
+    unreadable: Mapping[str, str]  # name → why, of the files that were skipped
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        size: int = 224,
+        labels: Sequence[str] | None = None,
+        skip_unreadable: bool = False,
+        val_seed: int = 0,
+        progress: Progress | None = None,
+    ) -> FaceSet:
+        """Open a folder, zip, CSV or Parquet of labeled faces; decode it into the cache if it is new.
+
+        `size`: largest side that is kept, in pixels; give the recipe's, so that no more is stored than it needs.
+        `labels`: class names in order, overriding what the source's names suggest. Without a `val` split a tenth of
+        train becomes val: stratified, identical images together, drawn by content and `val_seed`, never from test.
+        Raises `InputError`, also for unreadable pictures unless `skip_unreadable`.
+        """
+        place = Path(path)
+        source = open_source(place, labels)
+        label_set, index = match({entry.class_name for entry in source.entries}, source=str(path), wanted=labels)
+        pixels = decoded(source, size, progress)
+        if pixels.unreadable and not skip_unreadable:
+            raise _unreadable_error(place, source.entries, pixels)
+        kept = np.array([i for i in range(len(source.entries)) if i not in pixels.unreadable], dtype=np.int64)
+        if not len(kept):
+            raise InputError(f"{path}: not one of its {len(source.entries)} pictures can be read")
+        entries = [source.entries[i] for i in kept]
+        faces = cls(
+            source=place.resolve().name,
+            label_set=label_set,
+            store=pixels.images,
+            rows=kept,
+            labels=np.array([index[entry.class_name] for entry in entries], dtype=np.int64),
+            names=np.array([entry.name for entry in entries]),
+            splits=np.array([entry.split or "train" for entry in entries], dtype="<U5"),
+            hashes=pixels.hashes[kept],
+            shapes=pixels.shapes[kept],
+            blank=pixels.blank[kept],
+            unreadable={source.entries[i].name: why for i, why in pixels.unreadable.items()},
+        )
+        return faces._checked(str(path), val_seed)
+
+    def _checked(self, path: str, val_seed: int) -> FaceSet:
+        faces = self if "val" in self.splits else self._with_val(val_seed)
+        counts = faces.counts()
+        for split, per_label in counts.items():
+            absent = [label for label, count in per_label.items() if not count]
+            if not sum(per_label.values()) or not absent:
+                continue
+            if split == "train":
+                raise InputError(f"{path}: train has no images of {', '.join(absent)}. Add some, or set --labels")
+            logger.warning("%s: %s has no images of %s", path, split, ", ".join(absent))
+        if not sum(counts["train"].values()):
+            logger.warning("%s: no train split; it can be evaluated on, not trained on", path)
+        return faces
+
+    def _with_val(self, seed: int) -> FaceSet:
+        chosen = _stratified_tenth(self.hashes, self.labels, self.splits == "train", len(self.label_set), seed)
+        return replace(self, splits=np.where(chosen, "val", self.splits).astype("<U5"))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gather(self, indices: npt.NDArray[np.int64]) -> Pixels:
+        """Pixels of the faces at `indices` (B,) → `(B, H, W)` or `(B, H, W, 3)`."""
+        return np.asarray(self.store[self.rows[indices]])
+
+    @property
+    def images(self) -> Pixels:
+        """All pixels in memory at once, `(N, H, W)` or `(N, H, W, 3)`; for a large set use `gather`."""
+        return self.gather(np.arange(len(self)))
+
+    def select(self, *splits: str) -> FaceSet:
+        """The faces of these splits alone; no pixel is copied."""
+        unknown = set(splits) - set(SPLITS)
+        if unknown:
+            raise InputError(f"unknown split {', '.join(sorted(unknown))}. Known: {', '.join(SPLITS)}")
+        mask = np.isin(self.splits, splits)
+        per_face = ("rows", "labels", "names", "splits", "hashes", "shapes", "blank")
+        return replace(self, **{key: getattr(self, key)[mask] for key in per_face})
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images per split and label, in the order of the label set."""
+        return {
+            split: {
+                label: int(((self.splits == split) & (self.labels == i)).sum())
+                for i, label in enumerate(self.label_set.labels)
+            }
+            for split in SPLITS
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits over all (split, label, pixels), whatever the container, the names or the order."""
+        names = np.array(self.label_set.labels)[self.labels]
+        lines = sorted(f"{s}\t{n}\t{h}" for s, n, h in zip(self.splits, names, self.hashes, strict=True))
+        return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+def _unreadable_error(path: Path, entries: Sequence[Entry], pixels: Decoded) -> InputError:
+    shown = "\n  ".join(list(pixels.unreadable.values())[:5])
+    more = "\n  …" if len(pixels.unreadable) > 5 else ""
+    return InputError(
+        f"{path}: {len(pixels.unreadable)} of {len(entries)} pictures cannot be read:\n  {shown}{more}\n"
+        "Mend or remove them, or leave them out: --skip-unreadable"
+    )
+
+
+def _stratified_tenth(
+    hashes: npt.NDArray[np.str_],
+    labels: npt.NDArray[np.int64],
+    candidates: npt.NDArray[np.bool_],
+    classes: int,
+    seed: int,
+) -> npt.NDArray[np.bool_]:
+    """`(N,)` mask of about a tenth of the candidates of each class; identical images fall on one side together.
+
+    Groups are ordered by content before they are shuffled, so file names and order do not matter.
+    """
+    rng = np.random.default_rng(seed)
+    indices = np.flatnonzero(candidates)
+    unique, group, sizes = np.unique(hashes[indices], return_inverse=True, return_counts=True)
+    # A group of identical images with several labels counts for the smallest of them.
+    group_label = np.full(len(unique), classes, dtype=np.int64)
+    np.minimum.at(group_label, group, labels[indices])
+    chosen = np.zeros(len(unique), dtype=bool)
+    for label in range(classes):
+        members = rng.permutation(np.flatnonzero(group_label == label))
+        wanted = round(VAL_FRACTION * sizes[members].sum())
+        wanted = max(wanted, 1) if len(members) > 1 else 0
+        before = np.cumsum(sizes[members]) - sizes[members]
+        chosen[members[before < wanted]] = True
+    mask = np.zeros(len(hashes), dtype=bool)
+    mask[indices] = chosen[group]
+    return mask

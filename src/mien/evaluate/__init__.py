@@ -1,0 +1,1 @@
+"""Predictions to numbers: scores with intervals, and comparisons of models on the same images."""

@@ -1,0 +1,169 @@
+"""Metrics: arrays to figures, over a set of images and over every bootstrap resample of it at once.
+
+Shapes: N images, K classes, B bootstrap draws, M models, C = 3K + 1 columns of a tally.
+Macro F1 and mean class accuracy run over the classes that occur among the true labels; in a bootstrap draw, over the
+classes that occur in that draw. A class that occurs but is never predicted counts as F1 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+SMALLEST_PROBABILITY = 1e-7  # below it a single sure mistake would decide the mean; float32 softmax reaches 0
+BLOCK = 4_000_000  # weights held at a time; their int64 counts are twice that size
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """The headline figures of B weightings of the same images: accuracies and F1 are 0–1, nll is in nats."""
+
+    accuracy: Floats  # (B,)
+    macro_f1: Floats  # (B,)
+    weighted_f1: Floats  # (B,)
+    mean_class_accuracy: Floats  # (B,)
+    nll: Floats  # (B,)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFigures:
+    """The figures of each class in 0–1, NaN where undefined.
+
+    Precision is undefined for a class never predicted, recall and F1 for a class without an image.
+    """
+
+    precision: Floats  # (K,)
+    recall: Floats  # (K,)
+    f1: Floats  # (K,)
+    support: Ints  # (K,)
+
+
+def confusion(labels_N: Ints, predicted_N: Ints, classes: int) -> Ints:
+    """`(K, K)` counts: row is the true class, column the predicted one."""
+    from sklearn.metrics import confusion_matrix
+
+    return np.asarray(confusion_matrix(labels_N, predicted_N, labels=np.arange(classes)), dtype=np.int64)
+
+
+def class_figures(labels_N: Ints, predicted_N: Ints, classes: int) -> ClassFigures:
+    """Precision, recall, F1 and support of each of the K classes."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels_N, predicted_N, labels=np.arange(classes), average=None, zero_division=np.nan
+    )
+    # scikit-learn gives F1 0 to a class without an image that was predicted; its recall is undefined, so its F1 is too.
+    return ClassFigures(precision, recall, np.where(support > 0, f1, np.nan), np.asarray(support, dtype=np.int64))
+
+
+def nll_per_image(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Floats:
+    """`(N,)` negative log of the probability given to the true class, in nats; probabilities count as at least 1e-7."""
+    true_N = probs_NK[np.arange(len(labels_N)), labels_N].astype(np.float64)
+    return np.asarray(-np.log(true_N.clip(SMALLEST_PROBABILITY, 1.0)))
+
+
+def point_figures(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Figures:
+    """The figures of the images as they are (B = 1)."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    predicted_N = probs_NK.argmax(axis=1)
+    occurring = np.unique(labels_N)
+    recall = class_figures(labels_N, predicted_N, probs_NK.shape[1]).recall
+    return Figures(
+        accuracy=np.array([accuracy_score(labels_N, predicted_N)]),
+        macro_f1=np.array([f1_score(labels_N, predicted_N, labels=occurring, average="macro", zero_division=0.0)]),
+        weighted_f1=np.array(
+            [f1_score(labels_N, predicted_N, labels=occurring, average="weighted", zero_division=0.0)]
+        ),
+        mean_class_accuracy=np.array([np.nanmean(recall)]),
+        nll=np.array([nll_per_image(labels_N, probs_NK).mean()]),
+    )
+
+
+def tally(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Singles:
+    """`(N, C)` what each image adds: to its class if right, to its class, to the predicted class (K each), to the nll.
+
+    These column sums are the diagonal, the row sums and the column sums of the confusion matrix, which is all that the
+    headline figures need; so the cost grows with K and not with K².
+    """
+    n, k = probs_NK.shape
+    rows_N, predicted_N = np.arange(n), probs_NK.argmax(axis=1)
+    tally_NC = np.zeros((n, 3 * k + 1), dtype=np.float32)
+    tally_NC[rows_N, labels_N] = predicted_N == labels_N
+    tally_NC[rows_N, k + labels_N] = 1
+    tally_NC[rows_N, 2 * k + predicted_N] = 1
+    tally_NC[:, -1] = nll_per_image(labels_N, probs_NK)
+    return tally_NC
+
+
+def weighted_figures(weights_BN: Singles, tally_NC: Singles) -> Figures:
+    """The figures of B weightings of the images behind a tally; every row of weights sums to more than 0."""
+    k = tally_NC.shape[1] // 3
+    sums_BC = (weights_BN @ tally_NC).astype(np.float64)  # counts are exact in float32 up to 16.7 million images
+    right_BK, true_BK, predicted_BK = sums_BC[:, :k], sums_BC[:, k : 2 * k], sums_BC[:, 2 * k : 3 * k]
+    n_B, present_B = true_BK.sum(axis=1), (true_BK > 0).sum(axis=1)
+    # A class without an image in the draw has right = 0: dividing by 1 there adds 0 to the sums below.
+    recall_BK = right_BK / np.maximum(true_BK, 1)
+    f1_BK = np.where(true_BK > 0, 2 * right_BK / np.maximum(true_BK + predicted_BK, 1), 0.0)
+    return Figures(
+        accuracy=right_BK.sum(axis=1) / n_B,
+        macro_f1=f1_BK.sum(axis=1) / present_B,
+        weighted_f1=(f1_BK * true_BK).sum(axis=1) / n_B,
+        mean_class_accuracy=recall_BK.sum(axis=1) / present_B,
+        nll=sums_BC[:, -1] / n_B,
+    )
+
+
+def bootstrap_weights(n: int, draws: int = 2000, seed: int = 0, chunk: int = BLOCK) -> Iterator[Singles]:
+    """Blocks `(b, N)` of how often each of `n` images stands in each bootstrap resample; `draws` rows in all.
+
+    Every row sums to `n`. A block holds at most `chunk` numbers, and at least one row; the rows do not depend on it.
+    Source: Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics 7 (1979).
+    """
+    rng = np.random.default_rng(seed)
+    rows = max(1, chunk // n)
+    for start in range(0, draws, rows):
+        b = min(rows, draws - start)
+        picked_BN = rng.integers(n, size=(b, n))
+        picked_BN += np.arange(b)[:, None] * n  # one count over b * n cells: far quicker than multinomial draws
+        yield np.bincount(picked_BN.ravel(), minlength=b * n).reshape(b, n).astype(np.float32)
+
+
+def bootstrap_figures(tallies_MNC: Sequence[Singles], draws: int = 2000, seed: int = 0) -> list[Figures]:
+    """The figures of every bootstrap draw (B = `draws`) for M models on the same images.
+
+    All models see the same resamples, so differences between two models, draw by draw, are a paired bootstrap.
+    Raises `InputError` when `draws` is below 1.
+    """
+    if draws < 1:
+        raise InputError(f"bootstrap draws: expected at least 1, got {draws}")
+    blocks: list[list[Figures]] = [[] for _ in tallies_MNC]
+    for weights_BN in bootstrap_weights(len(tallies_MNC[0]), draws, seed):
+        for model_blocks, tally_NC in zip(blocks, tallies_MNC, strict=True):
+            model_blocks.append(weighted_figures(weights_BN, tally_NC))
+    return [_concatenate(model_blocks) for model_blocks in blocks]
+
+
+def interval(samples_B: Floats) -> tuple[float, float]:
+    """The central 95 % of the bootstrap draws: their 2.5 and 97.5 percentiles."""
+    low, high = np.percentile(samples_B, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _concatenate(blocks: Sequence[Figures]) -> Figures:
+    return Figures(
+        accuracy=np.concatenate([block.accuracy for block in blocks]),
+        macro_f1=np.concatenate([block.macro_f1 for block in blocks]),
+        weighted_f1=np.concatenate([block.weighted_f1 for block in blocks]),
+        mean_class_accuracy=np.concatenate([block.mean_class_accuracy for block in blocks]),
+        nll=np.concatenate([block.nll for block in blocks]),
+    )

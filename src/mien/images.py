@@ -1,0 +1,103 @@
+"""Bytes to an upright uint8 picture; every limit on untrusted pictures lives here."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mien.errors import InputError
+
+MAX_BYTES = 64 * 2**20  # of one encoded picture
+MAX_PIXELS = 64_000_000  # of one decoded picture
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def decode(data: bytes, name: str) -> Pixels:
+    """Decode an encoded picture to `(H, W)` grey or `(H, W, 3)` RGB, uint8, upright as EXIF says.
+
+    A color file whose three channels are equal counts as grey. Transparency is laid on white; 16-bit grey is scaled to
+    8 bit; of an animation the first frame is taken. Raises `InputError` naming the file when it is no picture, is
+    damaged, or is over `MAX_BYTES` or `MAX_PIXELS`.
+    """
+    try:
+        with _open(data, name) as image:
+            return _to_array(ImageOps.exif_transpose(image))
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+        raise InputError(f"{name}: damaged picture ({error})") from error
+
+
+def probe(data: bytes, name: str) -> tuple[int, int]:
+    """Height and width of the upright picture, in pixels, read from its header alone."""
+    try:
+        with _open(data, name) as image:
+            width, height = image.size
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (width, height) if turned else (height, width)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name}: damaged picture ({error})") from error
+
+
+def to_gray(image: Pixels) -> Pixels:
+    """`(H, W)` from `(H, W)` or `(H, W, 3)` RGB, with the BT.601 weights."""
+    if image.ndim == 2:
+        return image
+    import cv2
+
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def pixel_hash(image: Pixels) -> str:
+    """The identity of a picture: 32 hex digits over shape and native pixels (BLAKE2b).
+
+    Three equal channels count as grey, so a lossless copy in any container has the same hash.
+    """
+    image = squeeze_gray(image)
+    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def squeeze_gray(image: Pixels) -> Pixels:
+    """`(H, W, 3)` with three equal channels becomes `(H, W)`; anything else stays as it is."""
+    if image.ndim == 3 and np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2]):
+        return np.ascontiguousarray(image[..., 0])
+    return image
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name}: {len(data) / 2**20:.0f} MiB encoded; at most {MAX_BYTES // 2**20} MiB is read")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name}: not a picture that can be read (known: {', '.join(SUFFIXES)})") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels; reduce it first") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(f"{name}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; reduce it first")
+    return image
+
+
+def _to_array(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        deep = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return np.ascontiguousarray((deep >> 8).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    if image.mode in ("1", "L"):
+        return np.array(image.convert("L"), dtype=np.uint8)
+    return squeeze_gray(np.array(image.convert("RGB"), dtype=np.uint8))

@@ -1,0 +1,1 @@
+"""Reports: numbers in, pictures and pages out."""

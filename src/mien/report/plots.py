@@ -1,0 +1,341 @@
+"""Pictures: the figures of a report, each a matplotlib Figure that can be saved, embedded or inspected.
+
+No pyplot, so nothing here needs a display or keeps global state. Classes stand in the order given, never sorted by
+value. Colors are the color-blind-safe palette of Okabe and Ito, https://jfly.uni-koeln.de/color (2008).
+Shapes: K classes, M models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from mien.errors import InputError
+from mien.evaluate.evaluate import format_estimate
+from mien.images import Pixels
+
+if TYPE_CHECKING:
+    from mien.evaluate.compare import Comparison
+    from mien.evaluate.evaluate import Evaluation
+    from mien.train.run import Epoch
+
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+MODELS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+INK, FAINT, PALE = "#222222", "#767676", "#C8CDD2"
+WIDTH = 7.2  # inches, the text width of a page
+LONGEST = 24  # characters of a name that are drawn
+
+_STYLE: Mapping[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": "#E4E7EA",
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "lines.linewidth": 1.7,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.wspace": 0.06,
+    "figure.constrained_layout.hspace": 0.06,
+}
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """`draw`, under the house style; the caller's own matplotlib settings are neither used nor changed."""
+
+    @wraps(draw)
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(_STYLE)
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all; its folder is made when it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(png_bytes(figure))
+    part.replace(path)
+
+
+@_styled  # ticks come to be, and read the style, when a figure is drawn
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG at 200 dots per inch, on white."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@_styled
+def label_distribution(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> Figure:
+    """Images per class, one panel per split (`counts`: split → label → images; a missing label counts 0).
+
+    Every panel has a scale of its own: splits differ in size tenfold, their shapes are what compares.
+    """
+    if not counts:
+        raise InputError("label distribution: no split to draw, expected at least one")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.27 * len(labels)))
+    panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
+    for i, (axes, (split, images)) in enumerate(zip(panels, counts.items(), strict=True)):
+        values = [images.get(label, 0) for label in labels]
+        total = sum(values)
+        bars = axes.barh(range(len(labels)), values, height=0.68, color=MODELS[i % len(MODELS)])
+        texts = [f"{v:,} ({v / total:.0%})" if total else "0" for v in values]
+        axes.bar_label(bars, texts, padding=3, fontsize=8)
+        axes.set_xlim(0, max(1, *values) * 1.5)  # room for the counts
+        axes.set_title(f"{split}, n = {total:,}")
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(labels)), [_shorten(label) for label in labels])
+    panels[0].invert_yaxis()  # the first class on top
+    return figure
+
+
+@_styled
+def curves(history: Sequence[Epoch], title: str, best_epoch: int | None = None) -> Figure:
+    """Loss and accuracy per epoch, train and val, side by side; `best_epoch` (counted from 1) is marked."""
+    _check_history(history, title)
+    figure = Figure(figsize=(WIDTH, 2.75))
+    loss, accuracy = figure.subplots(1, 2)
+    figure.suptitle(_shorten(title, 80), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
+        for split, color in (("train", FAINT), ("val", BLUE)):
+            _line(axes, history, f"{split}_{name}", color, label=split)
+        _epochs(axes)
+    loss.set_ylabel("cross entropy (nats)")
+    accuracy.set_ylabel("accuracy")
+    loss.legend()
+    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value, 2)))
+    best = next((row for row in history if row.epoch == best_epoch), None)
+    if best is not None:
+        _mark(loss, best.epoch, best.val_loss, BLUE, f"best epoch {best.epoch}: {best.val_loss:.3f}")
+        _mark(
+            accuracy, best.epoch, best.val_accuracy, BLUE, f"best epoch {best.epoch}: {figure_text(best.val_accuracy)}"
+        )
+    return figure
+
+
+@_styled
+def loss_against_accuracy(runs: Sequence[tuple[str, Sequence[Epoch]]]) -> Figure:
+    """Val loss beside val accuracy, one row per run (name, history).
+
+    Marked are the epoch of lowest val loss and that of best val accuracy; the epochs between them are shaded when
+    the best accuracy comes later, that is, where the loss rises while the accuracy still rises.
+    """
+    if not runs:
+        raise InputError("loss against accuracy: no run to draw, expected at least one")
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.65 * len(runs)))
+    rows = figure.subplots(len(runs), 2, sharex=True, squeeze=False)
+    for (loss, accuracy), (name, history) in zip(rows, runs, strict=True):
+        _check_history(history, name)
+        lowest, best = turning_epochs(history)
+        _line(loss, history, "val_loss", VERMILLION)
+        _line(accuracy, history, "val_accuracy", BLUE)
+        accuracy.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value, 2)))
+        if lowest is not None:
+            _mark(loss, lowest.epoch, lowest.val_loss, VERMILLION, f"lowest: epoch {lowest.epoch}", line=False)
+            if best.epoch > lowest.epoch:
+                for axes in (loss, accuracy):
+                    axes.axvspan(lowest.epoch, best.epoch, color=ORANGE, alpha=0.16, linewidth=0)
+        _mark(accuracy, best.epoch, best.val_accuracy, BLUE, f"best: epoch {best.epoch}", line=False)
+        loss.set_title(f"{_shorten(name)}: val loss")
+        accuracy.set_title(f"{_shorten(name)}: val accuracy")
+        for axes in (loss, accuracy):
+            _epochs(axes, label=axes in rows[-1])
+    return figure
+
+
+def turning_epochs(history: Sequence[Epoch]) -> tuple[Epoch | None, Epoch]:
+    """The first epoch of lowest val loss (None if no loss is finite) and the first of best val accuracy."""
+    finite = [row for row in history if math.isfinite(row.val_loss)]
+    lowest = min(finite, key=lambda row: row.val_loss, default=None)
+    return lowest, max(history, key=lambda row: row.val_accuracy)
+
+
+@_styled
+def confusion(evaluation: Evaluation, title: str | None = None) -> Figure:
+    """The confusion matrix: rows are true classes, columns predicted ones; percent of the row, counts small below."""
+    counts_KK = np.asarray(evaluation.confusion)
+    totals_K = counts_KK.sum(axis=1, keepdims=True)
+    percent_KK = 100 * counts_KK / np.maximum(totals_K, 1)
+    k, cell = len(evaluation.labels), 0.62 if len(evaluation.labels) < 9 else 0.54
+    side = max(2.4, cell * k)
+    figure = Figure(figsize=(side + 1.1, side + 1.2))
+    axes = figure.subplots()
+    axes.imshow(percent_KK, cmap="Blues", vmin=0, vmax=100)
+    for i, j in np.ndindex(k, k):
+        color = "white" if percent_KK[i, j] > 55 else INK
+        text = f"{percent_KK[i, j]:.0f}" if totals_K[i, 0] else "–"
+        axes.text(j, i - 0.1, text, ha="center", va="center", color=color, fontsize=10, gid=f"percent-{i}-{j}")
+        axes.text(j, i + 0.27, f"{counts_KK[i, j]:,}", ha="center", va="center", color=color, fontsize=6.5,
+                  gid=f"count-{i}-{j}")  # fmt: skip
+    names = [_shorten(label) for label in evaluation.labels]
+    crowded = max(map(len, names)) * 0.072 > side / k
+    axes.set_xticks(range(k), names, rotation=40 if crowded else 0,
+                    ha="right" if crowded else "center", rotation_mode="anchor" if crowded else "default")  # fmt: skip
+    axes.set_yticks(range(k), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true (row percent, count below)")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    scores = evaluation.scores
+    figures = f"{evaluation.split} accuracy {format_estimate(scores.accuracy)}, n = {scores.n:,}"
+    axes.set_title(f"{_shorten(evaluation.model)}\n{figures}" if title is None else title, fontsize=9.5)
+    return figure
+
+
+@_styled
+def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Figure:
+    """F1 of each class as one bar per model, support under the class name; `labels` picks and orders the classes.
+
+    Raises `InputError` for a label that the comparison does not hold.
+    """
+    by_label = {row.label: row for row in comparison.per_class}
+    chosen = list(by_label) if labels is None else list(labels)
+    unknown = [label for label in chosen if label not in by_label]
+    if unknown:
+        raise InputError(f"per class: no class '{unknown[0]}' in the comparison. Known: {', '.join(by_label)}")
+    k, m = len(chosen), len(comparison.models)
+    figure = Figure(figsize=(max(WIDTH, 0.24 * k * m), 3.0))
+    axes = figure.subplots()
+    width = 0.82 / m
+    handles: list[Artist] = []
+    for i in range(m):
+        f1_K = [by_label[label].f1[i] for label in chosen]
+        x_K = np.arange(k) + (i - (m - 1) / 2) * width
+        hatch = ("", "///", "...", "xxx")[i // len(MODELS) % 4]
+        bars = axes.bar(x_K, [f1 or 0.0 for f1 in f1_K], width * 0.92, color=MODELS[i % len(MODELS)], hatch=hatch,
+                        edgecolor="white", linewidth=0)  # fmt: skip
+        texts = ["–" if f1 is None else figure_text(f1, 2) for f1 in f1_K]
+        if k * m <= 32:  # more would run into each other
+            axes.bar_label(bars, texts, padding=1.5, fontsize=7)
+        handles.append(bars[0])
+    names = [f"{_shorten(label)}\n{by_label[label].support:,}" for label in chosen]
+    axes.set_xticks(range(k), names)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel(f"F1 on {comparison.split}")
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value, 1)))
+    axes.yaxis.grid(True)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"class, with its images below (n = {comparison.n:,})")
+    legend = figure.legend(handles, [str(i) for i in range(m)], loc="outside upper left", ncols=min(m, 4))
+    for entry, name in zip(legend.get_texts(), comparison.models, strict=True):
+        entry.set_text(_shorten(name))  # set here, because matplotlib drops legend entries that begin with "_"
+    return figure
+
+
+@_styled
+def probabilities(face: Pixels, probabilities: Mapping[str, float], title: str | None = None) -> Figure:
+    """A face, `(H, W)` gray or `(H, W, 3)` RGB uint8, beside the probability (0–1) of every class.
+
+    The most probable class is drawn in color. Raises `InputError` for pixels of another kind or no probability.
+    """
+    if face.dtype != np.uint8 or (face.ndim != 2 and (face.ndim != 3 or face.shape[2] != 3)):
+        raise InputError(f"face is {face.shape} {face.dtype}, expected (H, W) gray or (H, W, 3) RGB, uint8")
+    if not probabilities:
+        raise InputError("no probabilities to draw, expected one for each class")
+    labels, values = list(probabilities), list(probabilities.values())
+    top = values.index(max(values))
+    figure = Figure(figsize=(6.0, max(2.2, 0.5 + 0.27 * len(labels))))
+    picture, bars = figure.subplots(1, 2, width_ratios=(1, 1.45))
+    picture.imshow(face, cmap="gray" if face.ndim == 2 else None, vmin=0, vmax=255)
+    picture.set_axis_off()
+    drawn = bars.barh(
+        range(len(labels)), values, height=0.68, color=[BLUE if i == top else PALE for i in range(len(labels))]
+    )
+    for i, text in enumerate(bars.bar_label(drawn, [f"{value:.1%}" for value in values], padding=3, fontsize=8.5)):
+        text.set_fontweight("bold" if i == top else "normal")
+    bars.set_yticks(range(len(labels)), [_shorten(label) for label in labels])
+    bars.get_yticklabels()[top].set_fontweight("bold")
+    bars.invert_yaxis()
+    bars.set_xlim(0, 1.18)  # the whole of 0–1 and room for the number
+    bars.set_xticks([])
+    bars.spines["bottom"].set_visible(False)
+    bars.tick_params(axis="y", length=0)
+    if title is not None:
+        figure.suptitle(_shorten(title, 70), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    return figure
+
+
+def figure_text(value: float, digits: int = 3) -> str:
+    """A figure of 0–1 as papers print it, without the zero before the point.
+
+    >>> figure_text(0.6341), figure_text(1.0), figure_text(-0.05, 2)
+    ('.634', '1.000', '-.05')
+    """
+    text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 turns -0.0 into 0.0
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def _check_history(history: Sequence[Epoch], name: str) -> None:
+    if not history:
+        raise InputError(f"{name}: no epoch to draw. Its history.csv is empty")
+
+
+def _line(axes: Axes, history: Sequence[Epoch], key: str, color: str, label: str | None = None) -> None:
+    marker = "o" if len(history) <= 5 else None  # a line through one or two epochs can hardly be seen
+    values = [getattr(row, key) for row in history]
+    axes.plot([row.epoch for row in history], values, color=color, label=label, marker=marker, markersize=3.5)
+
+
+def _epochs(axes: Axes, label: bool = True) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.grid(True)
+    axes.set_axisbelow(True)
+    if label:
+        axes.set_xlabel("epoch")
+
+
+def _mark(axes: Axes, x: float, y: float, color: str, text: str, line: bool = True) -> None:
+    """A ringed point, its meaning written where the panel is free: toward the middle, away from the edge."""
+    if line:
+        axes.axvline(x, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
+    axes.plot([x], [y], "o", color="white", markeredgecolor=color, markeredgewidth=1.6, markersize=6, zorder=5)
+    low, high = axes.get_ylim()
+    left = x < sum(axes.get_xlim()) / 2
+    above = y < (low + high) / 2
+    axes.annotate(text, (x, y), (6 if left else -6, 11 if above else -11), textcoords="offset points", fontsize=8,
+                  ha="left" if left else "right", va="bottom" if above else "top")  # fmt: skip
+
+
+def _shorten(name: str, longest: int = LONGEST) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"

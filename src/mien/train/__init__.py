@@ -1,0 +1,1 @@
+"""Training: a recipe and labeled faces in, a run folder out."""
