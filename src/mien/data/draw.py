@@ -142,10 +142,11 @@ class Pen:
 
         mask = np.zeros_like(self.canvas)
         cv2.fillPoly(mask, [self._fixed(shape)], 255, cv2.LINE_AA, 4)
-        return mask.astype(np.float32) / 255
+        return np.asarray(mask / 255, dtype=np.float32)
 
     def _fixed(self, points: Points) -> npt.NDArray[np.int32]:
-        return np.rint((points @ self._turn + self._origin) * 16).astype(np.int32)  # cv2's 4 fractional bits
+        pixels = points @ self._turn + self._origin
+        return np.asarray(np.rint(pixels * 16), dtype=np.int32)  # cv2 is told of 4 fractional bits
 
 
 def draw_face(emotion: str, rng: np.random.Generator, size: int = 48) -> Pixels:
@@ -166,7 +167,7 @@ def draw_face(emotion: str, rng: np.random.Generator, size: int = 48) -> Pixels:
     shift = rng.normal(0, 0.03, 2)
     pen = Pen(
         size * OVERSAMPLE,
-        background=rng.uniform(35, 225),
+        background=rng.uniform(60, 240),
         angle=rng.normal(0, 0.07),
         scale=rng.uniform(0.84, 0.98),
         shift=(float(shift[0]), float(shift[1]) + 0.03),
@@ -185,17 +186,19 @@ def draw_face(emotion: str, rng: np.random.Generator, size: int = 48) -> Pixels:
 
 def _expression(emotion: str, rng: np.random.Generator) -> Expression:
     mean = np.array(astuple(EXPRESSIONS[emotion]))
-    strength = rng.uniform(0.3, 1.15)
+    strength = rng.uniform(0.35, 1.15)
     values = strength * mean + rng.normal(0, 0.13, len(mean)) + np.abs(mean) * rng.normal(0, 0.15, len(mean))
     return Expression(*(float(value) for value in values))
 
 
 def _person(rng: np.random.Generator) -> Person:
-    skin = rng.uniform(95, 228)
+    skin = rng.uniform(105, 232)
     return Person(
         skin=skin,
-        hair=min(rng.choice([28.0, 45.0, 75.0, 125.0, 190.0]), 0.85 * skin) + rng.uniform(-8, 8),
-        style=str(rng.choice(["short", "part", "fringe", "long", "curly", "bald"], p=[0.24, 0.2, 0.16, 0.2, 0.14, 0.06])),
+        hair=min(float(rng.choice([28, 45, 70, 105, 150])), 0.62 * skin) + rng.uniform(-8, 8),
+        style=str(
+            rng.choice(["short", "part", "fringe", "long", "curly", "bald"], p=[0.24, 0.2, 0.16, 0.2, 0.14, 0.06])
+        ),
         head_width=rng.uniform(0.68, 0.8),
         head_height=rng.uniform(0.92, 1.02),
         chin=rng.uniform(0, 1),
@@ -220,6 +223,11 @@ def _curve(height: Callable[[Points], Points], x: float, half: float) -> Points:
     return np.stack([x + half * u, height(u)], axis=1)
 
 
+def _bow(x: float, y: float, half: float, rise: float) -> Points:
+    """A shallow arc from `(x - half, y)` to `(x + half, y)` that rises by `rise` between them."""
+    return _curve(lambda u: y - rise * (1 - u**2), x, half)
+
+
 def _head(person: Person, face: Expression) -> Points:
     head = _ellipse(0, 0, 1, 1)[:-1]
     below = np.clip(head[:, 1], 0, None)
@@ -230,9 +238,9 @@ def _head(person: Person, face: Expression) -> Points:
 
 def _draw_head(pen: Pen, person: Person, head: Points) -> None:
     if person.style == "long":
-        back = np.array([(-1.16, 0.95), (-1.2, 0.2)]) * person.head_width
-        arc = _ellipse(0, -0.1, 1.2 * person.head_width, 1.02, 180, 360)
-        pen.fill(np.concatenate([arc, -back[::-1] * (1, -1), back]) * (1, 1), person.hair)
+        width = 1.2 * person.head_width
+        ends = _ellipse(0, 0.6, width, 0.18, 0, 180)
+        pen.fill(np.concatenate([_ellipse(0, -0.1, width, 1.02, 180, 360), ends]), person.hair)
     neck = np.array([(-0.36, 0.5), (0.36, 0.5), (0.42, 1.6), (-0.42, 1.6)])
     pen.fill(neck, person.shadow)
     for side in (-1, 1):
@@ -253,17 +261,20 @@ def _draw_hair(pen: Pen, person: Person, head: Points, rng: np.random.Generator)
             x, y = width * np.cos(np.radians(angle)), 0.9 * np.sin(np.radians(angle))
             pen.fill(_ellipse(x, y, 0.19, 0.19), person.hair)
     hairline = {
-        "short": lambda u: -0.66 + 0.22 * u**6,
-        "part": lambda u: -0.78 + 0.34 * np.abs(u - part) ** 1.5,
+        "short": lambda u: -0.66 + 0.34 * u**6,
+        "part": lambda u: -0.78 + 0.28 * np.abs(u - part) ** 1.5 + 0.1 * u**6,
         "fringe": lambda u: -0.56 + 0.045 * np.sin(9 * u + 8 * part) + 0.1 * u**4,
         "long": lambda u: -0.76 + 0.4 * np.abs(u - 0.4 * part) ** 1.6,
         "curly": lambda u: -0.66 + 0.03 * np.sin(14 * u) + 0.2 * u**6,
     }[person.style]
-    crown = _ellipse(0, 0, 1.06 * width, 1.07 * person.head_height, 205, 335)
-    front = _curve(hairline, 0, float(crown[-1, 0]))
-    cap = np.concatenate([crown, front[::-1]])
-    pen.fill(cap, person.hair)
-    pen.line(front, max(person.hair - 22, 5), 0.025, inside=head)
+    crown = _ellipse(0, 0, 1.05 * width, 1.07 * person.head_height, 200, 340)
+    right, ends = float(crown[-1, 0]), float(crown[-1, 1])
+    front = _curve(lambda u: (1 - u**8) * hairline(u) + u**8 * ends, 0, right)  # meets the crown at both ends
+    pen.fill(np.concatenate([crown, front[::-1]]), person.hair)
+    strand = max(person.hair - 22, 5)
+    pen.line(front, strand, 0.025, inside=head)
+    if person.style != "curly":
+        pen.line(crown, strand, 0.025)
 
 
 def _draw_eye(pen: Pen, person: Person, face: Expression, side: int) -> None:
@@ -277,7 +288,9 @@ def _draw_eye(pen: Pen, person: Person, face: Expression, side: int) -> None:
         return y - openness * (1 - u**2) + slant * side * u
 
     def lower(u: Points) -> Points:
-        return y + (0.085 * person.eye_size * (1 - 1.35 * lift) + 0.2 * max(face.eyes, 0) * 0.1) * (1 - u**2) + slant * side * u
+        return (
+            y + (0.085 * person.eye_size * (1 - 1.35 * lift) + 0.02 * max(face.eyes, 0)) * (1 - u**2) + slant * side * u
+        )
 
     top, bottom = _curve(upper, x, half), _curve(lower, x, half)
     white = np.concatenate([top, bottom[::-1]])
@@ -288,7 +301,7 @@ def _draw_eye(pen: Pen, person: Person, face: Expression, side: int) -> None:
     pen.line(bottom, person.shadow * 0.7, 0.02)
     pen.line(top, person.ink, 0.05)
     if lift > 0.3:
-        pen.line(_curve(lambda u: y + 0.12 - 0.03 * (1 - u**2), x, 0.8 * half), person.shadow, 0.022)
+        pen.line(_bow(x, y + 0.12, 0.8 * half, 0.03), person.shadow, 0.022)
     if person.glasses:
         pen.line(_ellipse(x, y + 0.02, 0.235, 0.2), person.ink, 0.035, closed=True)
         pen.line(np.array([(0.06 * side + 1.4 * person.turn, y - 0.02), (x - side * 0.235, y)]), person.ink, 0.035)
@@ -313,11 +326,14 @@ def _draw_nose(pen: Pen, person: Person, face: Expression) -> None:
     tip, flare = 0.2 * person.nose - 0.03 * max(face.wrinkle, 0), 0.09 + 0.025 * max(face.wrinkle, 0)
     pen.line(_ellipse(x, tip - 0.03, flare, 0.06, 15, 165), tone, 0.035)
     for side in (-1, 1):
-        pen.line(_ellipse(x + side * flare, tip - 0.015, 0.035, 0.045, -60, 120)[:: side or 1], tone, 0.025)
+        pen.line(
+            _ellipse(x + side * flare, tip - 0.015, 0.035, 0.045, -60 if side > 0 else 60, 120 if side > 0 else 240),
+            tone,
+            0.025,
+        )
     if face.wrinkle > 0.3:
         for k in range(3):
-            level = -0.16 + 0.075 * k
-            pen.line(_curve(lambda u, at=level: at - 0.03 * (1 - u**2), 0.7 * x, 0.07 + 0.02 * k), tone, 0.03 * min(face.wrinkle, 1))
+            pen.line(_bow(0.7 * x, -0.16 + 0.075 * k, 0.07 + 0.02 * k, 0.03), tone, 0.03 * min(face.wrinkle, 1))
     if face.fold > 0.3:
         for side in (-1, 1):
             path = np.array([(0.15, tip - 0.02), (0.24, tip + 0.08), (0.31, tip + 0.2), (0.34, tip + 0.3)])
@@ -349,11 +365,13 @@ def _draw_mouth(pen: Pen, person: Person, face: Expression) -> None:
             pen.fill(_ellipse(x, float(bottom[16, 1]) + 0.02, 0.65 * half, 0.4 * gap), 0.5 * person.skin, inside=inside)
         if face.square > 0.12 or lip > 0.3:
             teeth = min(0.1, (0.45 + 0.3 * float(np.clip(face.square, 0, 1))) * gap)
-            pen.fill(np.concatenate([top, top[::-1] + (0, teeth)]), 240, inside=inside)
+            pen.fill(np.concatenate([top, top[::-1] + np.array((0, teeth))]), 240, inside=inside)
     pen.line(bottom, person.ink, 0.03)
     pen.line(top, person.ink, 0.045)
     below = float(bottom[16, 1]) + 0.07 + 0.02 * person.lips
-    pen.line(_curve(lambda u: below - 0.03 * face.smile * u**2, x, 0.35 * half), person.shadow, 0.02 + 0.03 * person.lips)
+    pen.line(
+        _curve(lambda u: below - 0.03 * face.smile * u**2, x, 0.35 * half), person.shadow, 0.02 + 0.03 * person.lips
+    )
 
 
 def _photograph(canvas: Pixels, size: int, rng: np.random.Generator) -> Pixels:
@@ -363,10 +381,10 @@ def _photograph(canvas: Pixels, size: int, rng: np.random.Generator) -> Pixels:
     angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.28)
     across = np.linspace(-1, 1, len(canvas))
     light = 1 + depth * (np.cos(angle) * across[None, :] + np.sin(angle) * across[:, None])
-    lit = (canvas * light * rng.uniform(0.82, 1.08)).astype(np.float32)
-    blurred = cv2.GaussianBlur(lit, (0, 0), OVERSAMPLE * size / 48 * rng.uniform(0.15, 0.75))
+    lit = (canvas * light * rng.uniform(0.9, 1.12)).astype(np.float32)
+    blurred = cv2.GaussianBlur(lit, (0, 0), OVERSAMPLE * size / 48 * rng.uniform(0.15, 0.55))
     small = cv2.resize(blurred, (size, size), interpolation=cv2.INTER_AREA)
-    noisy = small + rng.normal(0, rng.uniform(1.5, 7), small.shape)
+    noisy = small + rng.normal(0, rng.uniform(1.5, 6), small.shape)
     return np.asarray(np.rint(noisy).clip(0, 255), dtype=np.uint8)
 
 
@@ -408,9 +426,7 @@ def draw_set(out: Path, count: int, seed: int, *, size: int = 48, overwrite: boo
             part = Path(scratch) / "new"
             write = _write_zip if _is_zip(target) else _write_folder
             write(part, _files(count, seed, size))
-            if target.is_dir():
-                target.rename(Path(scratch) / "old")
-            part.replace(target)
+            _swap(part, target, Path(scratch) / "old")
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error}). Choose another place") from error
     return out
@@ -471,6 +487,17 @@ def _write_zip(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
             entry.create_system = 3  # nor on the operating system
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
+
+
+def _swap(part: Path, target: Path, old: Path) -> None:
+    """Put `part` in the place of `target`; whatever goes wrong, something whole stands there."""
+    try:
+        if target.is_dir():  # a folder cannot be replaced in one step while it holds something
+            target.rename(old)
+        part.replace(target)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
 
 
 def _is_zip(path: Path) -> bool:

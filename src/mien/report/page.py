@@ -5,80 +5,22 @@ Every figure that is printed carries its split, its number of images and, where 
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from math import sqrt
 from statistics import mean, stdev
-
-from matplotlib.figure import Figure
 
 from mien.errors import InputError
 from mien.evaluate.compare import Comparison, verdict
 from mien.evaluate.evaluate import Estimate, Evaluation, Scores, format_estimate
 from mien.report import plots
 from mien.report.content import DataReport, RunReport, StudyReport
+from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.plots import figure_text
-from mien.report.protocol import differences, protocol
+from mien.report.protocol import as_given, differences, protocol
 from mien.train.run import Epoch
 
 NONE = "–"  # stands where there is no figure
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A figure or a word, and what qualifies it, set smaller."""
-
-    text: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A drawn figure; `name` is its file name without folder and ending, one of a kind on the page."""
-
-    name: str
-    alt: str
-    png: bytes
-    wide: bool  # fills the page's width; the others stand side by side
-
-    @property
-    def file(self) -> str:
-        return f"pictures/{self.name}.png"
-
-    @property
-    def uri(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
-
-
-@dataclass(frozen=True)
-class Section:
-    """Shown in the order of the fields."""
-
-    title: str
-    text: tuple[str, ...] = ()  # paragraphs
-    points: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    code: tuple[str, ...] = ()  # lines of a shell
-
-
-@dataclass(frozen=True)
-class Page:
-    title: str
-    subtitle: str
-    sections: tuple[Section, ...]
-
-    @property
-    def pictures(self) -> tuple[Picture, ...]:
-        return tuple(picture for section in self.sections for picture in section.pictures)
+NO_INTERVAL = "One class has no interval here: few images, much chance."
 
 
 def compose(report: StudyReport) -> Page:
@@ -141,18 +83,19 @@ def _verdict(report: StudyReport) -> Section:
         where = f"On {comparison.split} (accuracy, n = {comparison.n:,})"
         pairs = [pair for pair in comparison.pairs if best.name in (pair.first, pair.second)]
         points += [f"{where}, {verdict(pair)}." for pair in pairs]
-    points += [_against_study(run) for run in report.runs if run.recipe.expected.accuracy and "pooled" in run.evaluations]
+    points += [
+        _against_study(run) for run in report.runs if run.recipe.expected.accuracy and "pooled" in run.evaluations
+    ]
     return Section("Verdict", points=tuple(points))
 
 
 def _against_study(run: RunReport) -> str:
     ours, theirs = run.evaluations["pooled"].scores, run.recipe.expected.accuracy
     assert theirs is not None  # the caller asks only for those with a figure
-    inside = ours.accuracy.low <= theirs <= ours.accuracy.high
-    place = "inside our interval" if inside else "below our interval" if theirs < ours.accuracy.low else "above our interval"
+    place = "below" if theirs < ours.accuracy.low else "above" if theirs > ours.accuracy.high else "inside"
     return (
         f"{run.name} against the study, on the pooled test: {format_estimate(ours.accuracy)}, n = {ours.n:,}; "
-        f"the study gives {_as_given(theirs)}, {place}."
+        f"the study gives {as_given(theirs)}, {place} our interval."
     )
 
 
@@ -179,7 +122,7 @@ def _group_rows(group: Sequence[RunReport]) -> list[tuple[Cell, ...]]:
     rows = [_run_row(run) for run in group]
     if len(group) > 1:
         columns = zip(*(_headline(run) for run in group), strict=True)
-        name = Cell(f"{group[0].recipe.name}, mean ± s.d.", f"{len(group)} seeds")
+        name = Cell(f"{group[0].recipe.name}, mean ± s.d.", _repeats(group))
         minutes = Cell(f"{mean(run.card.training.minutes for run in group):.1f}", "mean")
         spread = [_spread([figure for figure in column if figure is not None]) for column in columns]
         rows.append((name, *spread, Cell(_expected(group[0])), Cell(NONE), minutes, Cell(NONE)))
@@ -219,11 +162,17 @@ def _headline(run: RunReport) -> list[Headline | None]:
 
 
 def _spread(figures: Sequence[Headline]) -> Cell:
-    if len(figures) < 2:
+    """Mean and sample standard deviation; nothing for a single figure, or for figures over different images."""
+    where = {f"{split}, n = {n:,}" for _, split, n in figures}
+    if len(figures) < 2 or len(where) > 1:
         return Cell(NONE)
     values = [estimate.value for estimate, _, _ in figures]
-    where = " and ".join(dict.fromkeys(f"{split}, n = {n:,}" for _, split, n in figures))
-    return Cell(f"{figure_text(mean(values))} ± {figure_text(stdev(values))}", f"{where}, {len(values)} seeds")
+    return Cell(f"{figure_text(mean(values))} ± {figure_text(stdev(values))}", f"{where.pop()}, {len(values)} runs")
+
+
+def _repeats(group: Sequence[RunReport]) -> str:
+    seeds = sorted({run.card.training.seed for run in group})
+    return f"over {_plural('seed', len(seeds))} {', '.join(map(str, seeds))}"
 
 
 def _data(data: DataReport) -> Section:
@@ -233,19 +182,25 @@ def _data(data: DataReport) -> Section:
     ]
     rows.append((Cell("all"), *(Cell(f"{sum(images.values()):,}") for images in data.counts.values())))
     points = tuple(f"{what[:1].upper()}{what[1:]}: {count:,}." for what, count in data.repeated.items())
-    picture = _picture("label-distribution", plots.label_distribution(data.counts, data.labels),
-                       "Images per class and split; the numbers stand in the table above.")  # fmt: skip
+    picture = Picture.of(
+        "label-distribution",
+        plots.label_distribution(data.counts, data.labels),
+        "Images per class and split; the numbers stand in the table above.",
+    )
     return Section("Label distribution", points=points, tables=(Table(header, tuple(rows)),), pictures=(picture,))
 
 
 def _curves(runs: Sequence[RunReport]) -> Section:
-    text = "Train figures are taken while the weights move and with dropout on, val figures after the epoch: val can lead. "
-    text += "Marked is the best epoch, whose weights are evaluated."
-    pictures = [
-        _picture(f"curves-{i}-{run.name}", plots.curves(run.history, run.name, run.card.training.best_epoch),
-                 f"{run.name}: loss and accuracy per epoch on train and val, best epoch {run.card.training.best_epoch}")
-        for i, run in enumerate(runs, 1) if run.history
-    ]  # fmt: skip
+    text = (
+        "Train figures are taken while the weights move, with dropout on; val figures after the epoch, so val can lead. "
+        "Marked is the best epoch, whose weights are evaluated."
+    )
+    pictures = []
+    for i, run in enumerate(runs, 1):
+        if run.history:
+            best = run.card.training.best_epoch
+            alt = f"{run.name}: loss and accuracy per epoch on train and val, best epoch {best}"
+            pictures.append(Picture.of(f"curves-{i}-{run.name}", plots.curves(run.history, run.name, best), alt))
     return Section("Learning curves", text=(text,) if pictures else (), pictures=tuple(pictures))
 
 
@@ -253,22 +208,135 @@ def _loss_against_accuracy(runs: Sequence[RunReport]) -> Section:
     drawn = [(run.name, run.history) for run in runs if run.history]
     if not drawn:
         return Section("Loss against accuracy")
-    sizes = " and ".join(dict.fromkeys(f"{run.card.training.val_images:,}" for run in runs if run.history))
+    n = min(run.card.training.val_images for run in runs if run.history)
     text = (
-        f"The study's discovery: does the loss rise while the accuracy still rises? Figures of single epochs on val "
-        f"(n = {sizes}), as the history has them, without interval; small steps are chance."
+        "The study's discovery: does the loss rise while the accuracy still rises? These are figures of single epochs "
+        f"on val, n = {n:,}; the 95 % interval of one such accuracy is at most ± {figure_text(0.98 / sqrt(n))}."
     )
-    picture = _picture("loss-against-accuracy", plots.loss_against_accuracy(drawn),
-                       "Val loss beside val accuracy of each run; the sentences above say what it shows.")  # fmt: skip
+    alt = "Val loss beside val accuracy of each run; the sentences above say what it shows."
+    picture = Picture.of("loss-against-accuracy", plots.loss_against_accuracy(drawn), alt)
     points = tuple(turning_sentence(name, history) for name, history in drawn)
     return Section("Loss against accuracy", text=(text,), points=points, pictures=(picture,))
 
 
 def _confusions(runs: Sequence[RunReport]) -> Section:
-    pictures = [
-        _picture(f"confusion-{i}-{run.name}", plots.confusion(_final(run), _title(run)),
-                 f"{run.name}: confusion matrix on {_final(run).split}", wide=len(run.card.labels) > 9)
-        for i, run in enumerate(runs, 1)
-    ]  # fmt: skip
+    pictures = []
+    for i, run in enumerate(runs, 1):
+        evaluation = _final(run).model_copy(update={"model": run.name})
+        alt = f"{run.name}: confusion matrix on {evaluation.split}"
+        wide = len(evaluation.labels) > 9
+        pictures.append(Picture.of(f"confusion-{i}-{run.name}", plots.confusion(evaluation), alt, wide=wide))
     text = "Rows are true classes, columns predicted ones; percent of the row, the count below."
     return Section("Confusion matrices", text=(text,), pictures=tuple(pictures))
+
+
+def _per_class(report: StudyReport) -> Section:
+    comparison = _main_comparison(report)
+    if comparison is None:
+        return Section("Class by class", tables=tuple(_class_table(run) for run in report.runs))
+    header = ("Class", f"Images in {comparison.split}", *(f"{name}: F1" for name in comparison.models), "Best F1")
+    rows = tuple(
+        (
+            Cell(row.label),
+            Cell(f"{row.support:,}"),
+            *(Cell(_share(f1), f"recall {_share(r)}") for f1, r in zip(row.f1, row.recall, strict=True)),
+            Cell(row.winner or NONE),
+        )
+        for row in comparison.per_class
+    )
+    note = f"F1 and recall on {comparison.split}, n = images of the class. {NO_INTERVAL}"
+    alt = f"F1 of each class and model on {comparison.split}, as in the table."
+    picture = Picture.of("per-class", plots.per_class(comparison, report.data.labels), alt)
+    return Section(
+        "Class by class", points=_winners(comparison), tables=(Table(header, rows, note),), pictures=(picture,)
+    )
+
+
+def _class_table(run: RunReport) -> Table:
+    evaluation = _final(run)
+    rows = tuple(
+        (Cell(c.label), Cell(f"{c.support:,}"), Cell(_share(c.precision)), Cell(_share(c.recall)), Cell(_share(c.f1)))
+        for c in evaluation.per_class
+    )
+    header = ("Class", f"Images in {evaluation.split}", "Precision", "Recall", "F1")
+    return Table(
+        header, rows, f"{run.name} on {evaluation.split}. One class has no interval here: few images, much chance."
+    )
+
+
+def _winners(comparison: Comparison) -> tuple[str, ...]:
+    """Who has the best F1 where; the study's claim is that the CNN wins where images are few."""
+    k = len(comparison.per_class)
+    won = {name: [row for row in comparison.per_class if row.winner == name] for name in comparison.models}
+    points = [
+        f"{name} has the best F1 in {len(rows)} of {k} classes"
+        + (f": {', '.join(f'{row.label} ({row.support:,})' for row in rows)}." if rows else ".")
+        for name, rows in won.items()
+    ]
+    rarest = min((row for row in comparison.per_class if row.support), key=lambda row: row.support)
+    whose = f"goes to {rarest.winner}" if rarest.winner else "is a tie"
+    return (
+        *points,
+        f"The class with the fewest images, {rarest.label} ({rarest.support:,} in {comparison.split}), {whose}.",
+    )
+
+
+def _paired_tests(report: StudyReport) -> Section:
+    header = ("Split", "First", "Second", "Accuracy, second − first", "Macro F1, second − first",
+              "Only first right", "Only second right", "McNemar p")  # fmt: skip
+    rows = tuple(
+        (
+            Cell(split, f"n = {comparison.n:,}"),
+            Cell(pair.first),
+            Cell(pair.second),
+            Cell(format_estimate(pair.accuracy_difference)),
+            Cell(format_estimate(pair.macro_f1_difference)),
+            Cell(f"{pair.only_first_right:,}"),
+            Cell(f"{pair.only_second_right:,}"),
+            Cell("< .001" if pair.p_value < 0.001 else figure_text(pair.p_value)),
+        )
+        for split, comparison in _in_order(report.comparisons)
+        for pair in comparison.pairs
+    )
+    note = "Same images for both models. In brackets the 95 % interval of the paired bootstrap; p is of the exact "
+    note += f"McNemar test, two-sided and not corrected for the {len(rows)} {_plural('test', len(rows))} in this table."
+    return Section("Paired tests", tables=(Table(header, rows, note),) if rows else ())
+
+
+def _environment(report: StudyReport) -> Section:
+    rows = tuple((Cell(what), Cell(value)) for what, value in report.environment.items())
+    tables = (Table(("What", "Which"), rows),) if rows else ()
+    return Section("Environment and commands", tables=tables, code=tuple(report.commands))
+
+
+def _final(run: RunReport) -> Evaluation:
+    return run.evaluations.get("test", run.evaluations["val"])
+
+
+def _main_comparison(report: StudyReport) -> Comparison | None:
+    return report.comparisons.get("test", report.comparisons.get("val"))
+
+
+def _in_order(comparisons: Mapping[str, Comparison]) -> list[tuple[str, Comparison]]:
+    first = [split for split in ("test", "val", "pooled") if split in comparisons]
+    return [(split, comparisons[split]) for split in dict.fromkeys((*first, *comparisons))]
+
+
+def _spoken(evaluation: Evaluation) -> str:
+    return f"{evaluation.split} {format_estimate(evaluation.scores.accuracy)} (n = {evaluation.scores.n:,})"
+
+
+def _expected(run: RunReport) -> str:
+    """The study's two figures with the digits that it gives."""
+    expected = run.recipe.expected
+    if expected.accuracy is None and expected.f1 is None:
+        return NONE
+    return " / ".join(NONE if figure is None else as_given(figure) for figure in (expected.accuracy, expected.f1))
+
+
+def _share(figure: float | None) -> str:
+    return NONE if figure is None else figure_text(figure)
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"

@@ -62,10 +62,11 @@ def train(
     run = Run(Path(out))
     if _is_first_process():
         _prepare_folder(run, recipe, seen, resume=resume, overwrite=overwrite)
+    commit = _commit()
     network = _fresh_network(recipe, seen)
     if not _fit(Classifier(network, recipe, fit, val), run, hardware, devices, progress_bar):
         return run
-    _finish(run, recipe, seen, network, hardware)
+    _finish(run, recipe, seen, network, hardware, commit)
     return run
 
 
@@ -199,7 +200,9 @@ def _quiet_lightning() -> Iterator[None]:
         talkative.setLevel(level)
 
 
-def _finish(run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware) -> None:
+def _finish(
+    run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware, commit: str | None
+) -> None:
     """Best weights, card and val predictions. The card comes last of what makes a run finished."""
     history = run.history
     best = best_epoch(history, recipe)
@@ -224,7 +227,7 @@ def _finish(run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, h
             precision=hardware.precision,
             minutes=round(sum(row.seconds for row in history) / 60, 2),
             versions={name: metadata.version(name) for name in _PACKAGES},
-            commit=_commit(),
+            commit=commit,
         ),
     )
     card.save(run.folder / "card.json")

@@ -1,0 +1,52 @@
+"""Report pages: one self-contained HTML file, and the same in Markdown beside its pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mien.report.content import StudyReport
+from mien.report.page import compose
+
+
+def write_report(report: StudyReport, folder: Path) -> Path:
+    """Write `folder/report.html`, `folder/report.md` and `folder/pictures/*.png`; return the path of the HTML.
+
+    The HTML asks for nothing outside itself. Raises `InputError` when the report has no run, or a run without `val`.
+    """
+    page = compose(report)
+    environment = Environment(
+        loader=PackageLoader("mien.report"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["markdown"] = escape_markdown
+    for picture in page.pictures:
+        _write(folder / picture.file, picture.png)
+    for file in ("report.md", "report.html"):
+        _write(folder / file, environment.get_template(f"{file}.j2").render(page=page).encode("utf-8"))
+    return folder / "report.html"
+
+
+def escape_markdown(text: str) -> str:
+    r"""`text` on one line, so that GitHub shows it as it is: no markup, no tag, no link, no end of a table cell.
+
+    >>> escape_markdown("a|b <i> __c__ .634 [.618, .650]")
+    'a\\|b &lt;i&gt; \\_\\_c\\_\\_ .634 [.618, .650]'
+    """
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"[\\`*_~|$]", r"\\\g<0>", line)
+    return re.sub(r"\](?=[(\[:])", r"\]", line)  # brackets alone are no link
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)

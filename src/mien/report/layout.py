@@ -1,0 +1,71 @@
+"""Layout: what a page is made of, before it becomes HTML or Markdown."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from mien.report import plots
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure or a word, and what qualifies it, set smaller."""
+
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure; `name` is its file name without folder and ending, one of a kind on the page."""
+
+    name: str
+    alt: str
+    png: bytes
+    wide: bool  # fills the page's width; the others stand side by side
+
+    @classmethod
+    def of(cls, name: str, figure: Figure, alt: str, *, wide: bool = True) -> Picture:
+        return cls(re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-."), alt, plots.png_bytes(figure), wide)
+
+    @property
+    def file(self) -> str:
+        return f"pictures/{self.name}.png"
+
+    @property
+    def uri(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Section:
+    """Shown in the order of the fields."""
+
+    title: str
+    text: tuple[str, ...] = ()  # paragraphs
+    points: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    code: tuple[str, ...] = ()  # lines of a shell
+
+
+@dataclass(frozen=True)
+class Page:
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        return tuple(picture for section in self.sections for picture in section.pictures)
