@@ -57,36 +57,42 @@ def decoded(source: Source, size: int, progress: Progress | None = None) -> Deco
     If all pictures share one shape of at most `size` by `size`, they are kept as they are; otherwise all are resized
     to `size` by `size` as `Preprocess` does it.
     """
-    folder = cache_folder() / f"{source.digest()[:32]}-{size}-v{FORMAT}"
-    if not (folder / "index.npz").is_file():
-        try:
-            _fill(source, size, folder, progress)
-        except OSError as error:
-            raise InputError(
-                f"{folder.parent}: the cache of decoded faces cannot be written ({error.strerror or error}). "
-                "Make room, or choose another place: MIEN_CACHE=/path"
-            ) from error
+    key = f"{source.digest()[:32]}-v{FORMAT}"
+    native, resized = cache_folder() / f"{key}-native", cache_folder() / f"{key}-{size}"
+    if (kept := _load(native)) and max(kept.images.shape[1:3]) <= size:
+        return kept
+    if kept := _load(resized):
+        return kept
     try:
-        return _load(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder}: damaged cache ({error}). Delete this folder and run again") from error
+        return _fill(source, size, native, resized, progress)
+    except OSError as error:
+        raise InputError(
+            f"{native.parent}: the cache of decoded faces cannot be written ({error.strerror or error}). "
+            "Make room, or choose another place: MIEN_CACHE=/path"
+        ) from error
 
 
-def _fill(source: Source, size: int, folder: Path, progress: Progress | None) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=folder.name + ".part-", dir=folder.parent))
+def _fill(source: Source, size: int, native: Path, resized: Path, progress: Progress | None) -> Decoded:
+    """Decode into a new folder, then rename it by what it holds: a set kept as it is serves every larger size."""
+    native.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=native.name + ".part-", dir=native.parent))
     try:
-        _decode_all(source, size, part, progress)
+        kept_native = _decode_all(source, size, part, progress)
+        folder = native if kept_native else resized
         try:
             part.rename(folder)
         except OSError:
             if not (folder / "index.npz").is_file():  # otherwise another process was first, with the same content
                 raise
+        made = _load(folder)
+        assert made is not None
+        return made
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _decode_all(source: Source, size: int, part: Path, progress: Progress | None) -> None:
+def _decode_all(source: Source, size: int, part: Path, progress: Progress | None) -> bool:
+    """True when every picture was stored with its native pixels."""
     total = len(source.entries)
     store = _Store(part / "images.npy", total, size)
     hashes = np.zeros(total, dtype="<U32")
@@ -103,12 +109,14 @@ def _decode_all(source: Source, size: int, part: Path, progress: Progress | None
         row += 1
         if progress and (row % _CHUNK == 0 or row == total):
             progress("decoding faces", row, total)
-    store.close()
+    stored = store.close()
     with (part / "index.npz").open("wb") as file:
         np.savez_compressed(
             file, hashes=hashes, shapes=shapes, blank=blank, unreadable=np.array(json.dumps(unreadable))
         )
     logger.info("decoded %d pictures, %d unreadable", total - len(unreadable), len(unreadable))
+    readable = shapes[hashes != ""]
+    return bool((readable == stored).all())
 
 
 _Outcome = tuple[Pixels, str, tuple[int, int], bool]
@@ -154,11 +162,14 @@ class _Store:
             self._rewrite((*self._array.shape[1:3], 3), row)
         self._array[row] = image[..., None] if image.ndim < self._array.ndim - 1 else image
 
-    def close(self) -> None:
+    def close(self) -> tuple[int, int]:
+        """Flush to disk; height and width of what is stored."""
         if self._array is None:
             self._array = self._create(self._path, (1, 1))
         self._array.flush()
+        height, width = self._array.shape[1:3]
         self._array = None
+        return height, width
 
     def _create(self, path: Path, shape: tuple[int, ...]) -> Any:
         return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(self._rows, *shape))
@@ -173,13 +184,19 @@ class _Store:
         path.replace(self._path)
 
 
-def _load(folder: Path) -> Decoded:
-    with np.load(folder / "index.npz", allow_pickle=False) as index:
-        unreadable = {int(row): why for row, why in json.loads(str(index["unreadable"])).items()}
-        return Decoded(
-            images=np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
-            hashes=index["hashes"],
-            shapes=index["shapes"],
-            blank=index["blank"],
-            unreadable=unreadable,
-        )
+def _load(folder: Path) -> Decoded | None:
+    """What an earlier run decoded, or None."""
+    if not (folder / "index.npz").is_file():
+        return None
+    try:
+        with np.load(folder / "index.npz", allow_pickle=False) as index:
+            unreadable = {int(row): why for row, why in json.loads(str(index["unreadable"])).items()}
+            return Decoded(
+                images=np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
+                hashes=index["hashes"],
+                shapes=index["shapes"],
+                blank=index["blank"],
+                unreadable=unreadable,
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folder}: damaged cache ({error}). Delete this folder and run again") from error

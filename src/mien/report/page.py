@@ -192,7 +192,7 @@ def _data(data: DataReport) -> Section:
 
 def _curves(runs: Sequence[RunReport]) -> Section:
     text = (
-        "Train figures are taken while the weights move, with dropout on; val figures after the epoch, so val can lead. "
+        "Train figures are taken while the weights move, with dropout on; val figures after the epoch: val can lead. "
         "Marked is the best epoch, whose weights are evaluated."
     )
     pictures = []
@@ -216,6 +216,7 @@ def _loss_against_accuracy(runs: Sequence[RunReport]) -> Section:
     alt = "Val loss beside val accuracy of each run; the sentences above say what it shows."
     picture = Picture.of("loss-against-accuracy", plots.loss_against_accuracy(drawn), alt)
     points = tuple(turning_sentence(name, history) for name, history in drawn)
+    text += f" It does in {sum(': yes.' in p for p in points)} of {len(points)} {_plural('run', len(points))}."
     return Section("Loss against accuracy", text=(text,), points=points, pictures=(picture,))
 
 
@@ -323,7 +324,7 @@ def _in_order(comparisons: Mapping[str, Comparison]) -> list[tuple[str, Comparis
 
 
 def _spoken(evaluation: Evaluation) -> str:
-    return f"{evaluation.split} {format_estimate(evaluation.scores.accuracy)} (n = {evaluation.scores.n:,})"
+    return f"{evaluation.split} accuracy {format_estimate(evaluation.scores.accuracy)} (n = {evaluation.scores.n:,})"
 
 
 def _expected(run: RunReport) -> str:

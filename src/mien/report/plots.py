@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from mien.errors import InputError
 from mien.evaluate.evaluate import format_estimate
@@ -37,7 +38,6 @@ WIDTH = 7.2  # inches, the text width of a page
 LONGEST = 24  # characters of a name that are drawn
 
 _STYLE: Mapping[Any, Any] = {
-    "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -49,7 +49,6 @@ _STYLE: Mapping[Any, Any] = {
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": False,
     "grid.color": "#E4E7EA",
     "grid.linewidth": 0.7,
     "text.color": INK,
@@ -63,7 +62,6 @@ _STYLE: Mapping[Any, Any] = {
     "lines.linewidth": 1.7,
     "legend.frameon": False,
     "legend.fontsize": 9.0,
-    "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.wspace": 0.06,
     "figure.constrained_layout.hspace": 0.06,
@@ -111,10 +109,10 @@ def label_distribution(counts: Mapping[str, Mapping[str, int]], labels: Sequence
         raise InputError("label distribution: no split to draw, expected at least one")
     figure = Figure(figsize=(WIDTH, 0.9 + 0.27 * len(labels)))
     panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
-    for i, (axes, (split, images)) in enumerate(zip(panels, counts.items(), strict=True)):
+    for axes, (split, images) in zip(panels, counts.items(), strict=True):
         values = [images.get(label, 0) for label in labels]
         total = sum(values)
-        bars = axes.barh(range(len(labels)), values, height=0.68, color=MODELS[i % len(MODELS)])
+        bars = axes.barh(range(len(labels)), values, height=0.68, color=BLUE)
         texts = [f"{v:,} ({v / total:.0%})" if total else "0" for v in values]
         axes.bar_label(bars, texts, padding=3, fontsize=8)
         axes.set_xlim(0, max(1, *values) * 1.5)  # room for the counts
@@ -134,20 +132,20 @@ def curves(history: Sequence[Epoch], title: str, best_epoch: int | None = None) 
     figure = Figure(figsize=(WIDTH, 2.75))
     loss, accuracy = figure.subplots(1, 2)
     figure.suptitle(_shorten(title, 80), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    best = next((row for row in history if row.epoch == best_epoch), None)
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
         for split, color in (("train", FAINT), ("val", BLUE)):
             _line(axes, history, f"{split}_{name}", color, label=split)
         _epochs(axes)
+        if best is not None:
+            value = getattr(best, f"val_{name}")
+            axes.axvline(best.epoch, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
+            _ring(axes, best.epoch, value, BLUE)
+            axes.set_title(f"best epoch {best.epoch}: val {name} {figure_text(value)}", fontsize=9, fontweight="normal")
     loss.set_ylabel("cross entropy (nats)")
     accuracy.set_ylabel("accuracy")
     loss.legend()
-    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value, 2)))
-    best = next((row for row in history if row.epoch == best_epoch), None)
-    if best is not None:
-        _mark(loss, best.epoch, best.val_loss, BLUE, f"best epoch {best.epoch}: {best.val_loss:.3f}")
-        _mark(
-            accuracy, best.epoch, best.val_accuracy, BLUE, f"best epoch {best.epoch}: {figure_text(best.val_accuracy)}"
-        )
+    accuracy.yaxis.set_major_formatter(_Share())
     return figure
 
 
@@ -167,15 +165,17 @@ def loss_against_accuracy(runs: Sequence[tuple[str, Sequence[Epoch]]]) -> Figure
         lowest, best = turning_epochs(history)
         _line(loss, history, "val_loss", VERMILLION)
         _line(accuracy, history, "val_accuracy", BLUE)
-        accuracy.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value, 2)))
+        accuracy.yaxis.set_major_formatter(_Share())
+        where = "never finite"
         if lowest is not None:
-            _mark(loss, lowest.epoch, lowest.val_loss, VERMILLION, f"lowest: epoch {lowest.epoch}", line=False)
+            where = f"lowest at epoch {lowest.epoch}"
+            _ring(loss, lowest.epoch, lowest.val_loss, VERMILLION)
             if best.epoch > lowest.epoch:
                 for axes in (loss, accuracy):
                     axes.axvspan(lowest.epoch, best.epoch, color=ORANGE, alpha=0.16, linewidth=0)
-        _mark(accuracy, best.epoch, best.val_accuracy, BLUE, f"best: epoch {best.epoch}", line=False)
-        loss.set_title(f"{_shorten(name)}: val loss")
-        accuracy.set_title(f"{_shorten(name)}: val accuracy")
+        _ring(accuracy, best.epoch, best.val_accuracy, BLUE)
+        loss.set_title(f"{_shorten(name)}: val loss, {where}", fontsize=9)
+        accuracy.set_title(f"{_shorten(name)}: val accuracy, best at epoch {best.epoch}", fontsize=9)
         for axes in (loss, accuracy):
             _epochs(axes, label=axes in rows[-1])
     return figure
@@ -198,12 +198,12 @@ def confusion(evaluation: Evaluation, title: str | None = None) -> Figure:
     side = max(2.4, cell * k)
     figure = Figure(figsize=(side + 1.1, side + 1.2))
     axes = figure.subplots()
-    axes.imshow(percent_KK, cmap="Blues", vmin=0, vmax=100)
+    image = axes.imshow(percent_KK, cmap="Blues", vmin=0, vmax=100)
     for i, j in np.ndindex(k, k):
-        color = "white" if percent_KK[i, j] > 55 else INK
+        color = _ink_on(image.to_rgba(percent_KK[i, j]))
         text = f"{percent_KK[i, j]:.0f}" if totals_K[i, 0] else "–"
         axes.text(j, i - 0.1, text, ha="center", va="center", color=color, fontsize=10, gid=f"percent-{i}-{j}")
-        axes.text(j, i + 0.27, f"{counts_KK[i, j]:,}", ha="center", va="center", color=color, fontsize=6.5,
+        axes.text(j, i + 0.27, f"{counts_KK[i, j]:,}", ha="center", va="center", color=color, fontsize=7,
                   gid=f"count-{i}-{j}")  # fmt: skip
     names = [_shorten(label) for label in evaluation.labels]
     crowded = max(map(len, names)) * 0.072 > side / k
@@ -251,7 +251,7 @@ def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Fi
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(f"F1 on {comparison.split}")
     axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value, 1)))
+    axes.yaxis.set_major_formatter(_Share())
     axes.yaxis.grid(True)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"class, with its images below (n = {comparison.n:,})")
@@ -316,7 +316,8 @@ def _line(axes: Axes, history: Sequence[Epoch], key: str, color: str, label: str
 
 
 def _epochs(axes: Axes, label: bool = True) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.set_xlim(left=0.5)  # epochs count from 1
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.grid(True)
     axes.set_axisbelow(True)
@@ -324,16 +325,23 @@ def _epochs(axes: Axes, label: bool = True) -> None:
         axes.set_xlabel("epoch")
 
 
-def _mark(axes: Axes, x: float, y: float, color: str, text: str, line: bool = True) -> None:
-    """A ringed point, its meaning written where the panel is free: toward the middle, away from the edge."""
-    if line:
-        axes.axvline(x, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
+def _ring(axes: Axes, x: float, y: float, color: str) -> None:
     axes.plot([x], [y], "o", color="white", markeredgecolor=color, markeredgewidth=1.6, markersize=6, zorder=5)
-    low, high = axes.get_ylim()
-    left = x < sum(axes.get_xlim()) / 2
-    above = y < (low + high) / 2
-    axes.annotate(text, (x, y), (6 if left else -6, 11 if above else -11), textcoords="offset points", fontsize=8,
-                  ha="left" if left else "right", va="bottom" if above else "top")  # fmt: skip
+
+
+class _Share(ScalarFormatter):
+    """As many digits as the ticks need, without the zero before the point."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos)
+        return text.removeprefix("0") if text.startswith("0.") else text
+
+
+def _ink_on(color: npt.NDArray[Any]) -> str:
+    """White or dark, whichever has more contrast on an sRGB `color`. Source: WCAG 2.2, relative luminance."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if luminance < 0.21 else INK  # there the contrast with both is the same
 
 
 def _shorten(name: str, longest: int = LONGEST) -> str:

@@ -33,8 +33,8 @@ def protocol(report: StudyReport) -> tuple[str, ...]:
 
 def differences(runs: Sequence[RunReport]) -> tuple[str, ...]:
     """Where we differ from the study and why; nothing when no run repeats one of its figures."""
-    recipes = [run.recipe for run in runs if run.recipe.expected.accuracy or run.recipe.expected.f1]
-    if not recipes:
+    recipes = [run.recipe for run in runs if any(run.recipe.expected.model_dump().values())]  # a figure or a note
+    if not any(recipe.expected.accuracy or recipe.expected.f1 for recipe in recipes):
         return ()
     points = [
         "The study selects and reports on the same pooled test set, so its figures flatter by an unknown amount. "

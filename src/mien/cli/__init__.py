@@ -1,0 +1,1 @@
+"""Command line: one file per verb. Only this room prints or exits."""

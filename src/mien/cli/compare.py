@@ -1,0 +1,45 @@
+"""mien compare: runs on the same images, class by class and pair by pair."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mien.cli.console import JsonOption, say, table
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Two or more run folders.")],
+    split: Annotated[str, typer.Option("--split", help="val, test or pooled.")] = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare runs on the predictions that `mien evaluate` kept: who wins where, and whether it is more than chance."""
+    from mien.errors import InputError
+    from mien.evaluate.compare import compare_predictions, verdict
+    from mien.evaluate.run_splits import load_predictions
+    from mien.train.run import Run
+
+    if len(runs) < 2:
+        raise InputError(f"two or more runs are compared, got {len(runs)}")
+    opened = [Run.open(run) for run in runs]
+    names = [run.name for run in opened]
+    if len(set(names)) < len(names):
+        names = runs
+    comparison = compare_predictions(
+        [(name, load_predictions(run, split)) for name, run in zip(names, opened, strict=True)]
+    )
+    if as_json:
+        say(comparison.model_dump_json(indent=2))
+        return
+    rows = [
+        [row.label, f"{row.support:,}", *("–" if f1 is None else f"{f1:.3f}" for f1 in row.f1), row.winner or "–"]
+        for row in comparison.per_class
+    ]
+    title = f"F1 per class on {comparison.split} (n={comparison.n:,})"
+    table(title, ["class", "images", *comparison.models, "best"], rows)
+    for pair in comparison.pairs:
+        say(
+            f"{verdict(pair)} (accuracy, {comparison.split}, n={comparison.n:,}; right only by {pair.first}: "
+            f"{pair.only_first_right:,}, only by {pair.second}: {pair.only_second_right:,}; exact McNemar)"
+        )

@@ -1,0 +1,88 @@
+"""Console: what the verbs share on the terminal: progress on standard error, tables, log lines, errors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+Progress = Callable[[str, int, int], None]  # what, done, total
+
+DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
+LabelsOption = Annotated[
+    str | None, typer.Option("--labels", help="Class names in order, with commas, where folder names do not say it.")
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read; they are listed.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+
+
+def say(text: str) -> None:
+    """A line of result on standard output."""
+    print(text)
+
+
+def note(text: str) -> None:
+    """A line for the person, on standard error."""
+    print(text, file=sys.stderr)
+
+
+def split_labels(labels: str | None) -> list[str] | None:
+    return None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+
+
+def is_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def log_to_stderr() -> None:
+    """Show what the library logs: epochs, decoding, warnings."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    ours = logging.getLogger("mien")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+
+
+@contextmanager
+def progress() -> Iterator[Progress | None]:
+    """A progress bar on standard error, or None when that is no terminal."""
+    if not is_terminal():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output; the first column is text, the others are figures."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=Text(title), title_justify="left", title_style="bold")
+    for i, name in enumerate(header):
+        grid.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(grid)

@@ -1,0 +1,108 @@
+"""mien data: look at a data set before training on it, or draw one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.console import JsonOption, LabelsOption, SkipOption, note, progress, say, split_labels, table
+
+if TYPE_CHECKING:
+    from mien.data.audit import Audit
+    from mien.data.faceset import FaceSet
+
+app = typer.Typer(help="Count, audit or draw labeled faces.", no_args_is_help=True)
+SourceArgument = Annotated[str, typer.Argument(help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
+
+
+@app.command("stats")
+def stats(
+    data: SourceArgument,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write the picture of the label distribution.")] = None,
+    labels: LabelsOption = None,
+    skip_unreadable: SkipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Images per class and split, as a table and a picture."""
+    faces = _open(data, labels, skip_unreadable)
+    counts = {split: found for split, found in faces.counts().items() if sum(found.values())}
+    if as_json:
+        import json
+
+        say(json.dumps({"source": faces.source, "fingerprint": faces.fingerprint, "counts": counts}, indent=2))
+    else:
+        rows = [
+            [label, *(f"{found[label]:,} ({found[label] / sum(found.values()):.1%})" for found in counts.values())]
+            for label in faces.label_set.labels
+        ]
+        rows.append(["all", *(f"{sum(found.values()):,}" for found in counts.values())])
+        table(f"{faces.source}: images per class and split", ["class", *counts], rows)
+        say(f"fingerprint {faces.fingerprint}")
+    if plot:
+        from mien.report.plots import label_distribution, save
+
+        save(label_distribution(counts, faces.label_set.labels), plot)
+        note(f"picture: {plot}")
+
+
+@app.command("audit")
+def audit(data: SourceArgument, labels: LabelsOption = None, as_json: JsonOption = False) -> None:
+    """Repeats, leaks between splits, conflicting labels, blank, tiny and unreadable pictures."""
+    from mien.data.audit import audit as audit_faces
+
+    found = audit_faces(_open(data, labels, skip_unreadable=True))
+    if as_json:
+        say(found.model_dump_json(indent=2))
+        return
+    table(f"audit of {found.source}", ["what", "count"], _audit_rows(found))
+    for group in found.conflicts[:3]:
+        pairs = zip(group.names, group.labels, strict=True)
+        say("conflict: " + "; ".join(f"{name} is {label}" for name, label in pairs))
+    if len(found.conflicts) > 3:
+        say(f"… and {len(found.conflicts) - 3} more conflicts; all of them: --json")
+    for name in found.blank[:3]:
+        say(f"blank: {name}")
+    for why in list(found.unreadable.values())[:10]:
+        say(f"unreadable: {why}")
+
+
+@app.command("draw")
+def draw(
+    out: Annotated[Path, typer.Argument(help="Folder, or a file ending in .zip.")],
+    count: Annotated[int, typer.Option("--count", help="Faces in all.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other faces.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Draw cartoon faces of the seven emotions: free of any license, for tests and first steps."""
+    from mien.data.draw import draw_set
+
+    say(f"{count} faces: {draw_set(out, count, seed, overwrite=overwrite)}")
+
+
+def _open(data: str, labels: str | None, skip_unreadable: bool) -> FaceSet:
+    from mien.data.faceset import FaceSet
+
+    with progress() as bar:
+        return FaceSet.open(data, labels=split_labels(labels), skip_unreadable=skip_unreadable, progress=bar)
+
+
+def _audit_rows(found: Audit) -> list[list[str]]:
+    rows = [[f"images in {split}", f"{count:,}"] for split, count in found.images.items()]
+    rows += [
+        ["sets of identical images", f"{found.repeated_groups:,}"],
+        ["images beyond the first of each set", f"{found.surplus:,}"],
+    ]
+    rows += [[f"repeats within {split}", f"{count:,}"] for split, count in found.repeats_within.items()]
+    for pair, count in found.shared.items():
+        later, _, earlier = pair.partition(" in ")
+        rows.append([f"{later} images that also stand in {earlier}", f"{count:,}"])
+    rows.append(["sets of identical images with different labels", f"{len(found.conflicts):,}"])
+    rows += [[f"leak-free images of {split}", f"{count:,}"] for split, count in found.leak_free.items()]
+    rows += [
+        ["blank images (one gray value)", f"{len(found.blank):,}"],
+        ["tiny images (a side under 24 pixels)", f"{len(found.tiny):,}"],
+        ["unreadable files", f"{len(found.unreadable):,}"],
+    ]
+    return rows

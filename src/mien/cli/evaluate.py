@@ -1,0 +1,93 @@
+"""mien evaluate: what a run scores on a split, with intervals and the leak-free figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.console import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    LabelsOption,
+    SkipOption,
+    note,
+    progress,
+    say,
+    split_labels,
+    table,
+)
+
+if TYPE_CHECKING:
+    from mien.evaluate.evaluate import Evaluation
+
+_FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    data: DataOption,
+    split: Annotated[str, typer.Option("--split", help="val, test, or pooled (both, as the study did).")] = "test",
+    labels: LabelsOption = None,
+    skip_unreadable: SkipOption = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Score a run on val, test or both; predictions and figures are kept in the run folder."""
+    from mien.data.faceset import FaceSet
+    from mien.evaluate.run_splits import evaluate as evaluate_run
+    from mien.evaluate.run_splits import evaluation_file
+    from mien.report.plots import confusion, save
+    from mien.train.run import Run
+
+    opened = Run.open(run)
+    with progress() as bar:
+        faces = FaceSet.open(
+            data,
+            size=opened.card.preprocess.size,
+            labels=split_labels(labels),
+            skip_unreadable=skip_unreadable,
+            progress=bar,
+        )
+        evaluation = evaluate_run(opened, faces, split, device=device, progress=bar)
+    for why in faces.unreadable.values():
+        note(f"left out: {why}")
+    file = evaluation_file(opened, faces, split)
+    picture = file.with_name(f"confusion-{split}.png")
+    save(confusion(evaluation), picture)
+    if as_json:
+        say(evaluation.model_dump_json(indent=2))
+        return
+    _show(evaluation)
+    say(f"figures: {file}\nconfusion matrix: {picture}")
+
+
+def _show(evaluation: Evaluation) -> None:
+    from mien.evaluate.evaluate import format_estimate
+
+    scores, leak_free = evaluation.scores, evaluation.leak_free
+    header = ["", f"{evaluation.split} (n={scores.n:,})"]
+    if leak_free:
+        header.append(f"leak-free (n={leak_free.n:,})")
+    rows = [
+        [name.replace("_", " "), *(format_estimate(getattr(s, name)) for s in (scores, leak_free) if s)]
+        for name in _FIGURES
+    ]
+    table(f"{evaluation.model} on {evaluation.split}, 95 % bootstrap intervals", header, rows)
+    per_class = [
+        [row.label, f"{row.support:,}", *(_figure(value) for value in (row.precision, row.recall, row.f1))]
+        for row in evaluation.per_class
+    ]
+    table("per class", ["class", "images", "precision", "recall", "F1"], per_class)
+    matrix = [
+        [label, *(f"{count:,}" for count in counts)]
+        for label, counts in zip(evaluation.labels, evaluation.confusion, strict=True)
+    ]
+    table("confusion matrix (rows: true, columns: predicted)", ["", *evaluation.labels], matrix)
+    if evaluation.split == "pooled":
+        say("pooled holds the images that the best epoch was chosen on: for comparison with the study only")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,64 @@
+"""The `mien` command: its verbs, and how errors end it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mien.cli import compare, data, evaluate, recipes, recognize, study, train
+from mien.cli.console import log_to_stderr, note
+from mien.errors import InterruptedRunError, MienError
+
+app = typer.Typer(
+    name="mien",
+    help="Facial emotion recognition: train, evaluate and compare honestly, recognize offline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("study")(study.study)
+app.command("recognize")(recognize.recognize)
+app.add_typer(recipes.app, name="recipes")
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"mien {version('mien')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    log_to_stderr()
+
+
+def main() -> None:
+    """Exit 0 all well, 1 some inputs failed, 2 a user's mistake, 130 stopped by Ctrl-C."""
+    try:
+        app()
+    except InterruptedRunError as stop:
+        note(str(stop))
+        sys.exit(130)
+    except MienError as error:
+        note(f"error: {error}")
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "lightning", "torchmetrics", "safetensors", "sklearn", "scipy", "jinja2"):
+            raise
+        note(f'error: this needs the extra "train" ({error.name} is missing). Install it: pip install "mien[train]"')
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)  # the reader of our output has gone, for example `head`

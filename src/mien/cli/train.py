@@ -1,0 +1,78 @@
+"""mien train: one recipe on one data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.console import (
+    DataOption,
+    DeviceOption,
+    LabelsOption,
+    SkipOption,
+    is_terminal,
+    note,
+    progress,
+    say,
+    split_labels,
+)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value: --set optimizer.lr=1e-4. Repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Overrides the recipe's seed.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished epoch.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
+    labels: LabelsOption = None,
+    skip_unreadable: SkipOption = False,
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each.")] = 1,
+) -> None:
+    """Train a recipe: fit on train, select on val. The test split is never looked at."""
+    from mien.recipes.recipe import Recipe
+
+    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    chosen = Recipe.load(recipe, overrides)
+
+    from mien.data.faceset import FaceSet
+    from mien.report.plots import curves, save
+    from mien.train.train import train as run_training
+
+    with progress() as bar:
+        faces = FaceSet.open(
+            data,
+            size=chosen.data.preprocess.size,
+            labels=split_labels(labels),
+            skip_unreadable=skip_unreadable,
+            progress=bar,
+        )
+    for why in faces.unreadable.values():
+        note(f"left out: {why}")
+    run = run_training(
+        chosen,
+        faces,
+        out,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        precision=precision,
+        devices=devices,
+        progress_bar=is_terminal(),
+    )
+    if not run.finished:
+        return  # a further process of a distributed training
+    done = run.card.training
+    picture = run.folder / "report" / "curves.png"
+    save(curves(run.history, chosen.name, done.best_epoch), picture)
+    monitor = chosen.early_stopping.monitor if chosen.early_stopping else "val_accuracy"
+    say(f"{run.folder}: {done.epochs} epochs, {done.minutes:.1f} minutes on {done.device} ({done.precision})")
+    say(f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); curves: {picture}")
+    say(f"next: mien evaluate {run.folder} --data {data}")

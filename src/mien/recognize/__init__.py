@@ -1,0 +1,1 @@
+"""Recognition: pictures in, emotions out. No torch here."""

@@ -1,0 +1,225 @@
+"""Study: many runs on one data set, evaluated, compared and reported; and what is kept of them for the docs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from mien.data.audit import audit
+from mien.data.cache import Progress
+from mien.data.faceset import FaceSet
+from mien.errors import InputError
+from mien.evaluate.compare import Comparison, compare_predictions
+from mien.evaluate.evaluate import Evaluation, score
+from mien.evaluate.run_splits import SPLITS, evaluate, load_predictions
+from mien.predictions import Predictions
+from mien.recipes.recipe import Recipe
+from mien.report.content import DataReport, RunReport, StudyReport
+from mien.report.html import write_report
+from mien.train.run import Run
+from mien.train.train import train
+
+MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
+_KEPT = ("recipe.yaml", "card.json", "history.csv", "predictions/val.npz", "predictions/test.npz")
+
+logger = logging.getLogger(__name__)
+
+
+def study(
+    recipes: Sequence[Recipe],
+    faces: FaceSet,
+    out: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    device: str = "auto",
+    precision: str = "auto",
+    progress_bar: bool = False,
+    progress: Progress | None = None,
+) -> list[Run]:
+    """Train what is missing under `out`, one folder per recipe and seed, and evaluate all of it.
+
+    What an interrupted study has finished is kept, and a training that was stopped goes on from its last epoch.
+    """
+    planned = [(recipe.model_copy(update={"seed": seed}), seed) for recipe in recipes for seed in seeds]
+    runs = []
+    for recipe, seed in planned:
+        run = Run(out / (recipe.name if seed == 0 else f"{recipe.name}-s{seed}"))
+        if run.finished:
+            _check_reusable(run, recipe, faces)
+            logger.info("%s: finished before", run.name)
+        else:
+            logger.info("%s: training", run.name)
+            resume = run.last_checkpoint.is_file()
+            train(
+                recipe, faces, run.folder, resume=resume, overwrite=(run.folder / "recipe.yaml").is_file(),
+                device=device, precision=precision, progress_bar=progress_bar,
+            )  # fmt: skip
+        for split in SPLITS if (faces.splits == "test").any() else ("val",):
+            evaluate(run, faces, split, device=device, progress=progress)
+        runs.append(run)
+    (out / "data.json").write_text(json.dumps(asdict(describe_data(faces)), indent=2) + "\n", encoding="utf-8")
+    return runs
+
+
+def _check_reusable(run: Run, recipe: Recipe, faces: FaceSet) -> None:
+    if run.recipe != recipe:
+        raise InputError(
+            f"{run.folder}: was trained with another version of recipe '{recipe.name}' or other --set values. "
+            "Choose another --out, or remove that folder"
+        )
+    if run.card.training.fingerprint != faces.select("train", "val").fingerprint:
+        raise InputError(
+            f"{run.folder}: was trained on other data ({run.card.training.data}). Choose another --out, "
+            "or remove that folder"
+        )
+
+
+def describe_data(faces: FaceSet) -> DataReport:
+    found = audit(faces)
+    repeated = {
+        f"{words} images that also stand in {earlier}": count
+        for (words, _, earlier), count in ((key.partition(" in "), count) for key, count in found.shared.items())
+        if found.images[words]
+    }
+    repeated["groups of identical images with different labels"] = len(found.conflicts)
+    return DataReport(
+        source=faces.source,
+        fingerprint=faces.fingerprint,
+        labels=faces.label_set.labels,
+        counts={split: counts for split, counts in faces.counts().items() if sum(counts.values())},
+        repeated=repeated,
+        leak_free=found.leak_free,
+    )
+
+
+def gather(folder: Path, title: str, commands: Sequence[str], names: Sequence[str] | None = None) -> StudyReport:
+    """Everything that a report shows, from a folder of runs: a study's own, or `results/`.
+
+    Scores are computed from the predictions there; weights are not needed. `names` keeps to these runs.
+    """
+    reports = [_report_run(Run(path.parent)) for path in sorted(folder.glob("*/card.json"))]
+    chosen = [report for report in reports if names is None or report.name in names]
+    if not chosen:
+        raise InputError(f"{folder}: holds no finished run. Train some: mien study --data PATH --out {folder}")
+    return StudyReport(
+        title=title,
+        commands=commands,
+        data=_read_data(folder / "data.json"),
+        runs=chosen,
+        comparisons=_comparisons(folder, chosen),
+        environment=environment(),
+    )
+
+
+def _report_run(run: Run) -> RunReport:
+    return RunReport(
+        name=run.name,
+        recipe=run.recipe,
+        card=run.card,
+        history=run.history,
+        evaluations={split: score(found, run.name) for split, found in kept_predictions(run).items()},
+    )
+
+
+def kept_predictions(run: Run) -> dict[str, Predictions]:
+    """Predictions on val, and on test and both pooled where they were made."""
+    splits = SPLITS if run.predictions_file("test").is_file() else ("val",)
+    return {split: load_predictions(run, split) for split in splits}
+
+
+def _comparisons(folder: Path, reports: Sequence[RunReport]) -> dict[str, Comparison]:
+    if len(reports) < 2:
+        return {}
+    predictions = {report.name: kept_predictions(Run(folder / report.name)) for report in reports}
+    shared = [split for split in SPLITS if all(split in kept for kept in predictions.values())]
+    return {
+        split: compare_predictions([(name, kept[split]) for name, kept in predictions.items()]) for split in shared
+    }
+
+
+def _read_data(path: Path) -> DataReport:
+    try:
+        return TypeAdapter(DataReport).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path}: missing or damaged ({error}). Run the study again; it trains nothing twice") from error
+
+
+def environment() -> dict[str, str]:
+    """Of the program that writes the report; each run's card says what it was trained with."""
+    packages = ("mien", "torch", "lightning", "numpy", "scikit-learn", "scipy")
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def report(folder: Path, title: str, commands: Sequence[str], names: Sequence[str] | None = None) -> Path:
+    """Write `report.html`, `report.md` and pictures into a study's folder; the path of the HTML."""
+    return write_report(gather(folder, title, commands, names), folder)
+
+
+def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
+    """Copy what docs quote to `results/<run>/`: recipe, card, history, predictions; weights only when they are small."""
+    for run in runs:
+        target = results / run.name
+        for name in _KEPT:
+            if (run.folder / name).is_file():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(run.folder / name, target / name)
+        if run.weights_file.stat().st_size <= MAX_KEPT_WEIGHTS:
+            shutil.copyfile(run.weights_file, target / run.weights_file.name)
+    shutil.copyfile(study_folder / "data.json", results / "data.json")
+
+
+def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -> None:
+    """Write `results.json` and `study.md` with its pictures into `docs`, from what is kept under `results` alone."""
+    found = gather(results, title, commands)
+    lines = [line for run in found.runs for line in result_lines(run)]
+    docs.mkdir(parents=True, exist_ok=True)
+    (docs / "results.json").write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+    page = write_report(found, docs / "study")
+    page.unlink()  # the Markdown is what a repository shows
+    text = (docs / "study" / "report.md").read_text(encoding="utf-8").replace("(pictures/", "(study/pictures/")
+    (docs / "study.md").write_text(text, encoding="utf-8")
+    (docs / "study" / "report.md").unlink()
+
+
+def result_lines(run: RunReport) -> list[dict[str, object]]:
+    """One record per split: the figures, and the command that makes them again."""
+    return [_result_line(run, evaluation) for evaluation in run.evaluations.values()]
+
+
+def _result_line(run: RunReport, evaluation: Evaluation) -> dict[str, object]:
+    scores, leak_free, training = evaluation.scores, evaluation.leak_free, run.card.training
+    return {
+        "run": run.name,
+        "recipe": run.recipe.name,
+        "seed": training.seed,
+        "split": evaluation.split,
+        "n": scores.n,
+        "accuracy": round(scores.accuracy.value, 6),
+        "interval": [round(scores.accuracy.low, 4), round(scores.accuracy.high, 4)],
+        "macro_f1": round(scores.macro_f1.value, 6),
+        "weighted_f1": round(scores.weighted_f1.value, 6),
+        "mean_class_accuracy": round(scores.mean_class_accuracy.value, 6),
+        "nll": round(scores.nll.value, 6),
+        "leak_free_n": leak_free.n if leak_free else 0,
+        "leak_free_accuracy": round(leak_free.accuracy.value, 6) if leak_free else None,
+        "device": training.device,
+        "precision": training.precision,
+        "minutes": training.minutes,
+        "epochs": training.epochs,
+        "best_epoch": training.best_epoch,
+        "commit": training.commit,
+        "command": f"mien train {run.recipe.name} --data {training.data} --seed {training.seed} --out runs/{run.name}"
+        f" && mien evaluate runs/{run.name} --data {training.data} --split {evaluation.split}",
+    }
