@@ -1,3 +1,42 @@
-"""mien: facial emotion recognition — train, evaluate, compare, recognize. Public names load when they are first used."""
+"""mien: facial emotion recognition. Train, evaluate and compare honestly, recognize offline.
+
+Public names load when they are first used, so that `import mien` is quick and a light install needs no torch.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.errors import InputError, MienError
+    from mien.evaluation.runs import compare, evaluate
+    from mien.predictions import Predictions
+    from mien.recipes.recipe import Recipe
+    from mien.training.run import Run
+    from mien.training.train import train
+
+_HOMES = {
+    "FaceSet": "mien.data.faceset",
+    "InputError": "mien.errors",
+    "MienError": "mien.errors",
+    "Predictions": "mien.predictions",
+    "Recipe": "mien.recipes.recipe",
+    "Run": "mien.training.run",
+    "compare": "mien.evaluation.runs",
+    "evaluate": "mien.evaluation.runs",
+    "train": "mien.training.train",
+}
+
+__all__ = ["FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Run", "compare", "evaluate", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mien' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -70,7 +70,11 @@ def pixel_hash(image: Pixels) -> str:
 
 def squeeze_gray(image: Pixels) -> Pixels:
     """`(H, W, 3)` with three equal channels becomes `(H, W)`; anything else stays as it is."""
-    if image.ndim == 3 and np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2]):
+    if (
+        image.ndim == 3
+        and np.array_equal(image[..., 0], image[..., 1])
+        and np.array_equal(image[..., 0], image[..., 2])
+    ):
         return np.ascontiguousarray(image[..., 0])
     return image
 

@@ -26,9 +26,7 @@ class LabelSet:
 
 
 FER7 = LabelSet("fer7", ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"))
-FERPLUS8 = LabelSet(
-    "ferplus8", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-)
+FERPLUS8 = LabelSet("ferplus8", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
 KNOWN = (FER7, FERPLUS8)
 
 # The integer codes of the original fer2013.csv stand in an order of their own.

@@ -82,7 +82,7 @@ class Predictions:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls)}
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # numpy, zipfile and zlib each raise their own on a damaged file
             raise InputError(f"{path}: not a predictions file ({error})") from error
         values["split"] = str(values["split"])
         values["label_names"] = tuple(str(name) for name in values["label_names"])

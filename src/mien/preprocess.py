@@ -18,7 +18,7 @@ from mien.images import Pixels, to_gray
 class Preprocess(BaseModel):
     """How a face becomes model input. Stored in the card beside the weights."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: int = Field(ge=8, le=1024, description="side of the square input, in pixels")
     color: Literal["gray", "rgb"] = Field(description="channels that the model sees")
@@ -49,7 +49,7 @@ class Preprocess(BaseModel):
         """Pictures of any size, grey or RGB → `(N, C, S, S)` float32, normalized."""
         stack = np.stack([self.pixels(image) for image in images])
         values = stack.reshape(len(stack), self.size, self.size, self.channels).astype(np.float32) / 255.0
-        normal = (values - np.float32(self.mean)) / np.float32(self.std)
+        normal = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), dtype=np.float32)
 
 

@@ -17,15 +17,15 @@ from mien.data.audit import audit
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
-from mien.evaluate.compare import Comparison, compare_predictions
-from mien.evaluate.evaluate import Evaluation, score
-from mien.evaluate.run_splits import SPLITS, evaluate, load_predictions
+from mien.evaluation.compare import Comparison, compare_predictions
+from mien.evaluation.evaluate import Evaluation, score
+from mien.evaluation.runs import SPLITS, evaluate, load_predictions
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.report.content import DataReport, RunReport, StudyReport
 from mien.report.html import write_report
-from mien.train.run import Run
-from mien.train.train import train
+from mien.training.run import Run
+from mien.training.train import train
 
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
 _KEPT = ("recipe.yaml", "card.json", "history.csv", "predictions/val.npz", "predictions/test.npz")
@@ -140,16 +140,16 @@ def _comparisons(folder: Path, reports: Sequence[RunReport]) -> dict[str, Compar
         return {}
     predictions = {report.name: kept_predictions(Run(folder / report.name)) for report in reports}
     shared = [split for split in SPLITS if all(split in kept for kept in predictions.values())]
-    return {
-        split: compare_predictions([(name, kept[split]) for name, kept in predictions.items()]) for split in shared
-    }
+    return {split: compare_predictions([(name, kept[split]) for name, kept in predictions.items()]) for split in shared}
 
 
 def _read_data(path: Path) -> DataReport:
     try:
         return TypeAdapter(DataReport).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise InputError(f"{path}: missing or damaged ({error}). Run the study again; it trains nothing twice") from error
+        raise InputError(
+            f"{path}: missing or damaged ({error}). Run the study again; it trains nothing twice"
+        ) from error
 
 
 def environment() -> dict[str, str]:
@@ -168,7 +168,7 @@ def report(folder: Path, title: str, commands: Sequence[str], names: Sequence[st
 
 
 def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
-    """Copy what docs quote to `results/<run>/`: recipe, card, history, predictions; weights only when they are small."""
+    """Copy what docs quote to `results/<run>/`: recipe, card, history, predictions; weights only if they are small."""
     for run in runs:
         target = results / run.name
         for name in _KEPT:

@@ -1,4 +1,4 @@
-"""The cartoon faces: layout, counts, repeats, determinism, and classes that can be told apart but not perfectly."""
+"""Drawn sets: layout, counts, repeats, determinism, and what is never overwritten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from mien.data import draw
-from mien.data.draw import MIN_COUNT, SHARES, draw_face, draw_set, plan
+from mien.data.cartoon import draw_face
+from mien.data.draw import MIN_COUNT, SHARES, draw_set, plan
 from mien.errors import InputError
 from mien.labels import FER7
 
@@ -38,37 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_set(tmp_path_factory.mktemp("drawn") / "faces", 200, seed=3)
 
 
-def test_a_face_is_gray_of_the_asked_size_and_uses_the_gray_range() -> None:
-    for emotion in FER7.labels:
-        face = draw_face(emotion, np.random.default_rng(1), size=40)
-        assert face.shape == (40, 40)
-        assert face.dtype == np.uint8
-        assert face.std() > 15
-
-
-def test_one_generator_gives_one_face() -> None:
-    same = [draw_face("fear", np.random.default_rng(5)) for _ in range(2)]
-    assert np.array_equal(same[0], same[1])
-    assert not np.array_equal(same[0], draw_face("fear", np.random.default_rng(6)))
-    assert not np.array_equal(same[0], draw_face("happy", np.random.default_rng(5)))
-
-
-def test_a_face_draws_on_its_generator_alone() -> None:
-    np.random.seed(0)
-    first = draw_face("sad", np.random.default_rng(2))
-    np.random.seed(1)
-    assert np.array_equal(first, draw_face("sad", np.random.default_rng(2)))
-
-
-def test_an_unknown_emotion_is_named_with_the_nearest_one() -> None:
-    with pytest.raises(InputError, match=r"unknown emotion 'hapy'\. Did you mean 'happy'\?"):
-        draw_face("hapy", np.random.default_rng(0))
-
-
 @pytest.mark.parametrize("size", [15, 513])
 def test_a_size_out_of_range_is_refused(size: int, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"got size {size}"):
-        draw_face("sad", np.random.default_rng(0), size)
     with pytest.raises(InputError, match=f"got size {size}"):
         draw_set(tmp_path / "faces", 70, 0, size=size)
 
@@ -199,19 +171,3 @@ def test_an_interrupted_run_leaves_what_was_there(name: str, tmp_path: Path, mon
         draw_set(out, MIN_COUNT, 2, size=16, overwrite=True)
     assert contents(out) == before
     assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_classes_can_be_told_apart_but_not_perfectly() -> None:
-    pytest.importorskip("sklearn")
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    faces = [(file.emotion, np.random.default_rng([3, i])) for i, file in enumerate(plan(600))]
-    labels = np.array([emotion for emotion, _ in faces])
-    pixels = np.stack([draw_face(emotion, rng, 32).ravel() for emotion, rng in faces]).astype(np.float64)
-    order = np.random.default_rng(0).permutation(len(labels))
-    fit, held = order[:450], order[450:]
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=200)).fit(pixels[fit], labels[fit])
-    majority = float((labels[held] == "happy").mean())
-    assert majority + 0.15 < model.score(pixels[held], labels[held]) < 0.97

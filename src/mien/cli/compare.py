@@ -16,19 +16,15 @@ def compare(
 ) -> None:
     """Compare runs on the predictions that `mien evaluate` kept: who wins where, and whether it is more than chance."""
     from mien.errors import InputError
-    from mien.evaluate.compare import compare_predictions, verdict
-    from mien.evaluate.run_splits import load_predictions
-    from mien.train.run import Run
+    from mien.evaluation.compare import verdict
+    from mien.evaluation.runs import compare as compare_runs
+    from mien.training.run import Run
 
     if len(runs) < 2:
         raise InputError(f"two or more runs are compared, got {len(runs)}")
     opened = [Run.open(run) for run in runs]
-    names = [run.name for run in opened]
-    if len(set(names)) < len(names):
-        names = runs
-    comparison = compare_predictions(
-        [(name, load_predictions(run, split)) for name, run in zip(names, opened, strict=True)]
-    )
+    distinct = len({run.name for run in opened}) == len(opened)
+    comparison = compare_runs(*opened, split=split, names=() if distinct else runs)
     if as_json:
         say(comparison.model_dump_json(indent=2))
         return

@@ -73,15 +73,15 @@ def progress() -> Iterator[Progress | None]:
         yield show
 
 
-def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; the first column is text, the others are figures."""
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> None:
+    """A table on standard output; the first `texts` columns are text, the others are figures."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(title=Text(title), title_justify="left", title_style="bold")
     for i, name in enumerate(header):
-        grid.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold")
+        grid.add_column(Text(name), justify="left" if i < texts else "right", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 140)

@@ -20,7 +20,7 @@ from mien.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from mien.evaluate.evaluate import Evaluation
+    from mien.evaluation.evaluate import Evaluation
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 
@@ -36,10 +36,10 @@ def evaluate(
 ) -> None:
     """Score a run on val, test or both; predictions and figures are kept in the run folder."""
     from mien.data.faceset import FaceSet
-    from mien.evaluate.run_splits import evaluate as evaluate_run
-    from mien.evaluate.run_splits import evaluation_file
+    from mien.evaluation.runs import evaluate as evaluate_run
+    from mien.evaluation.runs import evaluation_file
     from mien.report.plots import confusion, save
-    from mien.train.run import Run
+    from mien.training.run import Run
 
     opened = Run.open(run)
     with progress() as bar:
@@ -64,7 +64,7 @@ def evaluate(
 
 
 def _show(evaluation: Evaluation) -> None:
-    from mien.evaluate.evaluate import format_estimate
+    from mien.evaluation.evaluate import format_estimate
 
     scores, leak_free = evaluation.scores, evaluation.leak_free
     header = ["", f"{evaluation.split} (n={scores.n:,})"]

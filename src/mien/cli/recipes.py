@@ -25,7 +25,7 @@ def list_recipes(context: typer.Context, as_json: JsonOption = False) -> None:
         say(json.dumps([recipe.model_dump(mode="json") for recipe in recipes], indent=2))
         return
     rows = [[recipe.name, recipe.describe, _expected(recipe.expected.accuracy)] for recipe in recipes]
-    table("recipes", ["name", "what it is", "study's accuracy (pooled test)"], rows)
+    table("recipes", ["name", "what it is", "study's accuracy (pooled test)"], rows, texts=2)
     say("one in full: mien recipes show NAME; train it: mien train NAME --data PATH --out runs/NAME")
 
 

@@ -22,8 +22,8 @@ def recognize(
     from mien.errors import InputError
     from mien.images import decode
     from mien.recognize.recognizer import read_probabilities
-    from mien.train.predict import classify
-    from mien.train.run import Run
+    from mien.training.predict import classify
+    from mien.training.run import Run
 
     if plot and len(pictures) > 1:
         raise InputError(f"--plot draws one picture, got {len(pictures)}")

@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import DataOption, DeviceOption, LabelsOption, SkipOption, is_terminal, progress, say, split_labels
+from mien.cli.console import (
+    DataOption,
+    DeviceOption,
+    LabelsOption,
+    SkipOption,
+    is_terminal,
+    progress,
+    say,
+    split_labels,
+)
 
 _TITLE = "CNNs for facial emotion recognition: the study, run again"
 
@@ -17,7 +26,9 @@ _TITLE = "CNNs for facial emotion recognition: the study, run again"
 def study(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the runs and the report.")],
-    recipes: Annotated[str | None, typer.Option("--recipes", help="Names with commas; all built-in ones if left out.")] = None,
+    recipes: Annotated[
+        str | None, typer.Option("--recipes", help="Names with commas; all built-in ones if left out.")
+    ] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds with commas, one run each.")] = "0",
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every recipe, repeatable.")] = None,
     keep: Annotated[
@@ -39,6 +50,7 @@ def study(
 
     if docs and not keep:
         raise InputError("--docs is written from what is kept: give --keep results too")
+    numbers = _seeds(seeds)
     chosen = [Recipe.load(name, settings or []) for name in (_names(recipes) or names())]
     with progress() as bar:
         faces = FaceSet.open(
@@ -52,7 +64,7 @@ def study(
         chosen,
         faces,
         out,
-        seeds=_seeds(seeds),
+        seeds=numbers,
         device=device,
         precision=precision,
         progress_bar=is_terminal(),

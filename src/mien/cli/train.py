@@ -44,8 +44,10 @@ def train(
 
     from mien.data.faceset import FaceSet
     from mien.report.plots import curves, save
-    from mien.train.train import train as run_training
+    from mien.training.hardware import detect
+    from mien.training.train import train as run_training
 
+    detect(device, precision)  # a mistake there should not wait for the data
     with progress() as bar:
         faces = FaceSet.open(
             data,
@@ -74,5 +76,7 @@ def train(
     save(curves(run.history, chosen.name, done.best_epoch), picture)
     monitor = chosen.early_stopping.monitor if chosen.early_stopping else "val_accuracy"
     say(f"{run.folder}: {done.epochs} epochs, {done.minutes:.1f} minutes on {done.device} ({done.precision})")
-    say(f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); curves: {picture}")
+    say(
+        f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); curves: {picture}"
+    )
     say(f"next: mien evaluate {run.folder} --data {data}")

@@ -56,9 +56,7 @@ def audit(faces: FaceSet) -> Audit:
         images={split: int((faces.splits == split).sum()) for split in SPLITS},
         repeated_groups=int((sizes > 1).sum()),
         surplus=int((sizes - 1).sum()),
-        repeats_within={
-            split: int((faces.splits == split).sum() - in_split[split].sum()) for split in SPLITS
-        },
+        repeats_within={split: int((faces.splits == split).sum() - in_split[split].sum()) for split in SPLITS},
         shared=shared,
         conflicts=_conflicts(faces, group, sizes),
         leak_free=_leak_free(faces.splits, group, in_split),
@@ -75,9 +73,7 @@ def _present(group: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_], groups: 
     return present
 
 
-def _conflicts(
-    faces: FaceSet, group: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
-) -> tuple[Group, ...]:
+def _conflicts(faces: FaceSet, group: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> tuple[Group, ...]:
     lowest = np.full(len(sizes), len(faces.label_set))
     highest = np.full(len(sizes), -1)
     np.minimum.at(lowest, group, faces.labels)

@@ -99,16 +99,14 @@ def _decode_all(source: Source, size: int, part: Path, progress: Progress | None
     shapes = np.zeros((total, 2), dtype=np.int32)
     blank = np.zeros(total, dtype=bool)
     unreadable: dict[int, str] = {}
-    row = 0
-    for outcome in _decode_parallel(source, size):
+    for row, outcome in enumerate(_decode_parallel(source, size)):
         if isinstance(outcome, InputError):
             unreadable[row] = str(outcome)
         else:
             image, hashes[row], shapes[row], blank[row] = outcome
             store.put(row, image)
-        row += 1
-        if progress and (row % _CHUNK == 0 or row == total):
-            progress("decoding faces", row, total)
+        if progress and ((row + 1) % _CHUNK == 0 or row + 1 == total):
+            progress("decoding faces", row + 1, total)
     stored = store.close()
     with (part / "index.npz").open("wb") as file:
         np.savez_compressed(
@@ -198,5 +196,5 @@ def _load(folder: Path) -> Decoded | None:
                 blank=index["blank"],
                 unreadable=unreadable,
             )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # numpy, zipfile and zlib each raise their own on a damaged file
         raise InputError(f"{folder}: damaged cache ({error}). Delete this folder and run again") from error

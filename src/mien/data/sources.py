@@ -13,6 +13,7 @@ import json
 import math
 import sys
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ def open_source(path: Path, labels: Sequence[str] | None = None) -> Source:
     `labels` names the integer labels of a Parquet file that does not name them itself.
     """
     if not path.exists():
-        raise InputError(f"{path}: does not exist. Give a folder of class folders, a zip of one, fer2013.csv or Parquet")
+        raise InputError(
+            f"{path}: does not exist. Give a folder of class folders, a zip of one, fer2013.csv or Parquet"
+        )
     if path.is_dir():
         tables = sorted(path.rglob("*.parquet"))
         return ParquetSource(tables, path, labels) if tables else FolderSource(path)
@@ -139,14 +142,14 @@ class CsvSource:
                 raise InputError(f"{self._path}, line {line}: emotion is {emotion!r}, expected a code from 0 to 6")
             if usage not in USAGES:
                 raise InputError(f"{self._path}, line {line}: Usage is {usage!r}, expected {', '.join(USAGES)}")
-            self._pixels = self._pixels or pixels.count(" ") + 1
+            self._pixels = self._pixels or len(pixels.split())
             entries.append(Entry(f"{usage}_{line}", FER2013_CSV_CODES[int(emotion)], USAGES[usage]))
         if not entries:
             raise InputError(f"{self._path}: no rows below the header")
         return entries
 
     def loaders(self) -> Iterator[Loader]:
-        side = math.isqrt(self._pixels)
+        side = math.isqrt(self._pixels) or 1
         for line, _, pixels, _ in self._rows():
             yield lambda line=line, pixels=pixels: _parse_pixels(pixels, side, f"{self._path}, line {line}")  # type: ignore[misc]
 
@@ -165,16 +168,18 @@ class CsvSource:
                 places = [columns.index(name) for name in ("emotion", "pixels", "usage")]
                 for row in reader:
                     if len(row) <= max(places):
-                        raise InputError(f"{self._path}, line {reader.line_num}: {len(row)} columns, expected {len(columns)}")
+                        raise InputError(
+                            f"{self._path}, line {reader.line_num}: {len(row)} columns, expected {len(columns)}"
+                        )
                     emotion, pixels, usage = (row[place].strip() for place in places)
                     yield reader.line_num, emotion, pixels, usage
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
             raise InputError(f"{self._path}: cannot be read as CSV ({error})") from error
 
     def _open(self) -> IO[str]:
         if self._path.name.lower().endswith(".gz"):
-            return gzip.open(self._path, "rt", encoding="utf-8", newline="")
-        return self._path.open(encoding="utf-8", newline="")
+            return gzip.open(self._path, "rt", encoding="utf-8-sig", newline="")
+        return self._path.open(encoding="utf-8-sig", newline="")
 
     def digest(self) -> str:
         return _file_digest(self._path)
@@ -209,7 +214,7 @@ class ParquetSource:
             raise InputError(
                 f"{file}: no column {', '.join(missing)} (found: {', '.join(schema.names)}). Expected image and label"
             )
-        values = table.read(columns=["label"]).column("label").to_pylist()
+        values = list(_parquet_values(file, "label"))
         names = _parquet_classes(schema.metadata or {}, values, labels, file)
         split = SPLIT_NAMES.get(file.name.lower().split("-")[0].removesuffix(".parquet"))
         if several and split is None:
@@ -217,14 +222,9 @@ class ParquetSource:
         return [Entry(f"{file.stem}_{i}", name, split) for i, name in enumerate(names)]
 
     def loaders(self) -> Iterator[Loader]:
-        import pyarrow.parquet as parquet
-
         for file in self._files:
-            row = 0
-            for batch in parquet.ParquetFile(file).iter_batches(batch_size=256, columns=["image"]):
-                for value in batch.column(0).to_pylist():
-                    yield lambda value=value, name=f"{file.stem}_{row}": _parquet_bytes(value, name)  # type: ignore[misc]
-                    row += 1
+            for row, value in enumerate(_parquet_values(file, "image")):
+                yield lambda value=value, name=f"{file.stem}_{row}": _parquet_bytes(value, name)  # type: ignore[misc]
 
     def digest(self) -> str:
         return hashlib.blake2b("".join(map(_file_digest, self._files)).encode(), digest_size=16).hexdigest()
@@ -243,7 +243,7 @@ def _entries(files: Sequence[str], source: str) -> list[Entry]:
     paths = [PurePosixPath(name).parts for name in files]
     start = 0
     while (
-        min(map(len, paths)) > start + 2
+        max(map(len, paths)) > start + 2
         and len({parts[start] for parts in paths}) == 1
         and paths[0][start].lower() not in SPLIT_NAMES
     ):
@@ -253,9 +253,9 @@ def _entries(files: Sequence[str], source: str) -> list[Entry]:
 
 
 def _entry(name: str, parts: Sequence[str], has_splits: bool, source: str) -> Entry:
+    if len(parts) < 2:
+        raise InputError(f"{source}: {name} stands in no class folder. Expected <class>/<image>")
     if not has_splits:
-        if len(parts) < 2:
-            raise InputError(f"{source}: {name} stands in no class folder. Expected <class>/<image>")
         return Entry(name, parts[0], None)
     split = SPLIT_NAMES.get(parts[0].lower())
     if split is None:
@@ -274,12 +274,18 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
         if parts.is_absolute() or ".." in parts.parts or (parts.parts and ":" in parts.parts[0]):
             raise InputError(f"{path}: member '{member.filename}' has an absolute or parent path. Pack the zip again")
         if member.file_size > MAX_BYTES and _is_picture(member.filename):
-            raise InputError(f"{path}: member '{member.filename}' unpacks to {member.file_size:,} bytes; limit {MAX_BYTES:,}")
+            raise InputError(
+                f"{path}: member '{member.filename}' unpacks to {member.file_size:,} bytes; limit {MAX_BYTES:,}"
+            )
         if member.file_size > 2**20 and member.file_size > MAX_RATIO * max(member.compress_size, 1):
-            raise InputError(f"{path}: member '{member.filename}' unpacks {MAX_RATIO} times its size or more: a zip bomb?")
+            raise InputError(
+                f"{path}: member '{member.filename}' unpacks {MAX_RATIO} times its size or more: a zip bomb?"
+            )
     total = sum(member.file_size for member in members)
     if total > MAX_UNPACKED:
-        raise InputError(f"{path}: unpacks to {total:,} bytes; limit {MAX_UNPACKED:,}. Give the unpacked folder instead")
+        raise InputError(
+            f"{path}: unpacks to {total:,} bytes; limit {MAX_UNPACKED:,}. Give the unpacked folder instead"
+        )
     repeated = [name for name, count in Counter(m.filename for m in members).items() if count > 1]
     if repeated:
         raise InputError(f"{path}: holds '{repeated[0]}' more than once. Pack the zip again")
@@ -316,18 +322,23 @@ def _parse_pixels(text: str, side: int, where: str) -> Pixels:
     return values.astype(np.uint8).reshape(side, side)
 
 
+def _parquet_values(file: Path, column: str) -> Iterator[object]:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=256, columns=[column]):
+            yield from batch.column(0).to_pylist()
+    except (arrow.ArrowException, OSError) as error:
+        raise InputError(f"{file}: damaged or no Parquet ({error})") from error
+
+
 def _parquet_classes(
     metadata: dict[bytes, bytes], values: Sequence[object], labels: Sequence[str] | None, file: Path
 ) -> list[str]:
     if all(isinstance(value, str) for value in values):
         return [str(value) for value in values]
-    names: Sequence[str] = labels or ()
-    if b"huggingface" in metadata and not names:
-        try:
-            features = json.loads(metadata[b"huggingface"])["info"]["features"]
-            names = features["label"].get("names", ())
-        except (ValueError, KeyError, AttributeError):
-            names = ()
+    names = _class_label_names(metadata) or labels
     if not names:
         raise InputError(f"{file}: its labels are numbers without names. Name them in order: --labels angry,disgust,…")
     codes = [value for value in values if isinstance(value, int) and 0 <= value < len(names)]
@@ -335,6 +346,15 @@ def _parquet_classes(
         strange = next(v for v in values if not (isinstance(v, int) and 0 <= v < len(names)))
         raise InputError(f"{file}: label {strange!r} is not a number from 0 to {len(names) - 1}")
     return [names[code] for code in codes]
+
+
+def _class_label_names(metadata: dict[bytes, bytes]) -> Sequence[str]:
+    """What a Hugging Face file calls its codes, in their order; empty where it does not say."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features["label"]["names"])
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _parquet_bytes(value: object, name: str) -> bytes:

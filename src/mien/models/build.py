@@ -16,7 +16,9 @@ def build(model: Model, preprocess: Preprocess, classes: int) -> nn.Module:
     """A network with fresh weights from torch's generator; seed that first. Input (B, C, S, S), logits (B, K)."""
     builder, smallest = _BUILDERS[model.kind]
     if preprocess.size < smallest:
-        raise InputError(f"{model.kind} needs images of at least {smallest} pixels, data.preprocess.size is {preprocess.size}")
+        raise InputError(
+            f"{model.kind} needs images of at least {smallest} pixels, data.preprocess.size is {preprocess.size}"
+        )
     return builder(preprocess.channels, preprocess.size, classes)
 
 

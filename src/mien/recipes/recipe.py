@@ -142,14 +142,20 @@ def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
         return values
     if not isinstance(parent, str):
         raise InputError(f"recipe '{name}': extends must be the name of one recipe, got {parent!r}")
+    if _is_path(parent) and _is_path(name):  # a file is looked for beside the one that names it
+        parent = str((Path(name).parent / parent).resolve())
     base = _resolve(parent, (*seen, name))
     # What the parent claims of itself does not hold for its child.
     base.pop("expected", None)
     return _merge(base, values)
 
 
+def _is_path(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) or "/" in name
+
+
 def _find(name: str) -> Path | Traversable:
-    if name.endswith((".yaml", ".yml")) or "/" in name:
+    if _is_path(name):
         path = Path(name)
         if not path.is_file():
             raise InputError(f"recipe file {name} does not exist. Built-in recipes: {', '.join(names())}")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mien.card import Card
-from mien.evaluate.compare import Comparison
-from mien.evaluate.evaluate import Evaluation
+from mien.evaluation.compare import Comparison
+from mien.evaluation.evaluate import Evaluation
 from mien.recipes.recipe import Recipe
-from mien.train.run import Epoch
+from mien.training.run import Epoch
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from math import sqrt
 from statistics import mean, stdev
 
 from mien.errors import InputError
-from mien.evaluate.compare import Comparison, verdict
-from mien.evaluate.evaluate import Estimate, Evaluation, Scores, format_estimate
+from mien.evaluation.compare import Comparison, verdict
+from mien.evaluation.evaluate import Estimate, Evaluation, Scores, format_estimate
 from mien.report import plots
 from mien.report.content import DataReport, RunReport, StudyReport
 from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.plots import figure_text
 from mien.report.protocol import as_given, differences, protocol
-from mien.train.run import Epoch
+from mien.training.run import Epoch
 
 NONE = "–"  # stands where there is no figure
 NO_INTERVAL = "One class has no interval here: few images, much chance."

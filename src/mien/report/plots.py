@@ -23,13 +23,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from mien.errors import InputError
-from mien.evaluate.evaluate import format_estimate
+from mien.evaluation.evaluate import format_estimate
 from mien.images import Pixels
 
 if TYPE_CHECKING:
-    from mien.evaluate.compare import Comparison
-    from mien.evaluate.evaluate import Evaluation
-    from mien.train.run import Epoch
+    from mien.evaluation.compare import Comparison
+    from mien.evaluation.evaluate import Evaluation
+    from mien.training.run import Epoch
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 MODELS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
@@ -57,8 +57,6 @@ _STYLE: Mapping[Any, Any] = {
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
     "lines.linewidth": 1.7,
     "legend.frameon": False,
     "legend.fontsize": 9.0,
@@ -136,7 +134,7 @@ def curves(history: Sequence[Epoch], title: str, best_epoch: int | None = None) 
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
         for split, color in (("train", FAINT), ("val", BLUE)):
             _line(axes, history, f"{split}_{name}", color, label=split)
-        _epochs(axes)
+        _epochs(axes, history[-1].epoch)
         if best is not None:
             value = getattr(best, f"val_{name}")
             axes.axvline(best.epoch, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
@@ -158,8 +156,9 @@ def loss_against_accuracy(runs: Sequence[tuple[str, Sequence[Epoch]]]) -> Figure
     """
     if not runs:
         raise InputError("loss against accuracy: no run to draw, expected at least one")
-    figure = Figure(figsize=(WIDTH, 0.5 + 1.65 * len(runs)))
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.8 * len(runs)))
     rows = figure.subplots(len(runs), 2, sharex=True, squeeze=False)
+    longest = max((row.epoch for _, history in runs for row in history), default=1)
     for (loss, accuracy), (name, history) in zip(rows, runs, strict=True):
         _check_history(history, name)
         lowest, best = turning_epochs(history)
@@ -174,18 +173,17 @@ def loss_against_accuracy(runs: Sequence[tuple[str, Sequence[Epoch]]]) -> Figure
                 for axes in (loss, accuracy):
                     axes.axvspan(lowest.epoch, best.epoch, color=ORANGE, alpha=0.16, linewidth=0)
         _ring(accuracy, best.epoch, best.val_accuracy, BLUE)
-        loss.set_title(f"{_shorten(name)}: val loss, {where}", fontsize=9)
-        accuracy.set_title(f"{_shorten(name)}: val accuracy, best at epoch {best.epoch}", fontsize=9)
+        loss.set_title(f"{_shorten(name, 40)}\nval loss, {where}", fontsize=9)
+        accuracy.set_title(f"val accuracy, best at epoch {best.epoch}", fontsize=9)
         for axes in (loss, accuracy):
-            _epochs(axes, label=axes in rows[-1])
+            _epochs(axes, longest, label=axes in rows[-1])
     return figure
 
 
 def turning_epochs(history: Sequence[Epoch]) -> tuple[Epoch | None, Epoch]:
     """The first epoch of lowest val loss (None if no loss is finite) and the first of best val accuracy."""
-    finite = [row for row in history if math.isfinite(row.val_loss)]
-    lowest = min(finite, key=lambda row: row.val_loss, default=None)
-    return lowest, max(history, key=lambda row: row.val_accuracy)
+    finite = (row for row in history if math.isfinite(row.val_loss))
+    return min(finite, key=lambda row: row.val_loss, default=None), max(history, key=lambda row: row.val_accuracy)
 
 
 @_styled
@@ -232,7 +230,7 @@ def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Fi
     if unknown:
         raise InputError(f"per class: no class '{unknown[0]}' in the comparison. Known: {', '.join(by_label)}")
     k, m = len(chosen), len(comparison.models)
-    figure = Figure(figsize=(max(WIDTH, 0.24 * k * m), 3.0))
+    figure = Figure(figsize=(min(max(WIDTH, 0.14 * k * m), 11.0), 3.0))
     axes = figure.subplots()
     width = 0.82 / m
     handles: list[Artist] = []
@@ -255,7 +253,8 @@ def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Fi
     axes.yaxis.grid(True)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"class, with its images below (n = {comparison.n:,})")
-    legend = figure.legend(handles, [str(i) for i in range(m)], loc="outside upper left", ncols=min(m, 4))
+    columns = min(m, 4 if max(map(len, comparison.models)) <= 14 else 3)
+    legend = figure.legend(handles, [str(i) for i in range(m)], loc="outside upper left", ncols=columns)
     for entry, name in zip(legend.get_texts(), comparison.models, strict=True):
         entry.set_text(_shorten(name))  # set here, because matplotlib drops legend entries that begin with "_"
     return figure
@@ -315,9 +314,10 @@ def _line(axes: Axes, history: Sequence[Epoch], key: str, color: str, label: str
     axes.plot([row.epoch for row in history], values, color=color, label=label, marker=marker, markersize=3.5)
 
 
-def _epochs(axes: Axes, label: bool = True) -> None:
+def _epochs(axes: Axes, last: int, label: bool = True) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    axes.set_xlim(left=0.5)  # epochs count from 1
+    margin = max(0.1, 0.03 * last)
+    axes.set_xlim(1 - min(0.9, margin), last + margin)  # epochs count from 1, so no tick at 0
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.grid(True)
     axes.set_axisbelow(True)
@@ -334,7 +334,7 @@ class _Share(ScalarFormatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = super().__call__(x, pos)
-        return text.removeprefix("0") if text.startswith("0.") else text
+        return "0" if x == 0 else text.removeprefix("0") if text.startswith("0.") else text
 
 
 def _ink_on(color: npt.NDArray[Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.evaluate.evaluate import format_estimate
+from mien.evaluation.evaluate import format_estimate
 from mien.recipes.recipe import Recipe
 from mien.report.content import RunReport, StudyReport
 
@@ -55,7 +55,7 @@ def differences(runs: Sequence[RunReport]) -> tuple[str, ...]:
             + " ".join(_pooled_f1(run) for run in runs if run.recipe.expected.f1 is not None)
         )
     notes = dict.fromkeys((recipe.name, recipe.expected.note) for recipe in recipes if recipe.expected.note)
-    points += [f"The study on {name}: {note}." for name, note in notes]
+    points += [f"The study's {name}: {note}." for name, note in notes]
     return tuple(point.strip() for point in points)
 
 

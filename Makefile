@@ -1,0 +1,34 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer and make:
+#   make demo    set up .venv, train two CNNs on drawn faces, compare them, write a report
+#   make test    set up .venv, run all tests
+# `make demo DATA=path/to/fer2013.zip` does the same on real data, with a short budget.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?=
+
+.PHONY: demo test lint check clean
+
+demo: $(VENV)/.done
+	$(BIN)/python examples/demo.py $(DATA)
+
+test: $(VENV)/.done
+	$(BIN)/pytest
+
+lint: $(VENV)/.done
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: test lint
+
+# The constraints keep torch at one build; without them a package may pull gigabytes of another one.
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "mien needs Python 3.11 or newer; choose one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,54 @@
+"""The main job in one file, through the Python interface: train two CNNs, compare them, report, read one face.
+
+python examples/demo.py [DATA]    DATA: labeled faces in any layout; without it, cartoon faces are drawn.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mien import FaceSet, Recipe
+from mien.cli.console import is_terminal, progress
+from mien.data.draw import draw_set
+from mien.errors import MienError
+from mien.recognize.recognizer import read_probabilities
+from mien.report.plots import probabilities, save
+from mien.study import report, study
+from mien.training.predict import classify
+
+RUNS = Path("runs")
+
+
+def main(data: str | None) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if data is None:
+        faces_path, out, epochs = draw_set(RUNS / "drawn.zip", 1500, seed=0, overwrite=True), RUNS / "demo", 10
+    else:
+        faces_path, out, epochs = Path(data), RUNS / f"demo-{Path(data).stem}", 2
+    recipes = [Recipe.load(name, [f"epochs={epochs}"]) for name in ("cnn-v1", "cnn-v2")]
+    with progress() as bar:
+        faces = FaceSet.open(faces_path, size=48, progress=bar)
+    runs = study(recipes, faces, out, progress_bar=is_terminal())
+    title = f"Demo: two CNNs, {epochs} epochs on {faces.source}"
+    page = report(out, title, [" ".join(["python", *sys.argv])], [run.name for run in runs])
+
+    unseen = faces.select("test") if (faces.splits == "test").any() else faces.select("val")
+    image = unseen.gather(np.array([0]))[0]
+    face = read_probabilities(str(unseen.names[0]), runs[1].card.labels, classify(runs[1], [image])[0], image.shape[:2])
+    picture = out / "face.png"
+    save(probabilities(image, face.probabilities, title=f"{face.source}, read by {runs[1].name}"), picture)
+
+    print(f"report:  {page}")
+    print(f"picture: {picture} ({face.emotion}, {face.probabilities[face.emotion]:.0%})")
+    print("on real data: make demo DATA=path/to/fer2013.zip" if data is None else "in full: mien study --help")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else None)
+    except MienError as error:
+        sys.exit(f"error: {error}")

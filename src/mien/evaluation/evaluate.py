@@ -1,0 +1,148 @@
+"""Evaluation: the numbers that a set of predictions earns, each with its uncertainty.
+
+Shapes: N images, K classes, B bootstrap draws, C columns of a tally.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict
+
+from mien.errors import InputError
+from mien.evaluation import metrics
+from mien.predictions import Predictions
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(Frozen):
+    """A figure and its 95 % bootstrap interval (percentile, over images)."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Scores(Frozen):
+    """The headline figures over `n` images; accuracies and F1 are 0–1, nll is in nats."""
+
+    n: int
+    accuracy: Estimate
+    macro_f1: Estimate
+    weighted_f1: Estimate
+    mean_class_accuracy: Estimate
+    nll: Estimate
+
+
+class ClassScore(Frozen):
+    """One class: `support` images; precision, recall, F1 in 0–1, None where they are undefined."""
+
+    label: str
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Evaluation(Frozen):
+    """What one model scores on one split."""
+
+    model: str
+    split: str
+    labels: tuple[str, ...]
+    scores: Scores
+    leak_free: Scores | None  # over images that training never saw; None when there is no such image
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]  # (K, K) counts: row is the true class, column the predicted one
+
+
+def score(predictions: Predictions, model: str, *, draws: int = 2000, seed: int = 0) -> Evaluation:
+    """What `predictions` of the model named `model` are worth, with 95 % intervals from `draws` bootstrap resamples.
+
+    Macro F1 and mean class accuracy run over the classes that have an image here; nll counts probabilities as at least
+    1e-7. Raises `InputError` when there is no image, or a label that is no class.
+    """
+    check_scorable(predictions, model)
+    k, mask = len(predictions.label_names), predictions.leak_free
+    scores = _scores(predictions, draws, seed)
+    leak_free = scores if mask.all() else _scores(predictions.keep(mask), draws, seed) if mask.any() else None
+    counts = metrics.confusion(predictions.labels, predictions.predicted, k)
+    return Evaluation(
+        model=model,
+        split=predictions.split,
+        labels=predictions.label_names,
+        scores=scores,
+        leak_free=leak_free,
+        per_class=class_scores(predictions),
+        confusion=tuple(tuple(int(count) for count in row) for row in counts),
+    )
+
+
+def class_scores(predictions: Predictions) -> tuple[ClassScore, ...]:
+    """Each of the K classes, in label order."""
+    figures = metrics.class_figures(predictions.labels, predictions.predicted, len(predictions.label_names))
+    return tuple(
+        ClassScore(
+            label=label,
+            support=int(figures.support[i]),
+            precision=_defined(figures.precision[i]),
+            recall=_defined(figures.recall[i]),
+            f1=_defined(figures.f1[i]),
+        )
+        for i, label in enumerate(predictions.label_names)
+    )
+
+
+def check_scorable(predictions: Predictions, model: str) -> None:
+    """Raise `InputError` unless there is an image and every label is an index into the label names."""
+    where, k = f"predictions of {model} for '{predictions.split}'", len(predictions.label_names)
+    if len(predictions) == 0:
+        raise InputError(f"{where}: no image to score. Check that this split of the data holds pictures")
+    outside = (predictions.labels < 0) | (predictions.labels >= k)
+    if outside.any():
+        i = int(outside.argmax())
+        raise InputError(
+            f"{where}: {predictions.names[i]} has label {predictions.labels[i]}, expected 0 to {k - 1} "
+            f"({', '.join(predictions.label_names)}). Make the predictions again: mien evaluate RUN --data PATH"
+        )
+
+
+def estimate(value: float, samples_B: metrics.Floats) -> Estimate:
+    """`value` with the 95 % percentile interval of its bootstrap draws `(B,)`."""
+    low, high = metrics.interval(samples_B)
+    return Estimate(value=float(value), low=low, high=high)
+
+
+def format_estimate(estimate: Estimate) -> str:
+    """A figure and its interval to three decimals, without the zero before the point.
+
+    >>> format_estimate(Estimate(value=0.6341, low=0.6179, high=0.6502))
+    '.634 [.618, .650]'
+    """
+    return f"{_short(estimate.value)} [{_short(estimate.low)}, {_short(estimate.high)}]"
+
+
+def _scores(predictions: Predictions, draws: int, seed: int) -> Scores:
+    point = metrics.point_figures(predictions.labels, predictions.probabilities)
+    tally_NC = metrics.tally(predictions.labels, predictions.probabilities)
+    (samples,) = metrics.bootstrap_figures([tally_NC], draws, seed)
+    return Scores(
+        n=len(predictions),
+        accuracy=estimate(point.accuracy[0], samples.accuracy),
+        macro_f1=estimate(point.macro_f1[0], samples.macro_f1),
+        weighted_f1=estimate(point.weighted_f1[0], samples.weighted_f1),
+        mean_class_accuracy=estimate(point.mean_class_accuracy[0], samples.mean_class_accuracy),
+        nll=estimate(point.nll[0], samples.nll),
+    )
+
+
+def _defined(figure: float) -> float | None:
+    return None if math.isnan(figure) else float(figure)
+
+
+def _short(value: float) -> str:
+    text = f"{round(value, 3) + 0.0:.3f}"  # adding 0.0 turns -0.0 into 0.0
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text

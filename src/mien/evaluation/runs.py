@@ -1,0 +1,90 @@
+"""Evaluating and comparing runs: their predictions for a split, kept in their folders, and what these score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mien.data.cache import Progress
+from mien.data.faceset import FaceSet
+from mien.errors import unknown_name
+from mien.evaluation.compare import Comparison, compare_predictions
+from mien.evaluation.evaluate import Evaluation, score
+from mien.predictions import Predictions, pool
+from mien.training.hardware import detect
+from mien.training.predict import predict
+from mien.training.run import Run
+
+SPLITS = ("val", "test", "pooled")
+
+
+def evaluate(
+    run: Run, faces: FaceSet, split: str = "test", *, device: str = "auto", progress: Progress | None = None
+) -> Evaluation:
+    """Score a run on `val`, `test` or `pooled` (both, as the study did) of `faces`.
+
+    Predictions and the evaluation as JSON are kept in the run folder; on other data than the run was trained on,
+    under the name of that data. Raises `InputError` for other labels than the run's, or an empty split.
+    """
+    evaluation = score(predictions_of(run, faces, split, device=device, progress=progress), run.name)
+    path = evaluation_file(run, faces, split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return evaluation
+
+
+def predictions_of(
+    run: Run, faces: FaceSet, split: str, *, device: str = "auto", progress: Progress | None = None
+) -> Predictions:
+    """Predictions of a run, read back when it made them before for the same images."""
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    if split == "pooled":
+        first, second = (predictions_of(run, faces, part, device=device, progress=progress) for part in ("val", "test"))
+        return pool(first, second)
+    path = _folder(run, faces, "predictions") / f"{split}.npz"
+    if path.is_file():
+        kept = Predictions.load(path)
+        if _same_images(kept, faces.select(split)):
+            return kept
+    made = predict(run, faces, split, detect(device), progress)
+    made.save(path)
+    return made
+
+
+def evaluation_file(run: Run, faces: FaceSet, split: str) -> Path:
+    return _folder(run, faces, "report") / f"evaluation-{split}.json"
+
+
+def _folder(run: Run, faces: FaceSet, kind: str) -> Path:
+    """The run's own folder for the data that it was trained on, a folder below it for any other data."""
+    own = run.seen_fingerprint == faces.select("train", "val").fingerprint
+    return run.folder / kind if own else run.folder / kind / f"{faces.source}-{faces.fingerprint[:8]}"
+
+
+def _same_images(kept: Predictions, faces: FaceSet) -> bool:
+    return (
+        kept.label_names == faces.label_set.labels
+        and np.array_equal(kept.hashes, faces.hashes)
+        and np.array_equal(kept.labels, faces.labels)
+    )
+
+
+def load_predictions(run: Run, split: str) -> Predictions:
+    """Predictions that `evaluate` kept in a run folder, on the data that it was trained on."""
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    if split == "pooled":
+        return pool(load_predictions(run, "val"), load_predictions(run, "test"))
+    return run.predictions(split)
+
+
+def compare(*runs: Run, split: str = "test", names: Sequence[str] = ()) -> Comparison:
+    """Compare two or more runs on the predictions that `evaluate` kept; they must be of the same images.
+
+    `names` are for the tables; the folders' names are used without them.
+    """
+    shown = names or [run.name for run in runs]
+    return compare_predictions([(name, load_predictions(run, split)) for name, run in zip(shown, runs, strict=True)])

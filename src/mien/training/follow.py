@@ -1,0 +1,80 @@
+"""Follow: what is kept of each epoch: its row of the history, and the weights when it is the best so far."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping
+
+from mien.errors import InputError
+from mien.recipes.recipe import Recipe
+from mien.training.checkpoint import save_weights
+from mien.training.module import Classifier
+from mien.training.run import Epoch, Run, write_history
+
+logger = logging.getLogger(__name__)
+
+
+def best_epoch(history: Sequence[Epoch], recipe: Recipe) -> Epoch:
+    """The epoch whose weights are kept: best by the monitored figure, the first of equals."""
+    if recipe.early_stopping and recipe.early_stopping.monitor == "val_loss":
+        return min(history, key=lambda row: row.val_loss)
+    return max(history, key=lambda row: row.val_accuracy)
+
+
+class Follow(pl.Callback):
+    """Writes `history.csv` and the best weights after each epoch."""
+
+    def __init__(self, run: Run, recipe: Recipe) -> None:
+        self._run, self._recipe = run, recipe
+        self._rows: list[Epoch] = []
+        self._began = self._trained = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        finished = trainer.current_epoch
+        self._rows = [row for row in self._run.history if row.epoch <= finished] if finished else []
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            # A run that was stopped early, but interrupted before its end, has no further epoch to train.
+            if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
+                trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        row = self._row(trainer, pl_module)
+        if not math.isfinite(row.train_loss):
+            raise InputError(
+                f"{self._run.folder}: the loss is no longer a number in epoch {row.epoch}. "
+                f"Lower the learning rate: --set optimizer.lr={self._recipe.optimizer.lr / 10:g}"
+            )
+        self._rows.append(row)
+        if not trainer.is_global_zero:
+            return
+        if best_epoch(self._rows, self._recipe) is row:
+            save_weights(pl_module.network, self._run.best_weights)  # type: ignore[arg-type]
+        write_history(self._run.folder / "history.csv", self._rows)
+        logger.info(
+            "epoch %d/%d: train loss %.4f, accuracy %.4f; val loss %.4f, accuracy %.4f; %.1f s, %.0f images/s",
+            row.epoch, self._recipe.epochs, row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy,
+            row.seconds, row.images_per_second,
+        )  # fmt: skip
+
+    def _row(self, trainer: pl.Trainer, module: pl.LightningModule) -> Epoch:
+        assert isinstance(module, Classifier)
+        figures = module.take_figures()
+        images = len(module.train_dataloader().order) * trainer.world_size
+        return Epoch(
+            epoch=trainer.current_epoch + 1,
+            lr=trainer.optimizers[0].param_groups[0]["lr"],
+            seconds=round(time.perf_counter() - self._began, 3),
+            images_per_second=round(images / (self._trained - self._began), 1),
+            **figures,
+        )

@@ -1,0 +1,56 @@
+"""Hardware: which device trains, in which precision, found out rather than assumed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from mien.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["float32", "bfloat16"]
+
+    @property
+    def name(self) -> str:
+        """For cards and reports, e.g. `2 CPU cores`."""
+        if self.device == "cuda":
+            return torch.cuda.get_device_name()
+        return f"{os.cpu_count()} CPU cores" if self.device == "cpu" else "Apple GPU (MPS)"
+
+    def autocast(self) -> torch.autocast:
+        """Context that computes in the chosen precision; weights stay float32."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def detect(device: str = "auto", precision: str = "auto") -> Hardware:
+    """Resolve `auto`: the best device present, and bfloat16 where that device computes in it natively."""
+    if device not in DEVICES:
+        raise InputError(f"unknown device '{device}'. Known: {', '.join(DEVICES)}")
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision '{precision}'. Known: {', '.join(PRECISIONS)}")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = next(name for name in ("cuda", "mps", "cpu") if present[name]) if device == "auto" else device
+    if not present[chosen]:
+        raise InputError(f"device '{chosen}' is not available here. Leave out --device, or use --device cpu")
+    if precision == "auto":
+        precision = "bfloat16" if _native_bfloat16(chosen) else "float32"
+    return Hardware(chosen, precision)  # type: ignore[arg-type]
+
+
+def _native_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        # Without these instructions bfloat16 is emulated and slower than float32.
+        found = torch.cpu.get_capabilities()
+        return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    return False

@@ -1,0 +1,125 @@
+"""Module: one training as Lightning sees it: loss, optimizer, schedule, metrics.
+
+Shapes: B images, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from mien.data.faceset import FaceSet
+from mien.recipes.recipe import Recipe
+from mien.training.loaders import Batch, Batches, class_weights, train_order
+from mien.training.prepare import prepare
+
+_EVAL_BATCH = 256
+
+
+class Classifier(pl.LightningModule):
+    """Trains `network` on the train faces and follows it on the val faces, as the recipe says."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, train: FaceSet, val: FaceSet) -> None:
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self._train_faces, self._val_faces = train, val
+        classes = len(train.label_set)
+        weighted = recipe.data.imbalance == "loss"
+        weights = class_weights(train.labels, classes) if weighted else np.ones(classes)
+        self.register_buffer("_class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
+        metrics: dict[str, Metric] = {}
+        for split in ("train", "val"):
+            metrics[f"{split}_loss"] = MeanMetric()
+            metrics[f"{split}_accuracy"] = MulticlassAccuracy(classes, average="micro")
+        self.figures = MetricCollection(metrics, compute_groups=False)  # type: ignore[arg-type]
+
+    def train_dataloader(self) -> Batches:
+        """The batches of the current epoch; Lightning asks anew before each one."""
+        data = self.recipe.data
+        order = train_order(
+            self._train_faces.labels,
+            len(self._train_faces.label_set),
+            data.imbalance == "sampler",
+            self.recipe.seed,
+            self.current_epoch,
+        )
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        return Batches(self._train_faces, data.preprocess, data.batch_size, order, rank, world)
+
+    def val_dataloader(self) -> Batches:
+        order = np.arange(len(self._val_faces))
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        return Batches(self._val_faces, self.recipe.data.preprocess, _EVAL_BATCH, order, rank, world)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout and augmentation follow from (seed, epoch, step), so a resumed run repeats an uninterrupted one.
+        key = [self.recipe.seed, self.current_epoch, batch_idx, self.trainer.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        pixels, labels = batch
+        logits = self.network(prepare(pixels, self.recipe.data.preprocess, self.recipe.data.augment)).float()
+        loss = functional.cross_entropy(logits, labels, weight=self._class_weights)  # type: ignore[arg-type]
+        self._follow("train", loss.detach(), logits.detach(), labels)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        pixels, labels = batch
+        logits = self.network(prepare(pixels, self.recipe.data.preprocess)).float()
+        self._follow("val", functional.cross_entropy(logits, labels), logits, labels)
+
+    def _follow(self, split: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        self.figures[f"{split}_loss"].update(loss, weight=len(labels))
+        self.figures[f"{split}_accuracy"].update(logits, labels)
+        if split == "train":
+            self.log("loss", loss, prog_bar=True, logger=False)
+
+    def on_validation_epoch_end(self) -> None:
+        for name in ("val_loss", "val_accuracy"):
+            self.log(name, self.figures[name].compute(), prog_bar=True, logger=False)
+
+    def take_figures(self) -> dict[str, float]:
+        """Losses and accuracies of the finished epoch; the next one starts from zero."""
+        values = {name: float(figure) for name, figure in self.figures.compute().items()}
+        self.figures.reset()
+        return values
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = _optimizer(self.network, self.recipe)
+        steps = len(self.train_dataloader())
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": _schedule(optimizer, self.recipe, steps), "interval": "step"},
+        }
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    how = recipe.optimizer
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if how.name == "sgd":
+        return torch.optim.SGD(parameters, lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay)
+    kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[how.name]
+    return kind(parameters, lr=how.lr, weight_decay=how.weight_decay)  # type: ignore[no-any-return]
+
+
+def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+    how = recipe.schedule
+    total, warmup = recipe.epochs * steps_per_epoch, round(how.warmup_epochs * steps_per_epoch)
+    rest: LRScheduler
+    if how.name == "cosine":
+        rest = CosineAnnealingLR(optimizer, T_max=max(total - warmup, 1))
+    else:
+        rest = LinearLR(optimizer, start_factor=1.0, total_iters=1)
+    if not warmup:
+        return rest
+    rise = LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup)
+    return SequentialLR(optimizer, [rise, rest], milestones=[warmup])

@@ -1,0 +1,72 @@
+"""Predict: what a run says of a split, as `Predictions`.
+
+Shapes: N faces, K classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from mien.data.cache import Progress
+from mien.data.faceset import FaceSet
+from mien.errors import InputError
+from mien.images import Pixels
+from mien.predictions import Predictions
+from mien.preprocess import Preprocess
+from mien.training.hardware import Hardware
+from mien.training.loaders import Batches
+from mien.training.prepare import prepare
+from mien.training.run import Run
+
+_BATCH = 256
+
+
+def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: Progress | None = None) -> Predictions:
+    """Probabilities of a finished run for one split of `faces` (val or test), in float32."""
+    card = run.card
+    if card.labels != faces.label_set.labels:
+        raise InputError(
+            f"{run.folder} was trained on {', '.join(card.labels)}; "
+            f"{faces.source} has {', '.join(faces.label_set.labels)}. Evaluate on data with the same classes"
+        )
+    chosen = faces.select(split)
+    if not len(chosen):
+        raise InputError(f"{faces.source} has no {split} split. It has: {', '.join(sorted(set(faces.splits)))}")
+    seen_train, seen_val = run.seen()
+    return Predictions(
+        split=split,
+        label_names=card.labels,
+        names=chosen.names,
+        hashes=chosen.hashes,
+        labels=chosen.labels,
+        probabilities=_probabilities(run.load_model(), chosen, card.preprocess, hardware, progress),
+        in_train=np.isin(chosen.hashes, seen_train),
+        in_val=np.isin(chosen.hashes, seen_val),
+    )
+
+
+def classify(run: Run, images: list[Pixels]) -> npt.NDArray[np.float32]:
+    """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the order of the card's labels."""
+    model = run.load_model()
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(run.card.preprocess(images)))
+        return np.asarray(logits.float().softmax(dim=1).numpy())
+
+
+def _probabilities(
+    model: nn.Module, faces: FaceSet, preprocess: Preprocess, hardware: Hardware, progress: Progress | None
+) -> npt.NDArray[np.float32]:
+    device = torch.device(hardware.device)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = Batches(faces, preprocess, _BATCH, np.arange(len(faces)))
+    blocks = []
+    with torch.inference_mode():
+        for step, (pixels, _) in enumerate(batches, start=1):
+            logits = model(prepare(pixels.to(device), preprocess))
+            blocks.append(logits.float().softmax(dim=1).cpu().numpy())
+            if progress:
+                progress("predicting", step, len(batches))
+    return np.concatenate(blocks)

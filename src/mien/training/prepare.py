@@ -1,0 +1,37 @@
+"""Prepare: stored uint8 pixels to model input on the device, equal to `Preprocess` within 1/255.
+
+Shapes: B images, H and W stored pixels, C channels, S = input size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from mien.preprocess import Preprocess
+from mien.recipes.recipe import Augment
+from mien.training.augment import augment
+
+_BT601 = (0.299, 0.587, 0.114)
+
+
+def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = None) -> torch.Tensor:
+    """uint8 `(B, H, W)` or `(B, H, W, 3)`, H and W at most S → float32 `(B, C, S, S)`, normalized.
+
+    `changes` are applied at input size, before normalizing; training alone passes them.
+    """
+    images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    images = images.float()
+    if how.color == "gray" and images.shape[1] == 3:
+        weights = torch.tensor(_BT601, device=images.device).view(1, 3, 1, 1)
+        images = (images * weights).sum(dim=1, keepdim=True).round()
+    images = images / 255
+    if images.shape[-2:] != (how.size, how.size):
+        images = functional.interpolate(images, size=(how.size, how.size), mode="bilinear", align_corners=False)
+    if how.color == "rgb" and images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
+    if changes is not None and changes.on:
+        images = augment(images, changes)
+    mean = torch.tensor(how.mean, device=images.device).view(1, -1, 1, 1)
+    std = torch.tensor(how.std, device=images.device).view(1, -1, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)

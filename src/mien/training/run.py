@@ -1,0 +1,172 @@
+"""Run: the folder of one training, and everything that stays of it. The model rebuilds from the folder alone."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.card import Card
+from mien.data.faceset import FaceSet
+from mien.errors import InputError
+from mien.predictions import Predictions
+from mien.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of `history.csv`. Losses are cross entropy in nats per image, accuracies 0–1.
+
+    Training figures are taken while the weights move and with dropout on; validation figures after the epoch.
+    """
+
+    epoch: int  # counted from 1
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+    images_per_second: float  # of the training pass
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder; files are read when they are asked for."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """A finished run. Raises `InputError` when the folder is none."""
+        run = cls(Path(folder))
+        if not run.folder.is_dir():
+            raise InputError(f"{folder}: no such run folder. Train one: mien train cnn-v2 --data PATH --out {folder}")
+        if not run.finished:
+            hint = "continue it with --resume" if run.last_checkpoint.is_file() else "name the folder of one run"
+            raise InputError(f"{folder}: holds no finished run (card.json or model.safetensors is missing); {hint}")
+        return run
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "card.json").is_file() and self.weights_file.is_file()
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe.read(self.folder / "recipe.yaml")
+
+    @property
+    def card(self) -> Card:
+        return Card.load(self.folder / "card.json")
+
+    @property
+    def history(self) -> list[Epoch]:
+        return read_history(self.folder / "history.csv")
+
+    @property
+    def weights_file(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best_weights(self) -> Path:
+        """Weights of the best epoch so far, while the run goes on."""
+        return self.checkpoints / "best.safetensors"
+
+    def save_seen(self, faces: FaceSet) -> None:
+        """Keep the identities of the train and val images, so that leaks are found on any later data."""
+        part = self._seen_file.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez_compressed(
+                file,
+                fingerprint=np.array(faces.fingerprint),
+                train=np.unique(faces.hashes[faces.splits == "train"]),
+                val=np.unique(faces.hashes[faces.splits == "val"]),
+            )
+        part.replace(self._seen_file)
+
+    def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
+        """Identities of the images that training and selection saw: (train, val), sorted."""
+        stored = self._load_seen()
+        return stored["train"], stored["val"]
+
+    @property
+    def seen_fingerprint(self) -> str:
+        """Of the train and val faces together."""
+        return str(self._load_seen()["fingerprint"])
+
+    @property
+    def _seen_file(self) -> Path:
+        return self.folder / "seen.npz"
+
+    def _load_seen(self) -> dict[str, npt.NDArray[np.str_]]:
+        try:
+            with np.load(self._seen_file, allow_pickle=False) as stored:
+                return {key: stored[key] for key in ("fingerprint", "train", "val")}
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{self._seen_file}: missing or damaged ({error}); the run cannot be scored leak-free"
+            ) from error
+
+    def predictions_file(self, split: str) -> Path:
+        return self.folder / "predictions" / f"{split}.npz"
+
+    def predictions(self, split: str) -> Predictions:
+        return Predictions.load(self.predictions_file(split))
+
+    def load_model(self) -> nn.Module:
+        """The network with its trained weights, float32, in eval mode, on the CPU."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from mien.models.build import build
+
+        model = build(self.recipe.model, self.card.preprocess, len(self.card.labels))
+        try:
+            model.load_state_dict(load_file(self.weights_file))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise InputError(f"{self.weights_file}: weights do not fit the run's recipe ({error})") from error
+        return model.eval()
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Rows of a `history.csv`, in order."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing; a run writes it after its first epoch")
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            return [
+                Epoch(epoch=int(row.pop("epoch")), **{k: float(v) for k, v in row.items()})
+                for row in csv.DictReader(file)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: not a history that this version reads ({error})") from error
+
+
+def write_history(path: Path, rows: Sequence[Epoch]) -> None:
+    """Write all rows, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([f.name for f in fields(Epoch)])
+        writer.writerows([getattr(row, f.name) for f in fields(Epoch)] for row in rows)
+    part.replace(path)

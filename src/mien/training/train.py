@@ -1,0 +1,250 @@
+"""Train: a recipe and faces in, a finished run folder out. The test split never comes this far."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+
+from mien.card import Card, Training
+from mien.data.faceset import FaceSet
+from mien.errors import InputError, InterruptedRunError
+from mien.models.build import build, count_parameters
+from mien.recipes.recipe import Recipe
+from mien.training.checkpoint import AtomicCheckpointIO, check_checkpoint
+from mien.training.follow import Follow, best_epoch
+from mien.training.hardware import Hardware, detect
+from mien.training.module import Classifier
+from mien.training.predict import predict
+from mien.training.run import Run
+
+_FILES = ("recipe.yaml", "card.json", "model.safetensors", "history.csv", "seen.npz")
+_FOLDERS = ("checkpoints", "predictions", "report")
+_PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    recipe: Recipe,
+    faces: FaceSet,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    devices: int = 1,
+    progress_bar: bool = False,
+) -> Run:
+    """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
+
+    `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
+    for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
+    `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
+    """
+    hardware = detect(device, precision)
+    seen = faces.select("train", "val")
+    fit, val = seen.select("train"), seen.select("val")
+    if not len(fit) or not len(val):
+        raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
+    run = Run(Path(out))
+    if _is_first_process():
+        _prepare_folder(run, recipe, seen, resume=resume, overwrite=overwrite)
+    commit = _commit()
+    network = _fresh_network(recipe, seen)
+    if not _fit(Classifier(network, recipe, fit, val), run, hardware, devices, progress_bar):
+        return run
+    _finish(run, recipe, seen, network, hardware, commit)
+    return run
+
+
+def _is_first_process() -> bool:
+    """Lightning starts the further processes of a distributed run as copies of this program."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def _prepare_folder(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bool) -> None:
+    folder = run.folder
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file. Choose a folder for the run")
+    if resume and run.last_checkpoint.is_file():
+        _check_resumable(run, recipe, seen)
+        check_checkpoint(run.last_checkpoint)
+        return
+    if resume and run.finished:
+        raise InputError(f"{folder}: is finished and keeps no checkpoint to go on from. Choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        if not overwrite:
+            raise InputError(
+                f"{folder}: is not empty. Continue the run in it with --resume, replace it with --overwrite, "
+                "or choose another --out"
+            )
+        _remove_run(folder)
+    try:
+        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+        run.save_seen(seen)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def _check_resumable(run: Run, recipe: Recipe, seen: FaceSet) -> None:
+    begun = run.recipe
+    if begun != recipe:
+        changed = [key for key in type(recipe).model_fields if getattr(begun, key) != getattr(recipe, key)]
+        raise InputError(
+            f"{run.folder}: was begun with another recipe (different: {', '.join(changed)}). "
+            "Resume it with the same recipe, --set and --seed, or choose another --out"
+        )
+    if run.seen_fingerprint != seen.fingerprint:
+        raise InputError(f"{run.folder}: was begun on other data than {seen.source}. Resume it with the same --data")
+
+
+def _remove_run(folder: Path) -> None:
+    """Remove what a run wrote, and nothing else that may lie there."""
+    if not (folder / "recipe.yaml").is_file():
+        raise InputError(f"{folder}: holds files but no run, so --overwrite will not touch it. Choose another --out")
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
+    torch.manual_seed(recipe.seed)
+    network = build(recipe.model, recipe.data.preprocess, len(seen.label_set))
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _fit(module: Classifier, run: Run, hardware: Hardware, devices: int, progress_bar: bool) -> bool:
+    """Train to the end. True in the process that writes the results."""
+    trainer = _trainer(module.recipe, run, hardware, devices, progress_bar)
+    checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
+    with _quiet_lightning():
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+            signal.signal(signal.SIGINT, before)
+            raise _interrupted(run) from stop
+        except OSError as error:
+            raise InputError(
+                f"{run.folder}: cannot be written ({error.strerror or error}). What was saved before is whole: "
+                "make room and run the same command with --resume"
+            ) from error
+    return trainer.is_global_zero
+
+
+def _interrupted(run: Run) -> InterruptedRunError:
+    if not run.last_checkpoint.is_file():
+        return InterruptedRunError(f"stopped before the first epoch was finished; nothing to resume in {run.folder}")
+    return InterruptedRunError(
+        f"stopped. {len(run.history)} finished epochs are saved in {run.folder}; "
+        "go on with the same command and --resume"
+    )
+
+
+def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progress_bar: bool) -> pl.Trainer:
+    callbacks: list[Callback] = [Follow(run, recipe)]
+    if recipe.early_stopping:
+        how = recipe.early_stopping
+        mode = "max" if how.monitor == "val_accuracy" else "min"
+        callbacks.append(EarlyStopping(how.monitor, patience=how.patience, mode=mode, check_on_train_epoch_end=True))
+    if progress_bar:
+        callbacks.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
+    callbacks.append(
+        ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    )
+    with _quiet_lightning():
+        return pl.Trainer(
+            accelerator=hardware.device,
+            devices=devices,
+            precision="bf16-mixed" if hardware.precision == "bfloat16" else "32-true",
+            max_epochs=recipe.epochs,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            reload_dataloaders_every_n_epochs=1,  # each epoch has its own order
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_progress_bar=progress_bar,
+            enable_model_summary=False,
+        )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Leave out Lightning's tips about workers and loggers; our loaders need no workers."""
+    talkative = logging.getLogger("lightning.pytorch")
+    level = talkative.level
+    talkative.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", module=r"torchmetrics\.")
+            yield
+    finally:
+        talkative.setLevel(level)
+
+
+def _finish(
+    run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware, commit: str | None
+) -> None:
+    """Best weights, card and val predictions. The card comes last of what makes a run finished."""
+    history = run.history
+    best = best_epoch(history, recipe)
+    shutil.copyfile(run.best_weights, run.weights_file.with_suffix(".part"))
+    run.weights_file.with_suffix(".part").replace(run.weights_file)
+    monitor = recipe.early_stopping.monitor if recipe.early_stopping else "val_accuracy"
+    card = Card(
+        recipe=recipe.name,
+        labels=seen.label_set.labels,
+        preprocess=recipe.data.preprocess,
+        parameters=count_parameters(network),
+        training=Training(
+            data=seen.source,
+            fingerprint=seen.fingerprint,
+            train_images=int((seen.splits == "train").sum()),
+            val_images=int((seen.splits == "val").sum()),
+            seed=recipe.seed,
+            epochs=len(history),
+            best_epoch=best.epoch,
+            best_value=getattr(best, monitor),
+            device=hardware.name,
+            precision=hardware.precision,
+            minutes=round(sum(row.seconds for row in history) / 60, 2),
+            versions={name: metadata.version(name) for name in _PACKAGES},
+            commit=commit,
+        ),
+    )
+    card.save(run.folder / "card.json")
+    predict(run, seen, "val", hardware).save(run.predictions_file("val"))
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that this code runs from, with `+` when its sources were changed since."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "src"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + "+" * bool(changes.stdout.strip())

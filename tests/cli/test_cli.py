@@ -1,0 +1,193 @@
+"""The command line as a person meets it: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+from mien import Run
+from mien.cli.main import main
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mien(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        out, err = capsys.readouterr()
+        return Answer(code, out, err)
+
+    return call
+
+
+def test_help_does_not_import_the_heavy_libraries() -> None:
+    code = (
+        "import sys; sys.argv = ['mien', '--help']\n"
+        "from mien.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'lightning', 'cv2', 'numpy', 'matplotlib', 'sklearn', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "recognize" in done.stdout
+
+
+def test_version(mien) -> None:
+    assert mien("--version").out.startswith("mien 0.")
+
+
+def test_recipes(mien) -> None:
+    listed = mien("recipes")
+    assert listed.code == 0
+    assert all(name in listed.out for name in ("cnn-v1", "cnn-v2", "cnn-v2.1"))
+    shown = mien("recipes", "show", "cnn-v2", "--set", "optimizer.lr=0.5")
+    assert "lr: 0.5" in shown.out
+    assert "extends" not in shown.out
+    assert [recipe["name"] for recipe in json.loads(mien("recipes", "--json").out)] == ["cnn-v1", "cnn-v2", "cnn-v2.1"]
+
+
+def test_data_draw_stats_audit(mien, tmp_path: Path) -> None:
+    drawn = mien("data", "draw", tmp_path / "faces", "--count", 70, "--seed", 3)
+    assert drawn.code == 0
+    stats = mien("data", "stats", tmp_path / "faces", "--plot", tmp_path / "stats.png")
+    assert stats.code == 0
+    assert "surprise" in stats.out
+    assert Image.open(tmp_path / "stats.png").width > 400
+    counts = json.loads(mien("data", "stats", tmp_path / "faces", "--json").out)["counts"]
+    assert sum(sum(split.values()) for split in counts.values()) == 70
+    audit = json.loads(mien("data", "audit", tmp_path / "faces", "--json").out)
+    assert audit["surplus"] >= 1
+    assert "test images that also stand in train" in mien("data", "audit", tmp_path / "faces").out
+    again = mien("data", "draw", tmp_path / "faces", "--count", 70)
+    assert again.code == 2
+    assert "--overwrite" in again.err
+
+
+def test_train_evaluate_compare_recognize(mien, drawn_zip: Path, drawn_folder: Path, tmp_path: Path) -> None:
+    for name in ("cnn-v1", "cnn-v2"):
+        trained = mien("train", name, "--data", drawn_zip, "--out", tmp_path / name, "--set", "epochs=2", "--seed", 4)
+        assert trained.code == 0, trained.err
+        assert "mien evaluate" in trained.out
+        assert Image.open(tmp_path / name / "report" / "curves.png").width > 400
+        assert Run(tmp_path / name).card.training.seed == 4
+        evaluated = mien("evaluate", tmp_path / name, "--data", drawn_zip)
+        assert evaluated.code == 0, evaluated.err
+        assert "leak-free" in evaluated.out
+        as_json = json.loads(mien("evaluate", tmp_path / name, "--data", drawn_zip, "--json").out)
+        assert f"n={as_json['scores']['n']}" in evaluated.out
+    compared = mien("compare", tmp_path / "cnn-v1", tmp_path / "cnn-v2")
+    assert compared.code == 0
+    assert "exact McNemar" in compared.out
+    assert json.loads(mien("compare", tmp_path / "cnn-v1", tmp_path / "cnn-v2", "--json").out)["models"] == [
+        "cnn-v1",
+        "cnn-v2",
+    ]
+
+    faces = sorted((drawn_folder / "test" / "happy").iterdir())
+    one = mien("recognize", faces[0], "--model", tmp_path / "cnn-v2", "--plot", tmp_path / "face.png", "--json")
+    assert one.code == 0, one.err
+    (face,) = json.loads(one.out)
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert face["emotion"] == max(face["probabilities"], key=face["probabilities"].get)
+    assert face["box"] == [0, 0, 48, 48]
+    assert Image.open(tmp_path / "face.png").width > 400
+
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    some = mien("recognize", faces[0], tmp_path / "broken.png", faces[1], "--model", tmp_path / "cnn-v2")
+    assert some.code == 1
+    assert len(some.out.splitlines()) == 2
+    assert "broken.png" in some.err
+
+
+def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
+    done = mien(
+        "study", "--recipes", "cnn-v1,cnn-v2", "--data", drawn_zip, "--out", tmp_path / "study", "--set", "epochs=1",
+        "--keep", tmp_path / "results", "--docs", tmp_path / "docs",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert (tmp_path / "study" / "report.html").is_file()
+    assert len(json.loads((tmp_path / "docs" / "results.json").read_text())) == 6
+
+
+TRAIN = ("train", "cnn-v2", "--data", "x", "--out", "y")
+MISTAKES = {
+    "unknown recipe 'cnn-v3'. Did you mean 'cnn-v2'? See: mien recipes": ("train", "cnn-v3", *TRAIN[2:]),
+    "no/such.zip: does not exist": ("train", "cnn-v2", "--data", "no/such.zip", "--out", "y"),
+    "optimizer.rl: unknown key. Did you mean 'lr'?": (*TRAIN, "--set", "optimizer.rl=1"),
+    "epochs: Input should be greater than or equal to 1, got 0": (*TRAIN, "--set", "epochs=0"),
+    "expected KEY=VALUE": (*TRAIN, "--set", "epochs"),
+    "unknown device 'gpu'": (*TRAIN, "--device", "gpu"),
+    "no/run: no such run folder": ("evaluate", "no/run", "--data", "x"),
+    "two or more runs are compared, got 1": ("compare", "."),
+    "give --keep results too": ("study", "--data", "x", "--out", "y", "--docs", "z"),
+    "--seeds a: expected whole numbers": ("study", "--data", "x", "--out", "y", "--seeds", "a"),
+    "Missing option '--out'": ("train", "cnn-v2", "--data", "x"),
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistakes_end_with_2_and_one_clear_message(mien, message: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = mien(*MISTAKES[message])
+    assert answer.code == 2
+    assert message in answer.err
+    assert "Traceback" not in answer.err
+    assert not (tmp_path / "y").exists()
+
+
+def test_corrupt_image_is_named_and_skipped_only_on_request(mien, drawn_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    data = Path(shutil.copytree(drawn_folder, tmp_path / "data"))
+    bad = next((data / "train" / "sad").iterdir())
+    bad.write_bytes(bad.read_bytes()[:60])
+    arguments = ("train", "cnn-v1", "--data", data, "--out", tmp_path / "run", "--set", "epochs=1")
+    refused = mien(*arguments)
+    assert refused.code == 2
+    assert bad.name in refused.err
+    assert "--skip-unreadable" in refused.err
+    done = mien(*arguments, "--skip-unreadable")
+    assert done.code == 0
+    assert f"left out: train/sad/{bad.name}" in done.err
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(drawn_zip: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-c", "from mien.cli.main import main; main()",
+        "train", "cnn-v2", "--data", str(drawn_zip), "--out", str(tmp_path / "run"), "--set", "epochs=5000",
+        "--set", "early_stopping=null",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
+    history = tmp_path / "run" / "history.csv"
+    deadline = time.monotonic() + 60
+    while not history.is_file() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "--resume" in err
+    assert "Traceback" not in err
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()

@@ -1,0 +1,91 @@
+"""Label sets: orders, aliases, and what is made of the class names of a collection."""
+
+from __future__ import annotations
+
+import pytest
+
+from mien.errors import InputError
+from mien.labels import FER7, FER2013_CSV_CODES, FERPLUS8, LabelSet, canonical, match
+
+FER7_NAMES = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+OTHER_NAMES = ["Anger", "disgusted", "afraid", "HAPPINESS", "calm", "sadness", "Surprised"]
+
+
+def test_orders_are_those_of_the_published_sets() -> None:
+    assert list(FER7.labels) == FER7_NAMES
+    assert FERPLUS8.labels[:4] == ("neutral", "happiness", "surprise", "sadness")  # columns of fer2013new.csv
+    assert FERPLUS8.labels[4:] == ("anger", "disgust", "fear", "contempt")
+    assert FER2013_CSV_CODES[6] == "neutral"
+    assert sorted(FER2013_CSV_CODES) == FER7_NAMES
+
+
+@pytest.mark.parametrize(("labels", "message"), [(("a",), "at least two"), (("a", "b", "a"), "repeats a name")])
+def test_a_label_set_has_several_different_names(labels: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LabelSet("custom", labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "fer7", "ferplus8"),
+    [
+        (" Anger ", "angry", "anger"),
+        ("joy", "happy", "happiness"),
+        ("scared", "fear", "fear"),
+        ("contemptuous", None, "contempt"),
+        ("bored", None, None),
+    ],
+)
+def test_aliases(name: str, fer7: str | None, ferplus8: str | None) -> None:
+    assert canonical(name, FER7) == fer7
+    assert canonical(name, FERPLUS8) == ferplus8
+
+
+def test_every_fer7_label_has_its_place_under_either_name() -> None:
+    assert match(FER7_NAMES, source="x") == (FER7, {name: i for i, name in enumerate(FER7_NAMES)})
+    label_set, index = match(reversed(OTHER_NAMES), source="x")
+    assert label_set is FER7
+    assert [index[name] for name in OTHER_NAMES] == list(range(7))
+
+
+def test_contempt_makes_it_ferplus() -> None:
+    label_set, index = match([*FER7_NAMES, "contempt"], source="x")
+    assert label_set is FERPLUS8
+    assert (index["neutral"], index["happy"], index["angry"], index["contempt"]) == (0, 1, 4, 7)
+
+
+def test_other_names_are_a_set_of_their_own_in_sorted_order() -> None:
+    label_set, index = match(["open", "closed", "happy"], source="x")
+    assert label_set.labels == ("closed", "happy", "open")
+    assert index == {"closed": 0, "happy": 1, "open": 2}
+
+
+def test_wanted_labels_set_the_order_and_may_use_other_names() -> None:
+    label_set, index = match(["happy", "Sad", "afraid"], source="x", wanted=["sad", "fear", "happiness"])
+    assert label_set.labels == ("sad", "fear", "happiness")
+    assert index == {"Sad": 0, "afraid": 1, "happy": 2}
+
+
+def test_wanted_labels_that_leave_a_class_out_or_have_none_for_it_are_refused() -> None:
+    with pytest.raises(InputError, match=r"x: unknown class 'sad'"):
+        match(["happy", "sad", "fear"], source="x", wanted=["happy", "fear"])
+    with pytest.raises(InputError, match=r"x: no class named 'fear'"):
+        match(["happy", "sad"], source="x", wanted=["happy", "sad", "fear"])
+
+
+def test_a_missing_class_is_named_with_the_labels_to_use() -> None:
+    with pytest.raises(InputError, match="no class named 'disgust'") as caught:
+        match([name for name in FER7_NAMES if name != "disgust"], source="faces.zip")
+    assert str(caught.value).startswith("faces.zip: ")
+    advice = str(caught.value).rsplit("--labels ", 1)[1].split(",")
+    assert match(advice, source="x", wanted=advice)[0].labels == tuple(advice)
+    assert advice == ["angry", "fear", "happy", "neutral", "sad", "surprise"]
+
+
+def test_a_misspelt_class_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(InputError, match=r"unknown class 'Hapy'\. Did you mean 'happy'\?"):
+        match(["Hapy" if name == "happy" else name for name in FER7_NAMES], source="x")
+
+
+def test_no_names_at_all() -> None:
+    with pytest.raises(InputError, match="x: no class folders"):
+        match([], source="x")

@@ -1,0 +1,115 @@
+"""A study from recipes to report and docs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien import FaceSet, InputError, Recipe, Run
+from mien import study as studies
+
+NAMES = ("cnn-v1", "cnn-v2")
+
+
+@pytest.fixture(scope="module")
+def recipes() -> list[Recipe]:
+    return [Recipe.load(name, ["epochs=2"]) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def folder(recipes: list[Recipe], drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study")
+    studies.study(recipes, drawn_faces, out, seeds=[0, 1])
+    return out
+
+
+def test_one_run_per_recipe_and_seed(folder: Path) -> None:
+    assert sorted(path.parent.name for path in folder.glob("*/card.json")) == [
+        "cnn-v1", "cnn-v1-s1", "cnn-v2", "cnn-v2-s1",
+    ]  # fmt: skip
+    assert Run(folder / "cnn-v2-s1").card.training.seed == 1
+
+
+def test_again_it_trains_and_predicts_nothing(
+    folder: Path, recipes: list[Recipe], drawn_faces: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(Run, "load_model", lambda self: pytest.fail("predicted again"))
+    assert len(studies.study(recipes, drawn_faces, folder, seeds=[0, 1])) == 4
+
+
+def test_report_holds_each_run_s_numbers(folder: Path) -> None:
+    page = studies.report(folder, "A study", ["mien study"]).read_text()
+    markdown = (folder / "report.md").read_text()
+    for name in ("cnn-v1", "cnn-v1-s1", "cnn-v2", "cnn-v2-s1"):
+        report = studies.gather(folder, "t", [], [name]).runs[0]
+        accuracy = f"{report.evaluations['test'].scores.accuracy.value:.3f}".removeprefix("0")
+        assert name in page
+        assert accuracy in page
+        assert accuracy in markdown
+    assert "http-equiv" not in page
+    assert 'src="http' not in page
+
+
+def test_docs_come_from_what_is_kept_alone(folder: Path, tmp_path: Path) -> None:
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    runs = [Run(folder / name) for name in NAMES]
+    studies.keep(runs, folder, results)
+    studies.write_docs(results, docs, "A study", ["mien study"])
+    lines = json.loads((docs / "results.json").read_text())
+    assert {(line["run"], line["split"]) for line in lines} == {
+        (name, split) for name in NAMES for split in ("val", "test", "pooled")
+    }
+    kept = Run(results / "cnn-v2").predictions("test")
+    line = next(line for line in lines if line["run"] == "cnn-v2" and line["split"] == "test")
+    assert line["accuracy"] == pytest.approx(float((kept.predicted == kept.labels).mean()), abs=1e-6)
+    assert line["n"] == len(kept)
+    text = (docs / "study.md").read_text()
+    for picture in (word.split(")")[0] for word in text.split("](")[1:] if word.startswith("study/")):
+        assert (docs / picture).is_file(), picture
+    assert (results / "cnn-v2" / "model.safetensors").is_file()
+    assert not (results / "cnn-v1" / "model.safetensors").is_file(), "4.7 MB of weights are too many to keep"
+
+
+def test_other_settings_or_data_are_refused(folder: Path, drawn_faces: FaceSet) -> None:
+    with pytest.raises(InputError, match=r"cnn-v1: was trained with another version.*--set"):
+        studies.study([Recipe.load("cnn-v1", ["epochs=3"])], drawn_faces, folder)
+    moved = replace(drawn_faces, splits=np.where(np.cumsum(drawn_faces.splits == "train") == 1, "test", drawn_faces.splits))
+    with pytest.raises(InputError, match="was trained on other data"):
+        studies.study([Recipe.load("cnn-v1", ["epochs=2"])], moved, folder)
+
+
+def test_a_stopped_training_goes_on(
+    recipes: list[Recipe], drawn_faces: FaceSet, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mien.errors import InterruptedRunError
+    from mien.training import module
+
+    step = module.Classifier.training_step
+
+    def stopping(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Classifier, "training_step", stopping)
+        with pytest.raises(InterruptedRunError):
+            studies.study(recipes[:1], drawn_faces, tmp_path)
+    (run,) = studies.study(recipes[:1], drawn_faces, tmp_path)
+    whole = Run(folder / "cnn-v1").history
+    assert [row.val_loss for row in run.history] == [row.val_loss for row in whole]
+
+
+def test_no_test_split(recipes: list[Recipe], drawn_faces: FaceSet, tmp_path: Path) -> None:
+    studies.study(recipes[:1], drawn_faces.select("train", "val"), tmp_path)
+    assert "val" in studies.report(tmp_path, "t", []).read_text()
+
+
+def test_an_empty_folder_has_nothing_to_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no finished run"):
+        studies.report(tmp_path, "t", [])

@@ -1,0 +1,72 @@
+"""Which faces make up each batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien import FaceSet
+from mien.preprocess import Preprocess
+from mien.training.loaders import Batches, class_weights, train_order
+
+GRAY48 = Preprocess(size=48, color="gray", mean=(0.5,), std=(0.5,))
+
+
+def test_plain_order_holds_every_face_once_and_depends_on_seed_and_epoch() -> None:
+    labels = np.arange(100) % 7
+    orders = [train_order(labels, 7, False, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+    assert np.array_equal(orders[0], train_order(labels, 7, False, 0, 0))
+
+
+def test_balanced_order_draws_each_class_equally_often() -> None:
+    labels = np.repeat([0, 1, 2], [9000, 900, 100])
+    drawn = labels[train_order(labels, 3, True, 0, 0)]
+    assert len(drawn) == 10_000
+    # three standard deviations of a binomial with p = 1/3
+    assert np.abs(np.bincount(drawn) - 10_000 / 3).max() < 3 * np.sqrt(10_000 * 2 / 9)
+
+
+def test_class_weights_are_inverse_to_counts_and_average_to_one() -> None:
+    labels = np.array([0, 0, 0, 1])
+    assert class_weights(labels, 2) == pytest.approx([4 / 6, 4 / 2])
+    assert class_weights(labels, 2)[labels].mean() == pytest.approx(1)
+
+
+def test_batches_cover_the_order_and_keep_the_rest(faces: FaceSet) -> None:
+    order = np.random.default_rng(0).permutation(len(faces))
+    batches = list(Batches(faces, GRAY48, 32, order))
+    assert len(batches) == len(Batches(faces, GRAY48, 32, order)) == -(-len(faces) // 32)
+    assert np.array_equal(np.concatenate([pixels.numpy() for pixels, _ in batches]), faces.images[order])
+    assert np.array_equal(np.concatenate([labels.numpy() for _, labels in batches]), faces.labels[order])
+
+
+def test_processes_share_the_faces_and_take_equally_many_steps(faces: FaceSet) -> None:
+    order = np.arange(101)
+    parts = [Batches(faces, GRAY48, 10, order, rank, 2) for rank in (0, 1)]
+    assert len(parts[0]) == len(parts[1])
+    assert set(parts[0].order) | set(parts[1].order) == set(order)
+    assert len(parts[0].order) + len(parts[1].order) == 102  # one face twice, so that both have 51
+
+
+def test_faces_stored_larger_than_the_input_are_shrunk_as_preprocess_does(faces: FaceSet) -> None:
+    small = Preprocess(size=20, color="gray", mean=(0.5,), std=(0.5,))
+    pixels, _ = next(iter(Batches(faces, small, 4, np.arange(4))))
+    assert np.array_equal(pixels.numpy(), np.stack([small.pixels(image) for image in faces.images[:4]]))
+
+
+def test_a_set_is_read_batch_by_batch_not_whole(faces: FaceSet) -> None:
+    class Counting(np.ndarray):
+        largest = 0
+
+        def __getitem__(self, key):  # type: ignore[no-untyped-def]
+            Counting.largest = max(Counting.largest, np.size(key))
+            return np.asarray(super().__getitem__(key))
+
+    spied = replace(faces, store=np.asarray(faces.store).view(Counting))
+    for _ in Batches(spied, GRAY48, 8, np.arange(len(faces))):
+        pass
+    assert Counting.largest == 8

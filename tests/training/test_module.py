@@ -1,0 +1,68 @@
+"""Loss, optimizer and schedule are what the recipe says."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from mien import FaceSet, Recipe
+from mien.models.build import build
+from mien.training import module
+from mien.training.loaders import class_weights
+from mien.training.prepare import prepare
+
+
+def _lrs(*overrides: str, steps: int) -> list[float]:
+    recipe = Recipe.load("cnn-v2", ["optimizer.lr=0.1", "optimizer.name=sgd", *overrides])
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=recipe.optimizer.lr)
+    schedule = module._schedule(optimizer, recipe, steps)
+    lrs = []
+    for _ in range(recipe.epochs * steps):
+        lrs.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return lrs
+
+
+def test_constant_schedule_stays() -> None:
+    assert _lrs("epochs=3", steps=5) == pytest.approx([0.1] * 15)
+
+
+def test_cosine_schedule_falls_to_zero() -> None:
+    expected = [0.05 * (1 + math.cos(math.pi * step / 20)) for step in range(20)]
+    assert _lrs("epochs=2", "schedule.name=cosine", steps=10) == pytest.approx(expected, abs=1e-9)
+
+
+def test_warmup_rises_in_a_line_then_the_cosine_begins() -> None:
+    lrs = _lrs("epochs=4", "schedule.name=cosine", "schedule.warmup_epochs=1", steps=10)
+    assert lrs[0] == pytest.approx(0.01)
+    assert lrs[:10] == sorted(lrs[:10])
+    assert lrs[10] == pytest.approx(0.1)
+    assert lrs[25] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
+)
+def test_optimizer_is_the_named_one(name: str, kind: type) -> None:
+    recipe = Recipe.load("cnn-v2", [f"optimizer.name={name}", "optimizer.weight_decay=0.01", "optimizer.lr=0.02"])
+    optimizer = module._optimizer(torch.nn.Linear(2, 2), recipe)
+    assert type(optimizer) is kind
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.02, 0.01)
+
+
+def test_weighted_loss_is_torch_s_with_inverse_class_counts(faces: FaceSet) -> None:
+    recipe = Recipe.load("cnn-v1", ["data.imbalance=loss"])
+    train = faces.select("train")
+    network = build(recipe.model, recipe.data.preprocess, 7)
+    classifier = module.Classifier(network, recipe, train, faces.select("val"))
+    classifier.log = lambda *_, **__: None  # type: ignore[method-assign]
+    pixels, labels = torch.from_numpy(train.images[::7]), torch.from_numpy(train.labels[::7])
+    logits = network(prepare(pixels, recipe.data.preprocess))
+    weights = torch.tensor(class_weights(train.labels, 7), dtype=torch.float32)
+    expected = functional.cross_entropy(logits, labels, weight=weights)
+    assert classifier.training_step((pixels, labels), 0).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert expected.item() != pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-3)

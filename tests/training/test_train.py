@@ -1,0 +1,236 @@
+"""Training from faces to a finished run folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mien import FaceSet, InputError, Recipe, Run, train
+from mien.card import Card
+from mien.errors import InterruptedRunError
+from mien.training import checkpoint, module
+from mien.training.follow import best_epoch
+from mien.training.run import Epoch
+
+TIMES = ("seconds", "images_per_second")
+
+
+def numbers(run: Run) -> list[Epoch]:
+    """The history without what the clock says."""
+    return [replace(row, seconds=0, images_per_second=0) for row in run.history]
+
+
+def weights_equal(first: Run, second: Run) -> bool:
+    a, b = load_file(first.weights_file), load_file(second.weights_file)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def finished(faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = Recipe.load("cnn-v1", ["epochs=6", "data.batch_size=8", "early_stopping=null"])
+    return train(recipe, faces, tmp_path_factory.mktemp("runs") / "finished")
+
+
+def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] = KeyboardInterrupt) -> None:
+    step = module.Classifier.training_step
+
+    def stopping(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        if self.current_epoch == epoch - 1 and batch_idx == 1:
+            raise error
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(module.Classifier, "training_step", stopping)
+
+
+def test_it_learns(finished: Run) -> None:
+    history = finished.history
+    assert history[-1].train_loss < history[0].train_loss * 0.8
+    assert history[-1].train_accuracy > 0.4  # the largest class holds .24
+
+
+def test_the_run_folder_holds_what_the_design_says(finished: Run, faces: FaceSet) -> None:
+    for name in ("recipe.yaml", "card.json", "model.safetensors", "history.csv", "predictions/val.npz", "seen.npz"):
+        assert (finished.folder / name).is_file(), name
+    card = Card.model_validate(json.loads((finished.folder / "card.json").read_text()))
+    assert card.labels == faces.label_set.labels
+    assert card.training.train_images == int((faces.splits == "train").sum())
+    assert card.training.epochs == len(finished.history) == 6
+    assert card.parameters == sum(p.numel() for p in finished.load_model().parameters())
+
+
+def test_the_weights_are_those_of_the_best_epoch(finished: Run) -> None:
+    best = max(finished.history, key=lambda row: row.val_accuracy)
+    kept = finished.predictions("val")
+    # Training follows val in the training precision, predictions are float32: an image or two may differ.
+    assert float((kept.predicted == kept.labels).mean()) == pytest.approx(best.val_accuracy, abs=2.1 / len(kept))
+    assert finished.card.training.best_epoch == best.epoch
+
+
+def test_best_epoch_follows_the_monitor() -> None:
+    rows = [
+        Epoch(
+            epoch=i,
+            train_loss=1,
+            train_accuracy=0,
+            val_loss=loss,
+            val_accuracy=accuracy,
+            lr=0,
+            seconds=0,
+            images_per_second=0,
+        )
+        for i, (loss, accuracy) in enumerate([(1.0, 0.5), (0.8, 0.6), (0.9, 0.7), (0.9, 0.7)], start=1)
+    ]
+    assert best_epoch(rows, Recipe.load("cnn-v2")).epoch == 3
+    assert best_epoch(rows, Recipe.load("cnn-v2", ["early_stopping.monitor=val_loss"])).epoch == 2
+    assert best_epoch(rows, Recipe.load("cnn-v2", ["early_stopping=null"])).epoch == 3
+
+
+def test_same_seed_same_numbers_other_seed_others(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    runs = [
+        train(recipe.model_copy(update={"seed": seed, "epochs": 2}), faces, tmp_path / name)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert numbers(runs[0]) == numbers(runs[1])
+    assert weights_equal(runs[0], runs[1])
+    assert numbers(runs[0]) != numbers(runs[2])
+
+
+def test_resumed_equals_uninterrupted(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(recipe, faces, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_in(3, patch)
+        with pytest.raises(InterruptedRunError, match=r"2 finished epochs are saved.*--resume"):
+            train(recipe, faces, tmp_path / "parts")
+    assert not Run(tmp_path / "parts").finished
+    resumed = train(recipe, faces, tmp_path / "parts", resume=True)
+    assert numbers(resumed) == numbers(whole)
+    assert weights_equal(resumed, whole)
+    assert np.array_equal(resumed.predictions("val").probabilities, whole.predictions("val").probabilities)
+
+
+def test_interrupted_in_the_first_epoch_says_so_and_can_be_resumed(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_in(1, patch)
+        with pytest.raises(InterruptedRunError, match="before the first epoch"):
+            train(recipe, faces, tmp_path / "run")
+    short = recipe.model_copy(update={"epochs": 2})
+    with pytest.raises(InputError, match="is not empty"):
+        train(short, faces, tmp_path / "run")
+    assert len(train(short, faces, tmp_path / "run", resume=True).history) == 2
+
+
+def test_early_stopping_keeps_patience(faces: FaceSet, tmp_path: Path) -> None:
+    recipe = Recipe.load("cnn-v2", ["epochs=30", "early_stopping.patience=2", "optimizer.lr=1e-9"])
+    run = train(recipe, faces, tmp_path / "run")
+    history = run.history
+    best = best_epoch(history, recipe)
+    assert len(history) == best.epoch + 2 < 30
+    # Finished: nothing more is trained, even when the end of the program was lost.
+    (run.folder / "card.json").unlink()
+    again = train(recipe, faces, tmp_path / "run", resume=True)
+    assert numbers(again) == [replace(row, seconds=0, images_per_second=0) for row in history]
+
+
+def test_the_test_split_changes_nothing(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    short = recipe.model_copy(update={"epochs": 2})
+    without = train(short, faces.select("train", "val"), tmp_path / "without")
+    with_test = train(short, faces, tmp_path / "with")
+    assert weights_equal(without, with_test)
+    assert without.card.training.fingerprint == with_test.card.training.fingerprint
+
+
+def test_a_non_empty_folder_is_left_alone(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"is not empty.*--resume.*--overwrite"):
+        train(recipe, faces, tmp_path)
+    with pytest.raises(InputError, match="no run, so --overwrite will not touch it"):
+        train(recipe, faces, tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_overwrite_replaces_the_run_and_nothing_else(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    short = recipe.model_copy(update={"epochs": 2})
+    train(short, faces, tmp_path / "run")
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    again = train(short.model_copy(update={"seed": 5}), faces, tmp_path / "run", overwrite=True)
+    assert again.card.training.seed == 5
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_resume_refuses_another_recipe_or_other_data(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_in(2, patch)
+        with pytest.raises(InterruptedRunError):
+            train(recipe, faces, tmp_path / "run")
+    with pytest.raises(InputError, match=r"another recipe \(different: seed\)"):
+        train(recipe.model_copy(update={"seed": 9}), faces, tmp_path / "run", resume=True)
+    fewer = replace(faces, splits=np.where(np.cumsum(faces.splits == "train") == 1, "test", faces.splits))
+    with pytest.raises(InputError, match="begun on other data"):
+        train(recipe, fewer, tmp_path / "run", resume=True)
+
+
+def test_disk_full_keeps_the_last_good_checkpoint(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, calls = torch.save, []
+
+    def full_at_the_third(value, file):  # type: ignore[no-untyped-def]
+        calls.append(1)
+        if len(calls) == 3:
+            file.write(b"half a check")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(value, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.torch, "save", full_at_the_third)
+        with pytest.raises(InputError, match=r"No space left on device.*--resume"):
+            train(recipe, faces, tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*.part"))
+    resumed = train(recipe, faces, tmp_path / "run", resume=True)
+    whole = train(recipe, faces, tmp_path / "whole")
+    assert numbers(resumed) == numbers(whole)
+    assert weights_equal(resumed, whole)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(faces: FaceSet, tmp_path: Path) -> None:
+    recipe = Recipe.load("cnn-v1", ["epochs=20", "optimizer.lr=10", "optimizer.name=sgd"])
+    with pytest.raises(InputError, match=r"no longer a number.*--set optimizer\.lr=1\b"):
+        train(recipe, faces, tmp_path / "run", precision="float32")
+
+
+def test_checkpoints_are_read_without_running_code(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_in(2, patch)
+        with pytest.raises(InterruptedRunError):
+            train(recipe, faces, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    torch.load(run.last_checkpoint, weights_only=True)  # raises on anything but plain state
+
+    class Evil:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return (Path.touch, (tmp_path / "owned",))
+
+    torch.save(Evil(), run.last_checkpoint)
+    with pytest.raises(InputError, match=r"last\.ckpt.*cannot be read"):
+        train(recipe, faces, tmp_path / "run", resume=True)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_training_needs_train_and_val(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs a train split"):
+        train(recipe, faces.select("val", "test"), tmp_path / "run")
