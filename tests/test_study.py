@@ -51,7 +51,6 @@ def test_report_holds_each_run_s_numbers(folder: Path) -> None:
         assert name in page
         assert accuracy in page
         assert accuracy in markdown
-    assert "http-equiv" not in page
     assert 'src="http' not in page
 
 
@@ -78,7 +77,9 @@ def test_docs_come_from_what_is_kept_alone(folder: Path, tmp_path: Path) -> None
 def test_other_settings_or_data_are_refused(folder: Path, drawn_faces: FaceSet) -> None:
     with pytest.raises(InputError, match=r"cnn-v1: was trained with another version.*--set"):
         studies.study([Recipe.load("cnn-v1", ["epochs=3"])], drawn_faces, folder)
-    moved = replace(drawn_faces, splits=np.where(np.cumsum(drawn_faces.splits == "train") == 1, "test", drawn_faces.splits))
+    moved = replace(
+        drawn_faces, splits=np.where(np.cumsum(drawn_faces.splits == "train") == 1, "test", drawn_faces.splits)
+    )
     with pytest.raises(InputError, match="was trained on other data"):
         studies.study([Recipe.load("cnn-v1", ["epochs=2"])], moved, folder)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -83,12 +82,10 @@ def _open(data: bytes, name: str) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: {len(data) / 2**20:.0f} MiB encoded; at most {MAX_BYTES // 2**20} MiB is read")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture that can be read (known: {', '.join(SUFFIXES)})") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels; reduce it first") from error
     if image.width * image.height > MAX_PIXELS:
         raise InputError(f"{name}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; reduce it first")

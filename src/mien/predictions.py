@@ -41,6 +41,8 @@ class Predictions:
                 raise InputError(f"{key} has shape {getattr(self, key).shape}, expected ({n},)")
         if not np.isfinite(self.probabilities).all():
             raise InputError(f"predictions for '{self.split}' hold values that are not numbers")
+        if n and self.probabilities.min() < 0:
+            raise InputError(f"predictions for '{self.split}' hold negative probabilities")
         if n and np.abs(self.probabilities.sum(axis=1) - 1).max() > 1e-3:
             raise InputError(f"predictions for '{self.split}' hold probabilities that do not sum to 1")
 

@@ -47,8 +47,8 @@ class Preprocess(BaseModel):
 
     def __call__(self, images: Iterable[Pixels]) -> npt.NDArray[np.float32]:
         """Pictures of any size, grey or RGB → `(N, C, S, S)` float32, normalized."""
-        stack = np.stack([self.pixels(image) for image in images])
-        values = stack.reshape(len(stack), self.size, self.size, self.channels).astype(np.float32) / 255.0
+        faces = [self.pixels(image) for image in images]
+        values = np.array(faces, np.float32).reshape(len(faces), self.size, self.size, self.channels) / np.float32(255)
         normal = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), dtype=np.float32)
 

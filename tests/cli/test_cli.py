@@ -136,7 +136,7 @@ TRAIN = ("train", "cnn-v2", "--data", "x", "--out", "y")
 MISTAKES = {
     "unknown recipe 'cnn-v3'. Did you mean 'cnn-v2'? See: mien recipes": ("train", "cnn-v3", *TRAIN[2:]),
     "no/such.zip: does not exist": ("train", "cnn-v2", "--data", "no/such.zip", "--out", "y"),
-    "optimizer.rl: unknown key. Did you mean 'lr'?": (*TRAIN, "--set", "optimizer.rl=1"),
+    "optimizer.weightdecay: unknown key. Did you mean 'weight_decay'?": (*TRAIN, "--set", "optimizer.weightdecay=1"),
     "epochs: Input should be greater than or equal to 1, got 0": (*TRAIN, "--set", "epochs=0"),
     "expected KEY=VALUE": (*TRAIN, "--set", "epochs"),
     "unknown device 'gpu'": (*TRAIN, "--device", "gpu"),
@@ -181,13 +181,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(drawn_zip: Path, tmp_path: Path) -> 
         "--set", "early_stopping=null",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
-    history = tmp_path / "run" / "history.csv"
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 60
-    while not history.is_file() and time.monotonic() < deadline and process.poll() is None:
+    while not checkpoint.is_file() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "--resume" in err
     assert "Traceback" not in err
-    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+    assert checkpoint.is_file()

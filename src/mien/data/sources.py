@@ -167,6 +167,8 @@ class CsvSource:
                     )
                 places = [columns.index(name) for name in ("emotion", "pixels", "usage")]
                 for row in reader:
+                    if not row:
+                        continue  # an empty line, often the last
                     if len(row) <= max(places):
                         raise InputError(
                             f"{self._path}, line {reader.line_num}: {len(row)} columns, expected {len(columns)}"

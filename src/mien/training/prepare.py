@@ -12,7 +12,8 @@ from mien.preprocess import Preprocess
 from mien.recipes.recipe import Augment
 from mien.training.augment import augment
 
-_BT601 = (0.299, 0.587, 0.114)
+# BT.601 in cv2's fixed point, so that gray values are the same to the last bit; float32 holds the products exactly.
+_BT601, _ONE = (9798, 19235, 3735), 32768
 
 
 def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = None) -> torch.Tensor:
@@ -23,8 +24,8 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
     images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     images = images.float()
     if how.color == "gray" and images.shape[1] == 3:
-        weights = torch.tensor(_BT601, device=images.device).view(1, 3, 1, 1)
-        images = (images * weights).sum(dim=1, keepdim=True).round()
+        weights = torch.tensor(_BT601, dtype=torch.float32, device=images.device).view(1, 3, 1, 1)
+        images = (((images * weights).sum(dim=1, keepdim=True) + _ONE // 2) / _ONE).floor()
     images = images / 255
     if images.shape[-2:] != (how.size, how.size):
         images = functional.interpolate(images, size=(how.size, how.size), mode="bilinear", align_corners=False)

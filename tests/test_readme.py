@@ -1,0 +1,82 @@
+"""Every command and every Python line of the README runs, on drawn faces under the README's names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mien import Recipe
+from mien.cli.main import main
+from mien.data.draw import draw_set
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return [text for kind, text in fenced if kind == language]
+
+
+def code_of(program: Callable[[], None]) -> int | str | None:
+    try:
+        program()
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+@pytest.fixture
+def workplace(drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    draw_set(tmp_path / "fer2013.zip", 70, seed=1)
+    shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), tmp_path / "face.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_commands(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("mien ")]
+    assert len(lines) >= 10
+    for line in lines:
+        # Fewer epochs than a real run; everything else as it is written.
+        short = " --set epochs=1" if line.startswith(("mien train", "mien study")) else ""
+        monkeypatch.setattr(sys, "argv", shlex.split(line + short))
+        assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
+    for made in ("stats.png", "probabilities.png", "runs/study/report.html", "faces.zip"):
+        assert (workplace / made).is_file(), made
+
+
+def test_python(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    load = Recipe.load
+    monkeypatch.setattr(Recipe, "load", lambda name: load(name, ["epochs=1"]))
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert "value=" in capsys.readouterr().out
+
+
+def test_the_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (block,) = blocks("yaml")
+    (tmp_path / "mine.yaml").write_text(block)
+    assert Recipe.load(tmp_path / "mine.yaml").data.augment.on
+
+
+def test_the_tree_matches_the_disk() -> None:
+    (tree,) = [block for block in blocks("") if "src/mien/" in block]
+    told = set(re.findall(r"[\w-]+\.py", tree))
+    there = {path.name for path in (ROOT / "src").rglob("*.py") if "cli" not in path.parts} - {"__init__.py"}
+    assert there <= told, f"not in the README's tree: {there - told}"
+    elsewhere = {
+        path.name for folder in ("src", "examples", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")
+    }
+    assert told <= elsewhere, f"not on the disk: {told - elsewhere}"
+
+
+def test_every_linked_file_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
