@@ -6,9 +6,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -33,8 +36,16 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def split_labels(labels: str | None) -> list[str] | None:
-    return None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: int = 224) -> FaceSet:
+    """Open labeled faces with a progress bar; pictures that are left out are named on standard error."""
+    from mien.data.faceset import FaceSet
+
+    names = None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+    with progress() as bar:
+        faces = FaceSet.open(data, size=size, labels=names, skip_unreadable=skip_unreadable, progress=bar)
+    for why in faces.unreadable.values():
+        note(f"left out: {why}")
+    return faces
 
 
 def is_terminal() -> bool:

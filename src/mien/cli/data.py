@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, LabelsOption, SkipOption, note, progress, say, split_labels, table
+from mien.cli.console import JsonOption, LabelsOption, SkipOption, note, open_faces, say, table
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit
-    from mien.data.faceset import FaceSet
 
 app = typer.Typer(help="Count, audit or draw labeled faces.", no_args_is_help=True)
 SourceArgument = Annotated[str, typer.Argument(help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
@@ -26,7 +25,7 @@ def stats(
     as_json: JsonOption = False,
 ) -> None:
     """Images per class and split, as a table and a picture."""
-    faces = _open(data, labels, skip_unreadable)
+    faces = open_faces(data, labels, skip_unreadable=skip_unreadable)
     counts = {split: found for split, found in faces.counts().items() if sum(found.values())}
     if as_json:
         import json
@@ -52,7 +51,7 @@ def audit(data: SourceArgument, labels: LabelsOption = None, as_json: JsonOption
     """Repeats, leaks between splits, conflicting labels, blank, tiny and unreadable pictures."""
     from mien.data.audit import audit as audit_faces
 
-    found = audit_faces(_open(data, labels, skip_unreadable=True))
+    found = audit_faces(open_faces(data, labels, skip_unreadable=True))
     if as_json:
         say(found.model_dump_json(indent=2))
         return
@@ -64,8 +63,6 @@ def audit(data: SourceArgument, labels: LabelsOption = None, as_json: JsonOption
         say(f"… and {len(found.conflicts) - 3} more conflicts; all of them: --json")
     for name in found.blank[:3]:
         say(f"blank: {name}")
-    for why in list(found.unreadable.values())[:10]:
-        say(f"unreadable: {why}")
 
 
 @app.command("draw")
@@ -79,13 +76,6 @@ def draw(
     from mien.data.draw import draw_set
 
     say(f"{count} faces: {draw_set(out, count, seed, overwrite=overwrite)}")
-
-
-def _open(data: str, labels: str | None, skip_unreadable: bool) -> FaceSet:
-    from mien.data.faceset import FaceSet
-
-    with progress() as bar:
-        return FaceSet.open(data, labels=split_labels(labels), skip_unreadable=skip_unreadable, progress=bar)
 
 
 def _audit_rows(found: Audit) -> list[list[str]]:

@@ -12,10 +12,9 @@ from mien.cli.console import (
     JsonOption,
     LabelsOption,
     SkipOption,
-    note,
+    open_faces,
     progress,
     say,
-    split_labels,
     table,
 )
 
@@ -35,24 +34,15 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on val, test or both; predictions and figures are kept in the run folder."""
-    from mien.data.faceset import FaceSet
     from mien.evaluation.runs import evaluate as evaluate_run
     from mien.evaluation.runs import evaluation_file
     from mien.report.plots import confusion, save
     from mien.training.run import Run
 
     opened = Run.open(run)
+    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
     with progress() as bar:
-        faces = FaceSet.open(
-            data,
-            size=opened.card.preprocess.size,
-            labels=split_labels(labels),
-            skip_unreadable=skip_unreadable,
-            progress=bar,
-        )
         evaluation = evaluate_run(opened, faces, split, device=device, progress=bar)
-    for why in faces.unreadable.values():
-        note(f"left out: {why}")
     file = evaluation_file(opened, faces, split)
     picture = file.with_name(f"confusion-{split}.png")
     save(confusion(evaluation), picture)

@@ -9,16 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import (
-    DataOption,
-    DeviceOption,
-    LabelsOption,
-    SkipOption,
-    is_terminal,
-    progress,
-    say,
-    split_labels,
-)
+from mien.cli.console import DataOption, DeviceOption, LabelsOption, SkipOption, is_terminal, open_faces, say
 
 _TITLE = "CNNs for facial emotion recognition: the study, run again"
 
@@ -44,7 +35,6 @@ def study(
 ) -> None:
     """Train what is missing, evaluate, compare and write one report. Interrupted, it goes on where it stopped."""
     from mien import study as studies
-    from mien.data.faceset import FaceSet
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe, names
 
@@ -52,14 +42,8 @@ def study(
         raise InputError("--docs is written from what is kept: give --keep results too")
     numbers = _seeds(seeds)
     chosen = [Recipe.load(name, settings or []) for name in (_names(recipes) or names())]
-    with progress() as bar:
-        faces = FaceSet.open(
-            data,
-            size=max(recipe.data.preprocess.size for recipe in chosen),
-            labels=split_labels(labels),
-            skip_unreadable=skip_unreadable,
-            progress=bar,
-        )
+    size = max(recipe.data.preprocess.size for recipe in chosen)
+    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
     runs = studies.study(
         chosen,
         faces,

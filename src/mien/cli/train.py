@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import (
-    DataOption,
-    DeviceOption,
-    LabelsOption,
-    SkipOption,
-    is_terminal,
-    note,
-    progress,
-    say,
-    split_labels,
-)
+from mien.cli.console import DataOption, DeviceOption, LabelsOption, SkipOption, is_terminal, open_faces, say
 
 
 def train(
@@ -42,22 +32,12 @@ def train(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
-    from mien.data.faceset import FaceSet
     from mien.report.plots import curves, save
     from mien.training.hardware import detect
     from mien.training.train import train as run_training
 
     detect(device, precision)  # a mistake there should not wait for the data
-    with progress() as bar:
-        faces = FaceSet.open(
-            data,
-            size=chosen.data.preprocess.size,
-            labels=split_labels(labels),
-            skip_unreadable=skip_unreadable,
-            progress=bar,
-        )
-    for why in faces.unreadable.values():
-        note(f"left out: {why}")
+    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.data.preprocess.size)
     run = run_training(
         chosen,
         faces,

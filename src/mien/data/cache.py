@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.sources import Loader, Source
+from mien.data.entry import Loader, Source
 from mien.errors import InputError
 from mien.images import Pixels, decode, pixel_hash, squeeze_gray
 from mien.preprocess import resize

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.cache import Decoded, Progress, decoded
-from mien.data.sources import Entry, open_source
+from mien.data.entry import Entry
+from mien.data.sources import open_source
 from mien.errors import InputError
 from mien.images import Pixels
 from mien.labels import LabelSet, match
