@@ -52,12 +52,17 @@ def is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
+class _Notes(logging.Handler):
+    """Looks up standard error for each line, so that a progress bar can keep below the lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(self.format(record))
+
+
 def log_to_stderr() -> None:
     """Show what the library logs: epochs, decoding, warnings."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger("mien")
-    ours.handlers = [handler]
+    ours.handlers = [_Notes()]
     ours.setLevel(logging.INFO)
     ours.propagate = False
 

@@ -80,12 +80,10 @@ class Classifier(pl.LightningModule):
     def _follow(self, split: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
         self.figures[f"{split}_loss"].update(loss, weight=len(labels))
         self.figures[f"{split}_accuracy"].update(logits, labels)
-        if split == "train":
-            self.log("loss", loss, prog_bar=True, logger=False)
 
     def on_validation_epoch_end(self) -> None:
         for name in ("val_loss", "val_accuracy"):
-            self.log(name, self.figures[name].compute(), prog_bar=True, logger=False)
+            self.log(name, self.figures[name].compute(), logger=False)
 
     def take_figures(self) -> dict[str, float]:
         """Losses and accuracies of the finished epoch; the next one starts from zero."""

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mien.card import Card, Training
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, InterruptedRunError
 from mien.models.build import build, count_parameters
 from mien.recipes.recipe import Recipe
+from mien.training.bar import Bar
 from mien.training.checkpoint import AtomicCheckpointIO, check_checkpoint
 from mien.training.follow import Follow, best_epoch
 from mien.training.hardware import Hardware, detect
@@ -163,7 +164,7 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
         mode = "max" if how.monitor == "val_accuracy" else "min"
         callbacks.append(EarlyStopping(how.monitor, patience=how.patience, mode=mode, check_on_train_epoch_end=True))
     if progress_bar:
-        callbacks.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
+        callbacks.append(Bar())
     callbacks.append(
         ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     )
@@ -179,7 +180,7 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             logger=False,
-            enable_progress_bar=progress_bar,
+            enable_progress_bar=False,  # ours counts epochs from 1, as everything else does
             enable_model_summary=False,
         )
 
