@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from mien.data.audit import audit
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
-from mien.errors import InputError
+from mien.errors import InputError, InterruptedRunError
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.runs import SPLITS, evaluate, load_predictions
@@ -57,16 +57,31 @@ def study(
             logger.info("%s: finished before", run.name)
         else:
             logger.info("%s: training", run.name)
-            resume = run.last_checkpoint.is_file()
-            train(
-                recipe, faces, run.folder, resume=resume, overwrite=(run.folder / "recipe.yaml").is_file(),
-                device=device, precision=precision, progress_bar=progress_bar,
-            )  # fmt: skip
+            _train_or_go_on(run, recipe, faces, device, precision, progress_bar)
         for split in SPLITS if (faces.splits == "test").any() else ("val",):
             evaluate(run, faces, split, device=device, progress=progress)
         runs.append(run)
     (out / "data.json").write_text(json.dumps(asdict(describe_data(faces)), indent=2) + "\n", encoding="utf-8")
     return runs
+
+
+def _train_or_go_on(run: Run, recipe: Recipe, faces: FaceSet, device: str, precision: str, progress_bar: bool) -> None:
+    begun = run.last_checkpoint.is_file()
+    try:
+        train(
+            recipe,
+            faces,
+            run.folder,
+            resume=begun,
+            overwrite=not begun and (run.folder / "recipe.yaml").is_file(),
+            device=device,
+            precision=precision,
+            progress_bar=progress_bar,
+        )
+    except InterruptedRunError as stop:
+        raise InterruptedRunError(
+            f"stopped while training {run.name}. Finished runs and epochs are kept: run the same command again"
+        ) from stop
 
 
 def _check_reusable(run: Run, recipe: Recipe, faces: FaceSet) -> None:

@@ -55,6 +55,18 @@ def test_help_does_not_import_the_heavy_libraries() -> None:
     assert "recognize" in done.stdout
 
 
+def test_a_light_install_says_which_extra_is_missing(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # as if it were not installed
+        f"sys.argv = ['mien', 'train', 'cnn-v2', '--data', 'x', '--out', {str(tmp_path / 'run')!r}]\n"
+        "from mien.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert 'pip install "mien[train]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_version(mien) -> None:
     assert mien("--version").out.startswith("mien 0.")
 
