@@ -11,7 +11,7 @@ DATA ?=
 .PHONY: demo test lint check clean
 
 demo: $(VENV)/.done
-	$(BIN)/python examples/demo.py $(DATA)
+	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
 
 test: $(VENV)/.done
 	$(BIN)/pytest

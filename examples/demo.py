@@ -25,13 +25,11 @@ RUNS = Path("runs")
 
 def main(data: str | None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if data is None:
-        faces_path, out, epochs = draw_set(RUNS / "drawn.zip", 1500, seed=0, overwrite=True), RUNS / "demo", 10
-    else:
-        faces_path, out, epochs = Path(data), RUNS / f"demo-{Path(data).stem}", 2
-    recipes = [Recipe.load(name, [f"epochs={epochs}"]) for name in ("cnn-v1", "cnn-v2")]
+    path, epochs = (draw_set(RUNS / "drawn.zip", 1500, seed=0, overwrite=True), 10) if data is None else (Path(data), 2)
     with progress() as bar:
-        faces = FaceSet.open(faces_path, size=48, progress=bar)
+        faces = FaceSet.open(path, size=48, progress=bar)
+    out = RUNS / f"demo-{path.name.partition('.')[0]}-{faces.fingerprint[:6]}"  # other data, another folder
+    recipes = [Recipe.load(name, [f"epochs={epochs}"]) for name in ("cnn-v1", "cnn-v2")]
     runs = study(recipes, faces, out, progress_bar=is_terminal())
     title = f"Demo: two CNNs, {epochs} epochs on {faces.source}"
     page = report(out, title, [" ".join(["python", *sys.argv])], [run.name for run in runs])

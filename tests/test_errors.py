@@ -14,7 +14,9 @@ def test_one_except_clause_catches_all(kind: type[Exception]) -> None:
 
 def test_a_missing_extra_says_how_to_install_it() -> None:
     message = str(MissingExtraError("reading Parquet", "parquet"))
-    assert message == 'reading Parquet needs the extra "parquet". Install it: pip install "mien[parquet]"'
+    assert message == (
+        'reading Parquet needs the extra "parquet". In a checkout: pip install -c constraints.txt ".[parquet]"'
+    )
 
 
 @pytest.mark.parametrize(

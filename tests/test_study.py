@@ -17,13 +17,13 @@ NAMES = ("cnn-v1", "cnn-v2")
 
 @pytest.fixture(scope="module")
 def recipes() -> list[Recipe]:
-    return [Recipe.load(name, ["epochs=2"]) for name in NAMES]
+    return [Recipe.load(name, ["epochs=2", f"seed={seed}"]) for name in NAMES for seed in (0, 1)]
 
 
 @pytest.fixture(scope="module")
 def folder(recipes: list[Recipe], drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
-    studies.study(recipes, drawn_faces, out, seeds=[0, 1])
+    studies.study(recipes, drawn_faces, out)
     return out
 
 
@@ -39,7 +39,7 @@ def test_again_it_trains_and_predicts_nothing(
 ) -> None:
     monkeypatch.setattr(studies, "train", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr(Run, "load_model", lambda self: pytest.fail("predicted again"))
-    assert len(studies.study(recipes, drawn_faces, folder, seeds=[0, 1])) == 4
+    assert len(studies.study(recipes, drawn_faces, folder)) == 4
 
 
 def test_report_holds_each_run_s_numbers(folder: Path) -> None:
@@ -72,6 +72,28 @@ def test_docs_come_from_what_is_kept_alone(folder: Path, tmp_path: Path) -> None
         assert (docs / picture).is_file(), picture
     assert (results / "cnn-v2" / "model.safetensors").is_file()
     assert not (results / "cnn-v1" / "model.safetensors").is_file(), "4.7 MB of weights are too many to keep"
+
+
+def test_kept_results_without_weights_are_never_trained_over(
+    folder: Path, recipes: list[Recipe], drawn_faces: FaceSet, tmp_path: Path
+) -> None:
+    studies.keep([Run(folder / "cnn-v1")], folder, tmp_path / "results")
+    before = (tmp_path / "results" / "cnn-v1" / "card.json").read_bytes()
+    with pytest.raises(InputError, match="it is kept"):
+        studies.study(recipes[:1], drawn_faces, tmp_path / "results")
+    assert (tmp_path / "results" / "cnn-v1" / "card.json").read_bytes() == before
+
+
+def test_what_is_kept_holds_nothing_of_an_earlier_run(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    studies.keep([Run(folder / "cnn-v2")], folder, results)
+    (folder / "cnn-v2-s1" / "predictions" / "test.npz").rename(tmp_path / "aside.npz")
+    try:
+        (results / "cnn-v2").rename(results / "cnn-v2-s1")
+        studies.keep([Run(folder / "cnn-v2-s1")], folder, results)
+    finally:
+        (tmp_path / "aside.npz").rename(folder / "cnn-v2-s1" / "predictions" / "test.npz")
+    assert not (results / "cnn-v2-s1" / "predictions" / "test.npz").exists()
 
 
 def test_other_settings_or_data_are_refused(folder: Path, drawn_faces: FaceSet) -> None:

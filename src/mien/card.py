@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mien.errors import InputError
+from mien.files import write_whole
 from mien.preprocess import Preprocess
 
 
@@ -44,9 +45,7 @@ class Card(BaseModel):
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."
 
     def save(self, path: Path) -> None:
-        part = path.with_name(path.name + ".part")
-        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_whole(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Card:

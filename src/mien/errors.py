@@ -18,7 +18,9 @@ class MissingExtraError(MienError):
     """A feature needs an optional dependency group that is not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f'{feature} needs the extra "{extra}". Install it: pip install "mien[{extra}]"')
+        super().__init__(
+            f'{feature} needs the extra "{extra}". In a checkout: pip install -c constraints.txt ".[{extra}]"'
+        )
 
 
 class InterruptedRunError(MienError):

@@ -19,9 +19,9 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def decode(data: bytes, name: str) -> Pixels:
-    """Decode an encoded picture to `(H, W)` grey or `(H, W, 3)` RGB, uint8, upright as EXIF says.
+    """Decode an encoded picture to `(H, W)` gray or `(H, W, 3)` RGB, uint8, upright as EXIF says.
 
-    A color file whose three channels are equal counts as grey. Transparency is laid on white; 16-bit grey is scaled to
+    A color file whose three channels are equal counts as gray. Transparency is laid on white; 16-bit gray is scaled to
     8 bit; of an animation the first frame is taken. Raises `InputError` naming the file when it is no picture, is
     damaged, or is over `MAX_BYTES` or `MAX_PIXELS`.
     """
@@ -31,19 +31,6 @@ def decode(data: bytes, name: str) -> Pixels:
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise InputError(f"{name}: damaged picture ({error})") from error
-
-
-def probe(data: bytes, name: str) -> tuple[int, int]:
-    """Height and width of the upright picture, in pixels, read from its header alone."""
-    try:
-        with _open(data, name) as image:
-            width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (width, height) if turned else (height, width)
-    except InputError:
-        raise
-    except Exception as error:
         raise InputError(f"{name}: damaged picture ({error})") from error
 
 
@@ -59,7 +46,7 @@ def to_gray(image: Pixels) -> Pixels:
 def pixel_hash(image: Pixels) -> str:
     """The identity of a picture: 32 hex digits over shape and native pixels (BLAKE2b).
 
-    Three equal channels count as grey, so a lossless copy in any container has the same hash.
+    Three equal channels count as gray, so a lossless copy in any container has the same hash.
     """
     image = squeeze_gray(image)
     digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)

@@ -5,6 +5,7 @@ Shapes: N images, K classes.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
+from mien.files import write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +71,9 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write one compressed `.npz` (no pickle), whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        values = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
-        with part.open("wb") as file:
-            np.savez_compressed(file, **values)  # type: ignore[arg-type]
-        part.replace(path)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+        write_whole(path, buffer.getbuffer())
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

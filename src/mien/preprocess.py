@@ -46,7 +46,7 @@ class Preprocess(BaseModel):
         return np.repeat(small[..., None], 3, axis=2) if small.ndim == 2 else small
 
     def __call__(self, images: Iterable[Pixels]) -> npt.NDArray[np.float32]:
-        """Pictures of any size, grey or RGB → `(N, C, S, S)` float32, normalized."""
+        """Pictures of any size, gray or RGB → `(N, C, S, S)` float32, normalized."""
         faces = [self.pixels(image) for image in images]
         values = np.array(faces, np.float32).reshape(len(faces), self.size, self.size, self.channels) / np.float32(255)
         normal = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -20,6 +19,7 @@ from mien.errors import InputError, InterruptedRunError
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.runs import SPLITS, evaluate, load_predictions
+from mien.files import write_whole
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.report.content import DataReport, RunReport, StudyReport
@@ -38,20 +38,18 @@ def study(
     faces: FaceSet,
     out: Path,
     *,
-    seeds: Sequence[int] = (0,),
     device: str = "auto",
     precision: str = "auto",
     progress_bar: bool = False,
     progress: Progress | None = None,
 ) -> list[Run]:
-    """Train what is missing under `out`, one folder per recipe and seed, and evaluate all of it.
+    """Train what is missing under `out`, one folder per recipe (its name, and its seed unless 0), and evaluate all.
 
     What an interrupted study has finished is kept, and a training that was stopped goes on from its last epoch.
     """
-    planned = [(recipe.model_copy(update={"seed": seed}), seed) for recipe in recipes for seed in seeds]
     runs = []
-    for recipe, seed in planned:
-        run = Run(out / (recipe.name if seed == 0 else f"{recipe.name}-s{seed}"))
+    for recipe in recipes:
+        run = Run(out / (f"{recipe.name}-s{recipe.seed}" if recipe.seed else recipe.name))
         if run.finished:
             _check_reusable(run, recipe, faces)
             logger.info("%s: finished before", run.name)
@@ -61,24 +59,24 @@ def study(
         for split in SPLITS if (faces.splits == "test").any() else ("val",):
             evaluate(run, faces, split, device=device, progress=progress)
         runs.append(run)
-    (out / "data.json").write_text(json.dumps(asdict(describe_data(faces)), indent=2) + "\n", encoding="utf-8")
+    write_whole(out / "data.json", json.dumps(asdict(describe_data(faces)), indent=2) + "\n")
     return runs
 
 
 def _train_or_go_on(run: Run, recipe: Recipe, faces: FaceSet, device: str, precision: str, progress_bar: bool) -> None:
-    begun = run.last_checkpoint.is_file()
+    if (run.folder / "card.json").is_file():
+        raise InputError(f"{run.folder}: holds a finished run without its weights; it is kept. Choose another --out")
     try:
         train(
             recipe,
             faces,
             run.folder,
-            resume=begun,
-            overwrite=not begun and (run.folder / "recipe.yaml").is_file(),
+            resume=True,
             device=device,
             precision=precision,
             progress_bar=progress_bar,
         )
-    except InterruptedRunError as stop:
+    except (InterruptedRunError, KeyboardInterrupt) as stop:
         raise InterruptedRunError(
             f"stopped while training {run.name}. Finished runs and epochs are kept: run the same command again"
         ) from stop
@@ -120,8 +118,8 @@ def gather(folder: Path, title: str, commands: Sequence[str], names: Sequence[st
 
     Scores are computed from the predictions there; weights are not needed. `names` keeps to these runs.
     """
-    reports = [_report_run(Run(path.parent)) for path in sorted(folder.glob("*/card.json"))]
-    chosen = [report for report in reports if names is None or report.name in names]
+    found = [Run(path.parent) for path in sorted(folder.glob("*/card.json"))]
+    chosen = [_report_run(run) for run in found if names is None or run.name in names]
     if not chosen:
         raise InputError(f"{folder}: holds no finished run. Train some: mien study --data PATH --out {folder}")
     return StudyReport(
@@ -183,28 +181,35 @@ def report(folder: Path, title: str, commands: Sequence[str], names: Sequence[st
 
 
 def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
-    """Copy what docs quote to `results/<run>/`: recipe, card, history, predictions; weights only if they are small."""
+    """Copy what docs quote to `results/<run>/`: recipe, card, history, predictions; weights only if they are small.
+
+    What an earlier run of that name left there goes, so that no figure is quoted beside another run's card.
+    """
+    if results.resolve() == study_folder.resolve():
+        raise InputError(f"{results}: is the study's own folder. Keep results in another one")
     for run in runs:
         target = results / run.name
-        for name in _KEPT:
-            if (run.folder / name).is_file():
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(run.folder / name, target / name)
-        if run.weights_file.stat().st_size <= MAX_KEPT_WEIGHTS:
-            shutil.copyfile(run.weights_file, target / run.weights_file.name)
-    shutil.copyfile(study_folder / "data.json", results / "data.json")
+        small = run.weights_file.stat().st_size <= MAX_KEPT_WEIGHTS
+        for name in (*_KEPT, run.weights_file.name):
+            source = run.folder / name
+            if source.is_file() and (name in _KEPT or small):
+                write_whole(target / name, source.read_bytes())
+            else:
+                (target / name).unlink(missing_ok=True)
+    write_whole(results / "data.json", (study_folder / "data.json").read_bytes())
 
 
 def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -> None:
     """Write `results.json` and `study.md` with its pictures into `docs`, from what is kept under `results` alone."""
     found = gather(results, title, commands)
     lines = [line for run in found.runs for line in result_lines(run)]
-    docs.mkdir(parents=True, exist_ok=True)
-    (docs / "results.json").write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+    for picture in (docs / "study" / "pictures").glob("*.png"):
+        picture.unlink()  # their names hold numbers, which move when a run joins
+    write_whole(docs / "results.json", json.dumps(lines, indent=1) + "\n")
     page = write_report(found, docs / "study")
     page.unlink()  # the Markdown is what a repository shows
     text = (docs / "study" / "report.md").read_text(encoding="utf-8").replace("(pictures/", "(study/pictures/")
-    (docs / "study.md").write_text(text, encoding="utf-8")
+    write_whole(docs / "study.md", text)
     (docs / "study" / "report.md").unlink()
 
 
@@ -235,6 +240,6 @@ def _result_line(run: RunReport, evaluation: Evaluation) -> dict[str, object]:
         "epochs": training.epochs,
         "best_epoch": training.best_epoch,
         "commit": training.commit,
-        "command": f"mien train {run.recipe.name} --data {training.data} --seed {training.seed} --out runs/{run.name}"
-        f" && mien evaluate runs/{run.name} --data {training.data} --split {evaluation.split}",
+        "command": f"mien train results/{run.name}/recipe.yaml --precision {training.precision} --data {training.data}"
+        f" --out runs/{run.name} && mien evaluate runs/{run.name} --data {training.data} --split {evaluation.split}",
     }

@@ -63,7 +63,7 @@ def test_a_light_install_says_which_extra_is_missing(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert 'pip install "mien[train]"' in done.stderr
+    assert 'pip install -c constraints.txt ".[train]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -134,6 +134,14 @@ def test_train_evaluate_compare_recognize(mien, drawn_zip: Path, drawn_folder: P
     assert "broken.png" in some.err
 
 
+def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = mien("data", "stats", drawn_zip, "--plot", tmp_path / "file" / "stats.png")
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert "file" in answer.err
+
+
 def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
     done = mien(
         "study", "--recipes", "cnn-v1,cnn-v2", "--data", drawn_zip, "--out", tmp_path / "study", "--set", "epochs=1",
@@ -154,6 +162,7 @@ MISTAKES = {
     "unknown device 'gpu'": (*TRAIN, "--device", "gpu"),
     "no/run: no such run folder": ("evaluate", "no/run", "--data", "x"),
     "two or more runs are compared, got 1": ("compare", "."),
+    "no predictions there": ("compare", "a", "b"),
     "give --keep results too": ("study", "--data", "x", "--out", "y", "--docs", "z"),
     "--seeds a: expected whole numbers": ("study", "--data", "x", "--out", "y", "--seeds", "a"),
     "Missing option '--out'": ("train", "cnn-v2", "--data", "x"),

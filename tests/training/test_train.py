@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from mien import FaceSet, InputError, Recipe, Run, train
 from mien.card import Card
 from mien.errors import InterruptedRunError
-from mien.training import checkpoint, module
+from mien.training import follow, module
 from mien.training.follow import best_epoch
 from mien.training.run import Epoch
 
@@ -120,11 +120,11 @@ def test_resumed_equals_uninterrupted(
 def test_interrupted_in_the_first_epoch_says_so_and_can_be_resumed(
     faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    short = recipe.model_copy(update={"epochs": 2})
     with monkeypatch.context() as patch:
         stop_in(1, patch)
         with pytest.raises(InterruptedRunError, match="before the first epoch"):
-            train(recipe, faces, tmp_path / "run")
-    short = recipe.model_copy(update={"epochs": 2})
+            train(short, faces, tmp_path / "run")
     with pytest.raises(InputError, match="is not empty"):
         train(short, faces, tmp_path / "run")
     assert len(train(short, faces, tmp_path / "run", resume=True).history) == 2
@@ -182,27 +182,70 @@ def test_resume_refuses_another_recipe_or_other_data(
         train(recipe, fewer, tmp_path / "run", resume=True)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("name", ["last.ckpt", "best.safetensors"])
 def test_disk_full_keeps_the_last_good_checkpoint(
-    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    save, calls = torch.save, []
+    """In the third epoch the new file leads to a device without room; the system's own error follows."""
+    recipe = recipe.model_copy(update={"early_stopping": None})
+    step = module.Classifier.training_step
+    full = tmp_path / "run" / "checkpoints" / f"{name}.part"
 
-    def full_at_the_third(value, file):  # type: ignore[no-untyped-def]
-        calls.append(1)
-        if len(calls) == 3:
-            file.write(b"half a check")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(value, file)
+    def filling(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        if self.current_epoch == 2 and not full.is_symlink():
+            full.symlink_to("/dev/full")
+        return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.torch, "save", full_at_the_third)
+        patch.setattr(module.Classifier, "training_step", filling)
+        patch.setattr(follow, "best_epoch", lambda rows, recipe: rows[-1])  # every epoch writes its weights
         with pytest.raises(InputError, match=r"No space left on device.*--resume"):
             train(recipe, faces, tmp_path / "run")
-    assert not list((tmp_path / "run").rglob("*.part"))
+    assert not full.is_symlink()
     resumed = train(recipe, faces, tmp_path / "run", resume=True)
     whole = train(recipe, faces, tmp_path / "whole")
     assert numbers(resumed) == numbers(whole)
-    assert weights_equal(resumed, whole)
+
+
+def test_overwrite_keeps_the_old_run_until_all_else_fits(faces: FaceSet, finished: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(finished.folder, tmp_path / "run")))
+    with pytest.raises(InputError, match="at least 16 pixels"):
+        train(Recipe.load("cnn-v2", ["data.preprocess.size=8"]), faces, run.folder, overwrite=True)
+    assert weights_equal(run, finished)
+
+
+def test_resume_leaves_other_folders_alone(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: mine")
+    with pytest.raises(InputError, match="no run to resume"):
+        train(recipe, faces, tmp_path, resume=True)
+    assert (tmp_path / "recipe.yaml").read_text() == "name: mine"
+
+
+def test_resuming_a_finished_run_changes_nothing(faces: FaceSet, finished: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*") if path.is_file()}
+    assert train(finished.recipe, faces, finished.folder, resume=True).card == finished.card
+    assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*") if path.is_file()} == before
+
+
+def test_resume_in_another_precision_is_refused(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_in(2, patch)
+        with pytest.raises(InterruptedRunError):
+            train(recipe, faces, tmp_path / "run", precision="float32")
+    with pytest.raises(InputError, match="was begun in precision 32-true"):
+        train(recipe, faces, tmp_path / "run", precision="bfloat16", resume=True)
+
+
+def test_a_damaged_record_of_what_was_seen_is_named(finished: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(finished.folder, tmp_path / "run")))
+    file = run.folder / "seen.npz"
+    for content in (b"", file.read_bytes()[:200]):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=r"seen\.npz.*leak-free"):
+            run.seen()
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(faces: FaceSet, tmp_path: Path) -> None:

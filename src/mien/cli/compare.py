@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +23,7 @@ def compare(
 
     if len(runs) < 2:
         raise InputError(f"two or more runs are compared, got {len(runs)}")
-    opened = [Run.open(run) for run in runs]
+    opened = [Run(Path(run)) for run in runs]  # predictions are enough; weights may be elsewhere
     distinct = len({run.name for run in opened}) == len(opened)
     comparison = compare_runs(*opened, split=split, names=() if distinct else runs)
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from mien.cli import compare, data, evaluate, recipes, recognize, study, train
 from mien.cli.console import log_to_stderr, note
-from mien.errors import InterruptedRunError, MienError
+from mien.errors import InterruptedRunError, MienError, MissingExtraError
 
 app = typer.Typer(
     name="mien",
@@ -58,7 +58,11 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "lightning", "torchmetrics", "safetensors", "sklearn", "scipy", "jinja2"):
             raise
-        note(f'error: this needs the extra "train" ({error.name} is missing). Install it: pip install "mien[train]"')
+        note(f"error: {MissingExtraError(f'this ({error.name} is missing)', 'train')}")
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)  # the reader of our output has gone, for example `head`
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"error: {where}{error.strerror or error}")
+        sys.exit(2)

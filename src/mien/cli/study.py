@@ -20,7 +20,9 @@ def study(
     recipes: Annotated[
         str | None, typer.Option("--recipes", help="Names with commas; all built-in ones if left out.")
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Seeds with commas, one run each.")] = "0",
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Seeds with commas, one run each; the recipe's own if left out.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every recipe, repeatable.")] = None,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Also copy what docs quote (no large weights) to this folder.")
@@ -40,15 +42,15 @@ def study(
 
     if docs and not keep:
         raise InputError("--docs is written from what is kept: give --keep results too")
-    numbers = _seeds(seeds)
-    chosen = [Recipe.load(name, settings or []) for name in (_names(recipes) or names())]
+    extra = [["seed=" + str(seed)] for seed in _seeds(seeds)] if seeds else [[]]
+    wanted = _names(recipes) or names()
+    chosen = [Recipe.load(name, [*(settings or []), *seed]) for name in wanted for seed in extra]
     size = max(recipe.data.preprocess.size for recipe in chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
     runs = studies.study(
         chosen,
         faces,
         out,
-        seeds=numbers,
         device=device,
         precision=precision,
         progress_bar=is_terminal(),

@@ -170,7 +170,11 @@ class _Store:
         return height, width
 
     def _create(self, path: Path, shape: tuple[int, ...]) -> Any:
-        return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(self._rows, *shape))
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(self._rows, *shape))
+        if hasattr(os, "posix_fallocate"):  # a disk that fills up under a memory map kills the process
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return array
 
     def _rewrite(self, shape: tuple[int, ...], filled: int) -> None:
         """Move the first `filled` rows into an array of the larger `shape`. Happens at most twice for a set."""

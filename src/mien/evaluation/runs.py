@@ -12,6 +12,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import unknown_name
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
+from mien.files import write_whole
 from mien.predictions import Predictions, pool
 from mien.training.hardware import detect
 from mien.training.predict import predict
@@ -29,9 +30,7 @@ def evaluate(
     under the name of that data. Raises `InputError` for other labels than the run's, or an empty split.
     """
     evaluation = score(predictions_of(run, faces, split, device=device, progress=progress), run.name)
-    path = evaluation_file(run, faces, split)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(evaluation_file(run, faces, split), evaluation.model_dump_json(indent=2) + "\n")
     return evaluation
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mien.files import write_whole
 from mien.report.content import StudyReport
 from mien.report.page import compose
 
@@ -27,9 +28,9 @@ def write_report(report: StudyReport, folder: Path) -> Path:
     )
     environment.filters["markdown"] = escape_markdown
     for picture in page.pictures:
-        _write(folder / picture.file, picture.png)
+        write_whole(folder / picture.file, picture.png)
     for file in ("report.md", "report.html"):
-        _write(folder / file, environment.get_template(f"{file}.j2").render(page=page).encode("utf-8"))
+        write_whole(folder / file, environment.get_template(f"{file}.j2").render(page=page))
     return folder / "report.html"
 
 
@@ -42,11 +43,3 @@ def escape_markdown(text: str) -> str:
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = re.sub(r"[\\`*_~|$]", r"\\\g<0>", line)
     return re.sub(r"\](?=[(\[:])", r"\]", line)  # brackets alone are no link
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -1,35 +1,28 @@
-"""Checkpoint files, each written whole or not at all: to a new name, then renamed."""
+"""Checkpoint files: what a training needs to go on, and the best weights so far."""
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from mien.errors import InputError
+from mien.files import write_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's own format. Its writer goes through the system's temporary folder, which may be another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(target.name + ".part")
-        try:
-            with part.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        buffer = io.BytesIO()  # torch's own writer hides a full disk behind another error
+        torch.save(checkpoint, buffer)
+        write_whole(Path(path), buffer.getbuffer())
 
 
 def check_checkpoint(path: Path) -> None:
@@ -44,9 +37,4 @@ def check_checkpoint(path: Path) -> None:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """State dict as safetensors, on the CPU and contiguous, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, save({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}))

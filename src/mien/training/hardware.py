@@ -26,10 +26,6 @@ class Hardware:
             return torch.cuda.get_device_name()
         return f"{os.cpu_count()} CPU cores" if self.device == "cpu" else "Apple GPU (MPS)"
 
-    def autocast(self) -> torch.autocast:
-        """Context that computes in the chosen precision; weights stay float32."""
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16")
-
 
 def detect(device: str = "auto", precision: str = "auto") -> Hardware:
     """Resolve `auto`: the best device present, and bfloat16 where that device computes in it natively."""

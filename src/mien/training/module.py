@@ -18,6 +18,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.data.faceset import FaceSet
+from mien.errors import InputError
 from mien.recipes.recipe import Recipe
 from mien.training.loaders import Batch, Batches, class_weights, train_order
 from mien.training.prepare import prepare
@@ -90,6 +91,17 @@ class Classifier(pl.LightningModule):
         values = {name: float(figure) for name, figure in self.figures.compute().items()}
         self.figures.reset()
         return values
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["precision"] = str(self.trainer.precision)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        begun = checkpoint.get("precision")
+        if begun != str(self.trainer.precision):
+            raise InputError(
+                f"the run was begun in precision {begun}, this would go on in {self.trainer.precision}: "
+                "other numbers than an uninterrupted run. Give the --precision that it was begun with"
+            )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = _optimizer(self.network, self.recipe)

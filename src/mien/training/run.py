@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from mien.card import Card
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
+from mien.files import write_whole
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 
@@ -52,12 +54,21 @@ class Run:
             raise InputError(f"{folder}: no such run folder. Train one: mien train cnn-v2 --data PATH --out {folder}")
         if not run.finished:
             hint = "continue it with --resume" if run.last_checkpoint.is_file() else "name the folder of one run"
-            raise InputError(f"{folder}: holds no finished run (card.json or model.safetensors is missing); {hint}")
+            raise InputError(
+                f"{folder}: holds no finished run (card.json, model.safetensors or predictions/val.npz is missing); "
+                f"{hint}"
+            )
         return run
 
     @property
+    def begun(self) -> bool:
+        """Whether a training wrote this folder, finished or not."""
+        return (self.folder / "recipe.yaml").is_file() and self._seen_file.is_file()
+
+    @property
     def finished(self) -> bool:
-        return (self.folder / "card.json").is_file() and self.weights_file.is_file()
+        needed = (self.folder / "card.json", self.weights_file, self.predictions_file("val"))
+        return all(file.is_file() for file in needed)
 
     @property
     def name(self) -> str:
@@ -94,15 +105,14 @@ class Run:
 
     def save_seen(self, faces: FaceSet) -> None:
         """Keep the identities of the train and val images, so that leaks are found on any later data."""
-        part = self._seen_file.with_suffix(".part")
-        with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                fingerprint=np.array(faces.fingerprint),
-                train=np.unique(faces.hashes[faces.splits == "train"]),
-                val=np.unique(faces.hashes[faces.splits == "val"]),
-            )
-        part.replace(self._seen_file)
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            fingerprint=np.array(faces.fingerprint),
+            train=np.unique(faces.hashes[faces.splits == "train"]),
+            val=np.unique(faces.hashes[faces.splits == "val"]),
+        )
+        write_whole(self._seen_file, buffer.getbuffer())
 
     def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
         """Identities of the images that training and selection saw: (train, val), sorted."""
@@ -122,7 +132,7 @@ class Run:
         try:
             with np.load(self._seen_file, allow_pickle=False) as stored:
                 return {key: stored[key] for key in ("fingerprint", "train", "val")}
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # zip and array readers each raise their own on a damaged file
             raise InputError(
                 f"{self._seen_file}: missing or damaged ({error}); the run cannot be scored leak-free"
             ) from error
@@ -164,9 +174,8 @@ def read_history(path: Path) -> list[Epoch]:
 
 def write_history(path: Path, rows: Sequence[Epoch]) -> None:
     """Write all rows, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([f.name for f in fields(Epoch)])
-        writer.writerows([getattr(row, f.name) for f in fields(Epoch)] for row in rows)
-    part.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([f.name for f in fields(Epoch)])
+    writer.writerows([getattr(row, f.name) for f in fields(Epoch)] for row in rows)
+    write_whole(path, text.getvalue())

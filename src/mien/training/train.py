@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import warnings
@@ -15,23 +14,24 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mien.card import Card, Training
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, InterruptedRunError
+from mien.files import write_whole
 from mien.models.build import build, count_parameters
 from mien.recipes.recipe import Recipe
+from mien.training import folder
 from mien.training.bar import Bar
-from mien.training.checkpoint import AtomicCheckpointIO, check_checkpoint
+from mien.training.checkpoint import AtomicCheckpointIO
 from mien.training.follow import Follow, best_epoch
 from mien.training.hardware import Hardware, detect
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
 
-_FILES = ("recipe.yaml", "card.json", "model.safetensors", "history.csv", "seen.npz")
-_FOLDERS = ("checkpoints", "predictions", "report")
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
 
 logger = logging.getLogger(__name__)
@@ -61,13 +61,17 @@ def train(
     if not len(fit) or not len(val):
         raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
     run = Run(Path(out))
-    if _is_first_process():
-        _prepare_folder(run, recipe, seen, resume=resume, overwrite=overwrite)
+    how = folder.plan(run, recipe, seen, resume=resume, overwrite=overwrite) if _is_first_process() else "resume"
+    if how == "done":
+        return run
     commit = _commit()
     network = _fresh_network(recipe, seen)
-    if not _fit(Classifier(network, recipe, fit, val), run, hardware, devices, progress_bar):
-        return run
-    _finish(run, recipe, seen, network, hardware, commit)
+    trainer = _trainer(recipe, run, hardware, devices, progress_bar)
+    if how != "resume":  # only now, when everything else is known to fit
+        folder.begin(run, recipe, seen, how)
+    _fit(trainer, Classifier(network, recipe, fit, val), run)
+    if trainer.is_global_zero:
+        _finish(run, recipe, seen, network, hardware, commit)
     return run
 
 
@@ -76,62 +80,13 @@ def _is_first_process() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
-def _prepare_folder(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bool) -> None:
-    folder = run.folder
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file. Choose a folder for the run")
-    if resume and run.last_checkpoint.is_file():
-        _check_resumable(run, recipe, seen)
-        check_checkpoint(run.last_checkpoint)
-        return
-    if resume and run.finished:
-        raise InputError(f"{folder}: is finished and keeps no checkpoint to go on from. Choose another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
-        if not overwrite:
-            raise InputError(
-                f"{folder}: is not empty. Continue the run in it with --resume, replace it with --overwrite, "
-                "or choose another --out"
-            )
-        _remove_run(folder)
-    try:
-        run.checkpoints.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-        run.save_seen(seen)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
-
-
-def _check_resumable(run: Run, recipe: Recipe, seen: FaceSet) -> None:
-    begun = run.recipe
-    if begun != recipe:
-        changed = [key for key in type(recipe).model_fields if getattr(begun, key) != getattr(recipe, key)]
-        raise InputError(
-            f"{run.folder}: was begun with another recipe (different: {', '.join(changed)}). "
-            "Resume it with the same recipe, --set and --seed, or choose another --out"
-        )
-    if run.seen_fingerprint != seen.fingerprint:
-        raise InputError(f"{run.folder}: was begun on other data than {seen.source}. Resume it with the same --data")
-
-
-def _remove_run(folder: Path) -> None:
-    """Remove what a run wrote, and nothing else that may lie there."""
-    if not (folder / "recipe.yaml").is_file():
-        raise InputError(f"{folder}: holds files but no run, so --overwrite will not touch it. Choose another --out")
-    for name in _FILES:
-        (folder / name).unlink(missing_ok=True)
-    for name in _FOLDERS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-
-
 def _fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
     torch.manual_seed(recipe.seed)
     network = build(recipe.model, recipe.data.preprocess, len(seen.label_set))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _fit(module: Classifier, run: Run, hardware: Hardware, devices: int, progress_bar: bool) -> bool:
-    """Train to the end. True in the process that writes the results."""
-    trainer = _trainer(module.recipe, run, hardware, devices, progress_bar)
+def _fit(trainer: pl.Trainer, module: Classifier, run: Run) -> None:
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     with _quiet_lightning():
         before = signal.getsignal(signal.SIGINT)
@@ -145,7 +100,6 @@ def _fit(module: Classifier, run: Run, hardware: Hardware, devices: int, progres
                 f"{run.folder}: cannot be written ({error.strerror or error}). What was saved before is whole: "
                 "make room and run the same command with --resume"
             ) from error
-    return trainer.is_global_zero
 
 
 def _interrupted(run: Run) -> InterruptedRunError:
@@ -168,21 +122,25 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
     callbacks.append(
         ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     )
-    with _quiet_lightning():
-        return pl.Trainer(
-            accelerator=hardware.device,
-            devices=devices,
-            precision="bf16-mixed" if hardware.precision == "bfloat16" else "32-true",
-            max_epochs=recipe.epochs,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            reload_dataloaders_every_n_epochs=1,  # each epoch has its own order
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_progress_bar=False,  # ours counts epochs from 1, as everything else does
-            enable_model_summary=False,
-        )
+    try:
+        with _quiet_lightning():
+            return pl.Trainer(
+                accelerator=hardware.device,
+                devices=devices,
+                precision="bf16-mixed" if hardware.precision == "bfloat16" else "32-true",
+                max_epochs=recipe.epochs,
+                callbacks=callbacks,
+                plugins=[AtomicCheckpointIO()],
+                deterministic="warn" if hardware.device == "cuda" else None,
+                reload_dataloaders_every_n_epochs=1,  # each epoch has its own order
+                use_distributed_sampler=False,
+                num_sanity_val_steps=0,
+                logger=False,
+                enable_progress_bar=False,  # ours counts epochs from 1, as everything else does
+                enable_model_summary=False,
+            )
+    except MisconfigurationException as error:
+        raise InputError(f"--device {hardware.device} --devices {devices} cannot be had here: {error}") from error
 
 
 @contextmanager
@@ -203,11 +161,10 @@ def _quiet_lightning() -> Iterator[None]:
 def _finish(
     run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware, commit: str | None
 ) -> None:
-    """Best weights, card and val predictions. The card comes last of what makes a run finished."""
+    """Best weights, card and val predictions: with these three a run is finished."""
     history = run.history
     best = best_epoch(history, recipe)
-    shutil.copyfile(run.best_weights, run.weights_file.with_suffix(".part"))
-    run.weights_file.with_suffix(".part").replace(run.weights_file)
+    write_whole(run.weights_file, run.best_weights.read_bytes())
     monitor = recipe.early_stopping.monitor if recipe.early_stopping else "val_accuracy"
     card = Card(
         recipe=recipe.name,
