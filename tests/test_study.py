@@ -121,7 +121,7 @@ def test_a_stopped_training_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(module.Classifier, "training_step", stopping)
-        with pytest.raises(InterruptedRunError, match=r"while training cnn-v1.*run the same command again"):
+        with pytest.raises(InterruptedRunError, match=r"stopped at cnn-v1.*run the same command again"):
             studies.study(recipes[:1], drawn_faces, tmp_path)
     (run,) = studies.study(recipes[:1], drawn_faces, tmp_path)
     whole = Run(folder / "cnn-v1").history

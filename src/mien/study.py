@@ -50,14 +50,19 @@ def study(
     runs = []
     for recipe in recipes:
         run = Run(out / (f"{recipe.name}-s{recipe.seed}" if recipe.seed else recipe.name))
-        if run.finished:
-            _check_reusable(run, recipe, faces)
-            logger.info("%s: finished before", run.name)
-        else:
-            logger.info("%s: training", run.name)
-            _train_or_go_on(run, recipe, faces, device, precision, progress_bar)
-        for split in SPLITS if (faces.splits == "test").any() else ("val",):
-            evaluate(run, faces, split, device=device, progress=progress)
+        try:
+            if run.finished:
+                _check_reusable(run, recipe, faces)
+                logger.info("%s: finished before", run.name)
+            else:
+                logger.info("%s: training", run.name)
+                _train_or_go_on(run, recipe, faces, device, precision, progress_bar)
+            for split in SPLITS if (faces.splits == "test").any() else ("val",):
+                evaluate(run, faces, split, device=device, progress=progress)
+        except (InterruptedRunError, KeyboardInterrupt) as stop:
+            raise InterruptedRunError(
+                f"stopped at {run.name}. Finished runs and epochs are kept: run the same command again"
+            ) from stop
         runs.append(run)
     write_whole(out / "data.json", json.dumps(asdict(describe_data(faces)), indent=2) + "\n")
     return runs
@@ -66,20 +71,15 @@ def study(
 def _train_or_go_on(run: Run, recipe: Recipe, faces: FaceSet, device: str, precision: str, progress_bar: bool) -> None:
     if (run.folder / "card.json").is_file():
         raise InputError(f"{run.folder}: holds a finished run without its weights; it is kept. Choose another --out")
-    try:
-        train(
-            recipe,
-            faces,
-            run.folder,
-            resume=True,
-            device=device,
-            precision=precision,
-            progress_bar=progress_bar,
-        )
-    except (InterruptedRunError, KeyboardInterrupt) as stop:
-        raise InterruptedRunError(
-            f"stopped while training {run.name}. Finished runs and epochs are kept: run the same command again"
-        ) from stop
+    train(
+        recipe,
+        faces,
+        run.folder,
+        resume=True,
+        device=device,
+        precision=precision,
+        progress_bar=progress_bar,
+    )
 
 
 def _check_reusable(run: Run, recipe: Recipe, faces: FaceSet) -> None:

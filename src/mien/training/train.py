@@ -71,7 +71,10 @@ def train(
         folder.begin(run, recipe, seen, how)
     _fit(trainer, Classifier(network, recipe, fit, val), run)
     if trainer.is_global_zero:
-        _finish(run, recipe, seen, network, hardware, commit)
+        try:
+            _finish(run, recipe, seen, network, hardware, commit)
+        except KeyboardInterrupt as stop:
+            raise _interrupted(run) from stop
     return run
 
 
