@@ -59,4 +59,5 @@ def train(
     say(
         f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); curves: {picture}"
     )
-    say(f"next: mien evaluate {run.folder} --data {data}")
+    only_val = "" if (faces.splits == "test").any() else " --split val"
+    say(f"next: mien evaluate {run.folder} --data {data}{only_val}")
