@@ -45,16 +45,11 @@ def study(
     extra = [["seed=" + str(seed)] for seed in _seeds(seeds)] if seeds else [[]]
     wanted = _names(recipes) or names()
     chosen = [Recipe.load(name, [*(settings or []), *seed]) for name in wanted for seed in extra]
-    size = max(recipe.data.preprocess.size for recipe in chosen)
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
-    runs = studies.study(
-        chosen,
-        faces,
-        out,
-        device=device,
-        precision=precision,
-        progress_bar=is_terminal(),
-    )
+    runs = []
+    for size in sorted({recipe.data.preprocess.size for recipe in chosen}):  # each sees native pictures reduced once
+        faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
+        same = [recipe for recipe in chosen if recipe.data.preprocess.size == size]
+        runs += studies.study(same, faces, out, device=device, precision=precision, progress_bar=is_terminal())
     command = shlex.join(["mien", *sys.argv[1:]])
     page = studies.report(out, _TITLE, [command], [run.name for run in runs])
     say(f"report: {page}")
