@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def test_kept_results_without_weights_are_never_trained_over(
     with pytest.raises(InputError, match="it is kept"):
         studies.study(recipes[:1], drawn_faces, tmp_path / "results")
     assert (tmp_path / "results" / "cnn-v1" / "card.json").read_bytes() == before
+
+
+def test_a_run_that_was_stopped_while_finishing_is_finished(
+    folder: Path, recipes: list[Recipe], drawn_faces: FaceSet, tmp_path: Path
+) -> None:
+    """Card and weights are there, the val predictions are not yet: nothing is trained again, nothing refused."""
+    shutil.copytree(folder / "cnn-v1", tmp_path / "cnn-v1")
+    (tmp_path / "cnn-v1" / "predictions" / "val.npz").unlink()
+    (run,) = studies.study(recipes[:1], drawn_faces, tmp_path)
+    assert run.finished
+    assert run.history == Run(folder / "cnn-v1").history
 
 
 def test_what_is_kept_holds_nothing_of_an_earlier_run(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -56,7 +56,15 @@ def study(
                 logger.info("%s: finished before", run.name)
             else:
                 logger.info("%s: training", run.name)
-                _train_or_go_on(run, recipe, faces, device, precision, progress_bar)
+                train(
+                    recipe,
+                    faces,
+                    run.folder,
+                    resume=True,
+                    device=device,
+                    precision=precision,
+                    progress_bar=progress_bar,
+                )
             for split in SPLITS if (faces.splits == "test").any() else ("val",):
                 evaluate(run, faces, split, device=device, progress=progress)
         except (InterruptedRunError, KeyboardInterrupt) as stop:
@@ -66,20 +74,6 @@ def study(
         runs.append(run)
     write_whole(out / "data.json", json.dumps(asdict(describe_data(faces)), indent=2) + "\n")
     return runs
-
-
-def _train_or_go_on(run: Run, recipe: Recipe, faces: FaceSet, device: str, precision: str, progress_bar: bool) -> None:
-    if (run.folder / "card.json").is_file():
-        raise InputError(f"{run.folder}: holds a finished run without its weights; it is kept. Choose another --out")
-    train(
-        recipe,
-        faces,
-        run.folder,
-        resume=True,
-        device=device,
-        precision=precision,
-        progress_bar=progress_bar,
-    )
 
 
 def _check_reusable(run: Run, recipe: Recipe, faces: FaceSet) -> None:
@@ -119,26 +113,26 @@ def gather(folder: Path, title: str, commands: Sequence[str], names: Sequence[st
     Scores are computed from the predictions there; weights are not needed. `names` keeps to these runs.
     """
     found = [Run(path.parent) for path in sorted(folder.glob("*/card.json"))]
-    chosen = [_report_run(run) for run in found if names is None or run.name in names]
-    if not chosen:
+    kept = {run: kept_predictions(run) for run in found if names is None or run.name in names}
+    if not kept:
         raise InputError(f"{folder}: holds no finished run. Train some: mien study --data PATH --out {folder}")
     return StudyReport(
         title=title,
         commands=commands,
         data=_read_data(folder / "data.json"),
-        runs=chosen,
-        comparisons=_comparisons(folder, chosen),
+        runs=[_report_run(run, predictions) for run, predictions in kept.items()],
+        comparisons=_comparisons({run.name: predictions for run, predictions in kept.items()}),
         environment=environment(),
     )
 
 
-def _report_run(run: Run) -> RunReport:
+def _report_run(run: Run, predictions: Mapping[str, Predictions]) -> RunReport:
     return RunReport(
         name=run.name,
         recipe=run.recipe,
         card=run.card,
         history=run.history,
-        evaluations={split: score(found, run.name) for split, found in kept_predictions(run).items()},
+        evaluations={split: score(found, run.name) for split, found in predictions.items()},
     )
 
 
@@ -148,10 +142,10 @@ def kept_predictions(run: Run) -> dict[str, Predictions]:
     return {split: load_predictions(run, split) for split in splits}
 
 
-def _comparisons(folder: Path, reports: Sequence[RunReport]) -> dict[str, Comparison]:
-    if len(reports) < 2:
+def _comparisons(predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[str, Comparison]:
+    """By split, over the splits that every run (name → split → predictions) has."""
+    if len(predictions) < 2:
         return {}
-    predictions = {report.name: kept_predictions(Run(folder / report.name)) for report in reports}
     shared = [split for split in SPLITS if all(split in kept for kept in predictions.values())]
     return {split: compare_predictions([(name, kept[split]) for name, kept in predictions.items()]) for split in shared}
 

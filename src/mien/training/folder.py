@@ -39,8 +39,9 @@ def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bo
 
 
 def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet) -> Plan:
-    if not run.begun:
-        raise InputError(f"{run.folder}: holds files but no run to resume. Choose another --out")
+    left_over = (run.folder / "card.json").is_file() and not run.finished and not run.last_checkpoint.is_file()
+    if not run.begun or left_over:  # other files, or what was kept of a finished run
+        raise InputError(f"{run.folder}: holds no run to resume, so it is kept as it is. Choose another --out")
     begun = run.recipe
     if begun != recipe:
         changed = [key for key in type(recipe).model_fields if getattr(begun, key) != getattr(recipe, key)]
