@@ -49,6 +49,16 @@ def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, error: type[BaseExcepti
     monkeypatch.setattr(module.Classifier, "training_step", stopping)
 
 
+def interrupt(
+    recipe: Recipe, faces: FaceSet, out: Path, epoch: int, match: str | None = None, precision: str = "auto"
+) -> None:
+    """Train and press Ctrl-C in the given epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in(epoch, patch)
+        with pytest.raises(InterruptedRunError, match=match):
+            train(recipe, faces, out, precision=precision)
+
+
 def test_it_learns(finished: Run) -> None:
     history = finished.history
     assert history[-1].train_loss < history[0].train_loss * 0.8
@@ -102,14 +112,9 @@ def test_same_seed_same_numbers_other_seed_others(faces: FaceSet, recipe: Recipe
     assert numbers(runs[0]) != numbers(runs[2])
 
 
-def test_resumed_equals_uninterrupted(
-    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resumed_equals_uninterrupted(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     whole = train(recipe, faces, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        stop_in(3, patch)
-        with pytest.raises(InterruptedRunError, match=r"2 finished epochs are saved.*--resume"):
-            train(recipe, faces, tmp_path / "parts")
+    interrupt(recipe, faces, tmp_path / "parts", 3, r"2 finished epochs are saved.*--resume")
     assert not Run(tmp_path / "parts").finished
     resumed = train(recipe, faces, tmp_path / "parts", resume=True)
     assert numbers(resumed) == numbers(whole)
@@ -118,13 +123,10 @@ def test_resumed_equals_uninterrupted(
 
 
 def test_interrupted_in_the_first_epoch_says_so_and_can_be_resumed(
-    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faces: FaceSet, recipe: Recipe, tmp_path: Path
 ) -> None:
     short = recipe.model_copy(update={"epochs": 2})
-    with monkeypatch.context() as patch:
-        stop_in(1, patch)
-        with pytest.raises(InterruptedRunError, match="before the first epoch"):
-            train(short, faces, tmp_path / "run")
+    interrupt(short, faces, tmp_path / "run", 1, "before the first epoch")
     with pytest.raises(InputError, match="is not empty"):
         train(short, faces, tmp_path / "run")
     assert len(train(short, faces, tmp_path / "run", resume=True).history) == 2
@@ -168,13 +170,8 @@ def test_overwrite_replaces_the_run_and_nothing_else(faces: FaceSet, recipe: Rec
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
 
-def test_resume_refuses_another_recipe_or_other_data(
-    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        stop_in(2, patch)
-        with pytest.raises(InterruptedRunError):
-            train(recipe, faces, tmp_path / "run")
+def test_resume_refuses_another_recipe_or_other_data(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    interrupt(recipe, faces, tmp_path / "run", 2)
     with pytest.raises(InputError, match=r"another recipe \(different: seed\)"):
         train(recipe.model_copy(update={"seed": 9}), faces, tmp_path / "run", resume=True)
     fewer = replace(faces, splits=np.where(np.cumsum(faces.splits == "train") == 1, "test", faces.splits))
@@ -228,13 +225,8 @@ def test_resuming_a_finished_run_changes_nothing(faces: FaceSet, finished: Run) 
     assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*") if path.is_file()} == before
 
 
-def test_resume_in_another_precision_is_refused(
-    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        stop_in(2, patch)
-        with pytest.raises(InterruptedRunError):
-            train(recipe, faces, tmp_path / "run", precision="float32")
+def test_resume_in_another_precision_is_refused(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    interrupt(recipe, faces, tmp_path / "run", 2, precision="float32")
     with pytest.raises(InputError, match="was begun in precision 32-true"):
         train(recipe, faces, tmp_path / "run", precision="bfloat16", resume=True)
 
@@ -254,13 +246,8 @@ def test_a_loss_that_is_no_number_stops_with_advice(faces: FaceSet, tmp_path: Pa
         train(recipe, faces, tmp_path / "run", precision="float32")
 
 
-def test_checkpoints_are_read_without_running_code(
-    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        stop_in(2, patch)
-        with pytest.raises(InterruptedRunError):
-            train(recipe, faces, tmp_path / "run")
+def test_checkpoints_are_read_without_running_code(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    interrupt(recipe, faces, tmp_path / "run", 2)
     run = Run(tmp_path / "run")
     torch.load(run.last_checkpoint, weights_only=True)  # raises on anything but plain state
 

@@ -22,6 +22,7 @@ SkipOption = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read; they are listed.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 
 

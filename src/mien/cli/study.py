@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import DataOption, DeviceOption, LabelsOption, SkipOption, is_terminal, open_faces, say
+from mien.cli.console import (
+    DataOption,
+    DeviceOption,
+    LabelsOption,
+    PrecisionOption,
+    SkipOption,
+    is_terminal,
+    open_faces,
+    say,
+)
 
 _TITLE = "CNNs for facial emotion recognition: the study, run again"
 
@@ -33,7 +42,7 @@ def study(
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Train what is missing, evaluate, compare and write one report. Interrupted, it goes on where it stopped."""
     from mien import study as studies
@@ -42,7 +51,7 @@ def study(
 
     if docs and not keep:
         raise InputError("--docs is written from what is kept: give --keep results too")
-    extra = [["seed=" + str(seed)] for seed in _seeds(seeds)] if seeds else [[]]
+    extra = [[f"seed={seed}"] for seed in _seeds(seeds)] if seeds else [[]]
     wanted = _names(recipes) or names()
     chosen = [Recipe.load(name, [*(settings or []), *seed]) for name in wanted for seed in extra]
     runs = []

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import DataOption, DeviceOption, LabelsOption, SkipOption, is_terminal, open_faces, say
+from mien.cli.console import (
+    DataOption,
+    DeviceOption,
+    LabelsOption,
+    PrecisionOption,
+    SkipOption,
+    is_terminal,
+    open_faces,
+    say,
+)
 
 
 def train(
@@ -23,7 +32,7 @@ def train(
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    precision: PrecisionOption = "auto",
     devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each.")] = 1,
 ) -> None:
     """Train a recipe: fit on train, select on val. The test split is never looked at."""

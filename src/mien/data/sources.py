@@ -159,7 +159,5 @@ def _read_file(file: Path, name: str) -> bytes:
 def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-        raise InputError(f"{name}: damaged in the zip ({error})") from error
-    except Exception as error:  # zlib, lzma and bz2 each raise their own
+    except Exception as error:  # zipfile, zlib, lzma and bz2 each raise their own
         raise InputError(f"{name}: damaged in the zip ({error})") from error

@@ -116,13 +116,23 @@ def estimate(value: float, samples_B: metrics.Floats) -> Estimate:
     return Estimate(value=float(value), low=low, high=high)
 
 
+def figure_text(value: float, digits: int = 3) -> str:
+    """A figure of 0–1 as papers print it, without the zero before the point.
+
+    >>> figure_text(0.6341), figure_text(1.0), figure_text(-0.05, 2)
+    ('.634', '1.000', '-.05')
+    """
+    text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 turns -0.0 into 0.0
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
 def format_estimate(estimate: Estimate) -> str:
     """A figure and its interval to three decimals, without the zero before the point.
 
     >>> format_estimate(Estimate(value=0.6341, low=0.6179, high=0.6502))
     '.634 [.618, .650]'
     """
-    return f"{_short(estimate.value)} [{_short(estimate.low)}, {_short(estimate.high)}]"
+    return f"{figure_text(estimate.value)} [{figure_text(estimate.low)}, {figure_text(estimate.high)}]"
 
 
 def _scores(predictions: Predictions, draws: int, seed: int) -> Scores:
@@ -141,8 +151,3 @@ def _scores(predictions: Predictions, draws: int, seed: int) -> Scores:
 
 def _defined(figure: float) -> float | None:
     return None if math.isnan(figure) else float(figure)
-
-
-def _short(value: float) -> str:
-    text = f"{round(value, 3) + 0.0:.3f}"  # adding 0.0 turns -0.0 into 0.0
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text

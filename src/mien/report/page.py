@@ -11,11 +11,10 @@ from statistics import mean, stdev
 
 from mien.errors import InputError
 from mien.evaluation.compare import Comparison, verdict
-from mien.evaluation.evaluate import Estimate, Evaluation, Scores, format_estimate
+from mien.evaluation.evaluate import Estimate, Evaluation, Scores, figure_text, format_estimate
 from mien.report import plots
 from mien.report.content import DataReport, RunReport, StudyReport
 from mien.report.layout import Cell, Page, Picture, Section, Table
-from mien.report.plots import figure_text
 from mien.report.protocol import as_given, differences, protocol
 from mien.training.run import Epoch
 
@@ -260,9 +259,7 @@ def _class_table(run: RunReport) -> Table:
         for c in evaluation.per_class
     )
     header = ("Class", f"Images in {evaluation.split}", "Precision", "Recall", "F1")
-    return Table(
-        header, rows, f"{run.name} on {evaluation.split}. One class has no interval here: few images, much chance."
-    )
+    return Table(header, rows, f"{run.name} on {evaluation.split}. {NO_INTERVAL}")
 
 
 def _winners(comparison: Comparison) -> tuple[str, ...]:

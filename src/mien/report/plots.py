@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.evaluate import figure_text, format_estimate
 from mien.images import Pixels
 
 if TYPE_CHECKING:
@@ -291,16 +291,6 @@ def probabilities(face: Pixels, probabilities: Mapping[str, float], title: str |
     if title is not None:
         figure.suptitle(_shorten(title, 70), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
     return figure
-
-
-def figure_text(value: float, digits: int = 3) -> str:
-    """A figure of 0–1 as papers print it, without the zero before the point.
-
-    >>> figure_text(0.6341), figure_text(1.0), figure_text(-0.05, 2)
-    ('.634', '1.000', '-.05')
-    """
-    text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 turns -0.0 into 0.0
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
 def _check_history(history: Sequence[Epoch], name: str) -> None:

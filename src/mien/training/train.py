@@ -34,8 +34,6 @@ from mien.training.run import Run
 
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
 
-logger = logging.getLogger(__name__)
-
 
 def train(
     recipe: Recipe,
