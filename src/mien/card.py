@@ -39,6 +39,7 @@ class Card(BaseModel):
     recipe: str
     labels: tuple[str, ...]
     preprocess: Preprocess
+    backbone: str | None = None  # the pre-trained network that the weights started from
     parameters: int
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."

@@ -31,11 +31,7 @@ class Preprocess(BaseModel):
 
     @model_validator(mode="after")
     def _one_number_per_channel(self) -> Preprocess:
-        for key, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != self.channels:
-                raise ValueError(f"{key} needs {self.channels} numbers for color '{self.color}', got {len(values)}")
-        if min(self.std) <= 0:
-            raise ValueError("std must be above 0")
+        check_channels(self.color, self.mean, self.std)
         return self
 
     def pixels(self, image: Pixels) -> Pixels:
@@ -51,6 +47,16 @@ class Preprocess(BaseModel):
         values = np.array(faces, np.float32).reshape(len(faces), self.size, self.size, self.channels) / np.float32(255)
         normal = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def check_channels(color: str, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
+    """Raise `ValueError` unless mean and std, where given, have one number per channel and std is above 0."""
+    channels = 1 if color == "gray" else 3
+    for key, values in (("mean", mean), ("std", std)):
+        if values is not None and len(values) != channels:
+            raise ValueError(f"{key} needs {channels} numbers for color '{color}', got {len(values)}")
+    if std and min(std) <= 0:
+        raise ValueError("std must be above 0")
 
 
 def resize(image: Pixels, shape: tuple[int, int]) -> Pixels:

@@ -53,11 +53,13 @@ def study(
         raise InputError("--docs is written from what is kept: give --keep results too")
     extra = [[f"seed={seed}"] for seed in _seeds(seeds)] if seeds else [[]]
     wanted = _names(recipes) or names()
-    chosen = [Recipe.load(name, [*(settings or []), *seed]) for name in wanted for seed in extra]
+    from mien.models.build import complete
+
+    chosen = [complete(Recipe.load(name, [*(settings or []), *seed])) for name in wanted for seed in extra]
     runs = []
-    for size in sorted({recipe.data.preprocess.size for recipe in chosen}):  # each sees native pictures reduced once
+    for size in sorted({recipe.preprocess.size for recipe in chosen}):  # each sees native pictures reduced once
         faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
-        same = [recipe for recipe in chosen if recipe.data.preprocess.size == size]
+        same = [recipe for recipe in chosen if recipe.preprocess.size == size]
         runs += studies.study(same, faces, out, device=device, precision=precision, progress_bar=is_terminal())
     command = shlex.join(["mien", *sys.argv[1:]])
     page = studies.report(out, _TITLE, [command], [run.name for run in runs])

@@ -41,12 +41,14 @@ def train(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
+    from mien.models.build import complete
     from mien.report.plots import curves, save
     from mien.training.hardware import detect
     from mien.training.train import train as run_training
 
     detect(device, precision)  # a mistake there should not wait for the data
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.data.preprocess.size)
+    chosen = complete(chosen)
+    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
     run = run_training(
         chosen,
         faces,

@@ -117,6 +117,15 @@ def _decode_all(source: Source, size: int, part: Path, progress: Progress | None
     return bool((readable == stored).all())
 
 
+def new_array(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
+    """A memory-mapped array on disk, with its room taken at once; `OSError` when there is not enough."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a disk that fills up under a memory map kills the process
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 _Outcome = tuple[Pixels, str, tuple[int, int], bool]
 
 
@@ -170,11 +179,7 @@ class _Store:
         return height, width
 
     def _create(self, path: Path, shape: tuple[int, ...]) -> Any:
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(self._rows, *shape))
-        if hasattr(os, "posix_fallocate"):  # a disk that fills up under a memory map kills the process
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        return array
+        return new_array(path, (self._rows, *shape), np.dtype(np.uint8))
 
     def _rewrite(self, shape: tuple[int, ...], filled: int) -> None:
         """Move the first `filled` rows into an array of the larger `shape`. Happens at most twice for a set."""

@@ -1,20 +1,59 @@
-"""The one place that turns a recipe's model section into a network."""
+"""The one place that turns a recipe's model section into a network, and completes what a checkpoint is to say."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import nn
 
 from mien.errors import InputError
+from mien.models import checkpoints
 from mien.models.cnn import cnn_v1, cnn_v2
+from mien.models.head import head
+from mien.models.pretrained import Backbone, PretrainedClassifier
+from mien.models.vit import ScratchVit
 from mien.preprocess import Preprocess
-from mien.recipes.recipe import Model
+from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Cnn, Model, Pretrained, Vit
 
-_BUILDERS = {"cnn-v1": (cnn_v1, 4), "cnn-v2": (cnn_v2, 16)}  # and the smallest input size
+_CNNS = {"cnn-v1": (cnn_v1, 4), "cnn-v2": (cnn_v2, 16)}  # and the smallest input size
 
 
-def build(model: Model, preprocess: Preprocess, classes: int) -> nn.Module:
-    """A network with fresh weights from torch's generator; seed that first. Input (B, C, S, S), logits (B, K)."""
-    builder, smallest = _BUILDERS[model.kind]
+def complete(recipe: Recipe) -> Recipe:
+    """The recipe with size, color, mean and std from the checkpoint where it leaves them out.
+
+    Raises `InputError` for a checkpoint that is not at hand, and where neither says a value.
+    """
+    model = recipe.model
+    if isinstance(model, Pretrained) and recipe.data.preprocess.missing:
+        filled = recipe.data.preprocess.filled(checkpoints.native_input(model.backbone))
+        data = recipe.data.model_copy(update={"preprocess": filled})
+        recipe = recipe.model_copy(update={"data": data})
+    if isinstance(model, Pretrained) and recipe.preprocess.color != "rgb":
+        raise InputError(f"recipe '{recipe.name}': a pre-trained backbone needs data.preprocess.color rgb")
+    return recipe
+
+
+def build(model: Model, preprocess: Preprocess, classes: int, config: dict[str, Any] | None = None) -> nn.Module:
+    """A network that maps images (B, C, S, S) to logits (B, K).
+
+    Fresh weights come from torch's generator: seed that first. A backbone comes with its pre-trained weights, or with
+    `config` (a `Backbone.config`) as the bare network that a run's weights are loaded into.
+    """
+    if isinstance(model, Cnn):
+        return _cnn(model, preprocess, classes)
+    if isinstance(model, Vit):
+        return ScratchVit(preprocess.channels, preprocess.size, classes, model)
+    backbone: Backbone = (
+        checkpoints.load(model, preprocess.size)
+        if config is None
+        else checkpoints.rebuild(model, preprocess.size, config)
+    )
+    return PretrainedClassifier(backbone, head(backbone.width, classes, model.head))
+
+
+def _cnn(model: Cnn, preprocess: Preprocess, classes: int) -> nn.Module:
+    builder, smallest = _CNNS[model.kind]
     if preprocess.size < smallest:
         raise InputError(
             f"{model.kind} needs images of at least {smallest} pixels, data.preprocess.size is {preprocess.size}"
@@ -23,5 +62,8 @@ def build(model: Model, preprocess: Preprocess, classes: int) -> nn.Module:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of trainable numbers."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+    """Number of learned numbers, frozen ones included; what the output does not depend on is left out."""
+    if isinstance(network, PretrainedClassifier):
+        used = [parameter for unit in network.backbone.units for parameter in unit]
+        return sum(p.numel() for p in (*used, *network.head.parameters()))
+    return sum(p.numel() for p in network.parameters())

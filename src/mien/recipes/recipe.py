@@ -4,84 +4,35 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mien.errors import InputError, suggestion, unknown_name
 from mien.preprocess import Preprocess
+from mien.recipes.sections import (
+    Data,
+    EarlyStopping,
+    Expected,
+    Model,
+    Optimizer,
+    Pretrained,
+    Schedule,
+    Section,
+    Unfreeze,
+)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+_EXAMPLES = {"size": "224", "color": "rgb", "mean": "[0.5,0.5,0.5]", "std": "[0.5,0.5,0.5]"}
+_REPLACED_WHOLE = ("unfreeze",)  # sections whose keys mean little beside those of another recipe
 
 
-class Augment(_Section):
-    """Random changes to each training image; everything is off by default."""
-
-    flip: float = Field(0.0, ge=0, le=1, description="chance of a left-right flip")
-    shift: float = Field(0.0, ge=0, le=0.5, description="largest shift, as a fraction of the side")
-    rotate: float = Field(0.0, ge=0, le=180, description="largest rotation, degrees either way")
-    scale: float = Field(0.0, ge=0, lt=1, description="largest relative change of scale either way")
-    erase: float = Field(0.0, ge=0, le=1, description="chance of one erased rectangle of 2–20 % of the area")
-
-    @property
-    def on(self) -> bool:
-        return any((self.flip, self.shift, self.rotate, self.scale, self.erase))
-
-
-class Data(_Section):
-    """What the model is shown."""
-
-    preprocess: Preprocess
-    batch_size: int = Field(32, ge=2, le=4096)
-    imbalance: Literal["none", "sampler", "loss"] = Field(
-        "none", description="sampler: draw images with chance inverse to their class count; loss: weight them so"
-    )
-    augment: Augment = Augment()  # type: ignore[call-arg]
-
-
-class Model(_Section):
-    """Which network."""
-
-    kind: Literal["cnn-v1", "cnn-v2"]
-
-
-class Optimizer(_Section):
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(gt=0, le=10)
-    weight_decay: float = Field(0.0, ge=0, le=1)
-    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
-
-
-class Schedule(_Section):
-    """Learning rate over the run, per step: after `warmup_epochs` of linear rise it stays or falls to zero."""
-
-    name: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: float = Field(0.0, ge=0)
-
-
-class EarlyStopping(_Section):
-    """Stop when the monitored figure has not improved for `patience` epochs; the best epoch's weights are kept."""
-
-    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
-    patience: int = Field(ge=1)
-
-
-class Expected(_Section):
-    """The study's own figures, on its pooled test set, for the report's table."""
-
-    accuracy: float | None = Field(None, ge=0, le=1)
-    f1: float | None = Field(None, ge=0, le=1)
-    note: str = ""
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """Everything that decides a training, apart from data, device and the run folder."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -91,6 +42,7 @@ class Recipe(_Section):
     model: Model
     optimizer: Optimizer
     schedule: Schedule = Schedule()  # type: ignore[call-arg]
+    unfreeze: Unfreeze = Unfreeze()
     epochs: int = Field(ge=1, le=10_000)
     early_stopping: EarlyStopping | None = None
     seed: int = Field(0, ge=0, lt=2**31)
@@ -100,6 +52,30 @@ class Recipe(_Section):
         if self.schedule.warmup_epochs >= self.epochs > 0 and self.schedule.warmup_epochs > 0:
             raise ValueError(f"schedule.warmup_epochs {self.schedule.warmup_epochs} must be below epochs {self.epochs}")
         return self
+
+    @model_validator(mode="after")
+    def _only_a_backbone_leaves_things_out(self) -> Recipe:
+        if isinstance(self.model, Pretrained):
+            return self
+        if self.data.preprocess.missing:
+            raise ValueError(
+                f"data.preprocess needs size, color, mean and std for {self.model.kind}; "
+                f"missing: {', '.join(self.data.preprocess.missing)}"
+            )
+        if self.unfreeze != Unfreeze() or self.optimizer.layer_decay < 1:
+            raise ValueError(f"unfreeze and optimizer.layer_decay need a pre-trained model; {self.model.kind} is none")
+        return self
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """From pixels to model input. What a checkpoint is to give must have been filled in (`models.build.complete`)."""
+        missing = self.data.preprocess.missing
+        if missing:
+            raise InputError(
+                f"recipe '{self.name}': nothing says data.preprocess.{' and data.preprocess.'.join(missing)}. "
+                f"Give it: --set data.preprocess.{missing[0]}={_EXAMPLES[missing[0]]}"
+            )
+        return self.data.preprocess.preprocess()
 
     @classmethod
     def load(cls, name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -147,6 +123,9 @@ def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
     base = _resolve(parent, (*seen, name))
     # What the parent claims of itself does not hold for its child.
     base.pop("expected", None)
+    for key in _REPLACED_WHOLE:
+        if key in values:
+            base.pop(key, None)
     return _merge(base, values)
 
 
@@ -215,12 +194,18 @@ def _validate(kind: type[Recipe], values: dict[str, Any], source: str) -> Recipe
 
 
 def _explain(problem: Any, kind: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "recipe"
+    names, section = _walk(problem["loc"], kind)
+    where = ".".join(names) or "recipe"
     if problem["type"] == "extra_forbidden":
-        known = list(_keys(kind, problem["loc"][:-1]))
-        return f"{where}: unknown key.{suggestion(str(problem['loc'][-1]), known)} Known: {', '.join(known)}"
+        _, section = _walk(problem["loc"][:-1], kind)
+        known = list(section.model_fields) if section else []
+        return f"{where}: unknown key.{suggestion(names[-1], known)} Known: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{where}: missing"
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}.kind: missing"
+    if problem["type"] == "union_tag_invalid":
+        return f"{where}.kind: expected one of {problem['ctx']['expected_tags']}, got '{problem['ctx']['tag']}'"
     if problem["type"] == "value_error":  # our own words, complete as they are
         return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
     return f"{where}: {problem['msg']}, got {_short(problem['input'])}"
@@ -231,9 +216,22 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _keys(kind: type[BaseModel], path: Sequence[str | int]) -> Iterator[str]:
+def _walk(path: Sequence[str | int], kind: type[BaseModel]) -> tuple[list[str], type[BaseModel] | None]:
+    """`path` as a recipe writes it, without pydantic's tags of a choice, and the section that it leads to."""
+    names: list[str] = []
+    options: list[type[BaseModel]] = [kind]
     for part in path:
-        annotation = kind.model_fields[str(part)].annotation
-        options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-        kind = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return iter(kind.model_fields)
+        if len(options) > 1:
+            tagged = [option for option in options if part in typing.get_args(option.model_fields["kind"].annotation)]
+            if tagged:
+                options = tagged
+                continue
+        names.append(str(part))
+        field = options[0].model_fields.get(str(part)) if options else None
+        options = _sections(field.annotation) if field else []
+    return names, options[0] if options else None
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    choices = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]

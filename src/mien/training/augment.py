@@ -10,7 +10,7 @@ import math
 import torch
 from torch.nn import functional
 
-from mien.recipes.recipe import Augment
+from mien.recipes.sections import Augment
 
 
 def augment(images: torch.Tensor, how: Augment) -> torch.Tensor:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import EarlyStopping
 
-from mien.errors import InputError
 from mien.recipes.recipe import Recipe
 from mien.training.checkpoint import save_weights
 from mien.training.module import Classifier
@@ -51,10 +50,8 @@ class Follow(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         row = self._row(trainer, pl_module)
         if not math.isfinite(row.train_loss):
-            raise InputError(
-                f"{self._run.folder}: the loss is no longer a number in epoch {row.epoch}. "
-                f"Lower the learning rate: --set optimizer.lr={self._recipe.optimizer.lr / 10:g}"
-            )
+            assert isinstance(pl_module, Classifier)
+            raise pl_module.diverged()
         self._rows.append(row)
         if not trainer.is_global_zero:
             return

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,11 @@ from mien.data.faceset import FaceSet
 from mien.images import Pixels
 from mien.preprocess import Preprocess
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # pixels uint8 (B, H, W) or (B, H, W, 3); labels int64 (B,)
+if TYPE_CHECKING:
+    from mien.training.features import Features
+
+# Pixels uint8 (B, H, W) or (B, H, W, 3), or features float32 (B, …); labels int64 (B,).
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,7 @@ class Batches:
     order: npt.NDArray[np.int64]  # (N,) indices into faces
     rank: int = 0
     world: int = 1
+    features: Features | None = None  # of these faces, to be given instead of pixels
 
     def __post_init__(self) -> None:
         share = -(-len(self.order) // self.world)
@@ -37,19 +44,35 @@ class Batches:
         object.__setattr__(self, "order", mine)
 
     def __len__(self) -> int:
-        return -(-len(self.order) // self.batch_size)
+        return len(self._bounds()) - 1
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.order), self.batch_size):
-            indices = self.order[start : start + self.batch_size]
-            pixels = self._fit(self.faces.gather(indices))
-            yield torch.from_numpy(pixels), torch.from_numpy(self.faces.labels[indices])
+        for start, end in pairwise(self._bounds()):
+            indices = self.order[start:end]
+            if self.features is None:
+                shown = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess))
+            else:
+                shown = self.features.gather(indices)
+            yield shown, torch.from_numpy(self.faces.labels[indices])
 
-    def _fit(self, pixels: Pixels) -> Pixels:
-        """Shrink what is stored larger than the model's input; enlarging is cheaper on the device."""
-        if max(pixels.shape[1:3]) <= self.preprocess.size:
-            return pixels
-        return np.stack([self.preprocess.pixels(image) for image in pixels])
+    def _bounds(self) -> list[int]:
+        """Where batches begin and end. A last face by itself joins the batch before: batch norm needs two."""
+        total = len(self.order)
+        starts = list(range(0, total, self.batch_size))
+        if len(starts) > 1 and total - starts[-1] == 1:
+            starts.pop()
+        return [*starts, total]
+
+
+def stored_pixels(faces: FaceSet, indices: npt.NDArray[np.int64], preprocess: Preprocess) -> Pixels:
+    """Pixels of the faces at `indices`, shrunk where they are stored larger than the model's input.
+
+    Enlarging is cheaper on the device: `prepare` does it.
+    """
+    pixels = faces.gather(indices)
+    if max(pixels.shape[1:3]) <= preprocess.size:
+        return pixels
+    return np.stack([preprocess.pixels(image) for image in pixels])
 
 
 def train_order(

@@ -5,7 +5,8 @@ Shapes: B images, K classes.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -19,20 +20,35 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
+from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Augment
 from mien.training.loaders import Batch, Batches, class_weights, train_order
 from mien.training.prepare import prepare
+from mien.training.unfreeze import parameter_groups, set_phase
+
+if TYPE_CHECKING:
+    from mien.training.features import Features
 
 _EVAL_BATCH = 256
+_CHECK_EVERY = 50  # steps: looking at the loss makes a GPU wait
 
 
 class Classifier(pl.LightningModule):
     """Trains `network` on the train faces and follows it on the val faces, as the recipe says."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, train: FaceSet, val: FaceSet) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        train: FaceSet,
+        val: FaceSet,
+        features: Mapping[str, Features] | None = None,
+    ) -> None:
+        """`features`: by split, what the frozen part of the network gives for its faces, to start from there."""
         super().__init__()
-        self.network, self.recipe = network, recipe
-        self._train_faces, self._val_faces = train, val
+        self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
+        self._train_faces, self._val_faces, self._features = train, val, dict(features or {})
         classes = len(train.label_set)
         weighted = recipe.data.imbalance == "loss"
         weights = class_weights(train.labels, classes) if weighted else np.ones(classes)
@@ -54,12 +70,16 @@ class Classifier(pl.LightningModule):
             self.current_epoch,
         )
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        return Batches(self._train_faces, data.preprocess, data.batch_size, order, rank, world)
+        features = self._features.get("train")
+        return Batches(self._train_faces, self.preprocess, data.batch_size, order, rank, world, features)
 
     def val_dataloader(self) -> Batches:
         order = np.arange(len(self._val_faces))
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        return Batches(self._val_faces, self.recipe.data.preprocess, _EVAL_BATCH, order, rank, world)
+        return Batches(self._val_faces, self.preprocess, _EVAL_BATCH, order, rank, world, self._features.get("val"))
+
+    def on_train_epoch_start(self) -> None:
+        set_phase(self.network, self.recipe.unfreeze, self.current_epoch + 1)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Dropout and augmentation follow from (seed, epoch, step), so a resumed run repeats an uninterrupted one.
@@ -67,16 +87,35 @@ class Classifier(pl.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        pixels, labels = batch
-        logits = self.network(prepare(pixels, self.recipe.data.preprocess, self.recipe.data.augment)).float()
+        shown, labels = batch
+        logits = self._logits(shown, self.recipe.data.augment)
         loss = functional.cross_entropy(logits, labels, weight=self._class_weights)  # type: ignore[arg-type]
+        if batch_idx % _CHECK_EVERY == 0 and not torch.isfinite(loss):
+            raise self.diverged()
         self._follow("train", loss.detach(), logits.detach(), labels)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        pixels, labels = batch
-        logits = self.network(prepare(pixels, self.recipe.data.preprocess)).float()
+        shown, labels = batch
+        logits = self._logits(shown)
         self._follow("val", functional.cross_entropy(logits, labels), logits, labels)
+
+    def _logits(self, shown: torch.Tensor, changes: Augment | None = None) -> torch.Tensor:
+        if not self._features:
+            logits: torch.Tensor = self.network(prepare(shown, self.preprocess, changes))
+        else:
+            assert isinstance(self.network, PretrainedClassifier)
+            logits = self.network.moving_part(shown, self._features["train"].depth)
+        return logits.float()
+
+    def diverged(self) -> InputError:
+        """That the loss is no longer a number: where, at which learning rate, and what to do."""
+        rate, epoch = self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"], self.current_epoch + 1  # type: ignore[union-attr]
+        kept = f"The state after epoch {epoch - 1} is kept. " if epoch > 1 else ""
+        return InputError(
+            f"the loss is no longer a number in epoch {epoch}, at learning rate {rate:.3g}. {kept}"
+            f"Lower the learning rate: --set optimizer.lr={self.recipe.optimizer.lr / 10:g}"
+        )
 
     def _follow(self, split: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
         self.figures[f"{split}_loss"].update(loss, weight=len(labels))
@@ -114,7 +153,7 @@ class Classifier(pl.LightningModule):
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     how = recipe.optimizer
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters = parameter_groups(network, recipe)
     if how.name == "sgd":
         return torch.optim.SGD(parameters, lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay)
     kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[how.name]

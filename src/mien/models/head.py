@@ -1,0 +1,35 @@
+"""Head: the fully connected layers from a backbone's features to logits."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from mien.recipes.sections import Head
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+
+
+def head(features: int, classes: int, how: Head) -> nn.Sequential:
+    """`(B, features)` → logits `(B, classes)`: per hidden width linear, batch norm, activation, dropout; then linear.
+
+    Source: the study's `CustomClassifier` in V1.3 (512, 256), V1.5 (512, 256, 128, 64) and V1.6.7 (with batch norm).
+
+    >>> head(384, 7, Head(hidden=(512,), dropout=0.5))
+    Sequential(
+      (0): Linear(in_features=384, out_features=512, bias=True)
+      (1): ReLU()
+      (2): Dropout(p=0.5, inplace=False)
+      (3): Linear(in_features=512, out_features=7, bias=True)
+    )
+    """
+    layers: list[nn.Module] = []
+    width = features
+    for units in how.hidden:
+        layers.append(nn.Linear(width, units))
+        if how.batch_norm:
+            layers.append(nn.BatchNorm1d(units))
+        layers.append(_ACTIVATIONS[how.activation]())
+        if how.dropout:
+            layers.append(nn.Dropout(how.dropout))
+        width = units
+    return nn.Sequential(*layers, nn.Linear(width, classes))

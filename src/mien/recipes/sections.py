@@ -1,0 +1,188 @@
+"""Sections: the parts of a recipe, each checked on its own. Unknown keys are refused everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mien.preprocess import Preprocess, check_channels
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Input(Section):
+    """From pixels to model input, as far as the recipe says it; a pre-trained checkpoint gives what is left out."""
+
+    size: int | None = Field(None, ge=8, le=1024, description="side of the square input, in pixels")
+    color: Literal["gray", "rgb"] | None = Field(None, description="channels that the model sees")
+    mean: tuple[float, ...] | None = Field(None, description="of values scaled to 0–1, one number per channel")
+    std: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _fits_the_color(self) -> Input:
+        if self.color:
+            check_channels(self.color, self.mean, self.std)
+        return self
+
+    @property
+    def missing(self) -> list[str]:
+        return [key for key in type(self).model_fields if getattr(self, key) is None]
+
+    def filled(self, other: Input) -> Input:
+        """With what is left out taken from `other`."""
+        return Input(**{key: getattr(other if key in self.missing else self, key) for key in type(self).model_fields})
+
+    def preprocess(self) -> Preprocess:
+        """The contract itself; every key must be given."""
+        return Preprocess.model_validate(self.model_dump())
+
+
+class Augment(Section):
+    """Random changes to each training image; everything is off by default."""
+
+    flip: float = Field(0.0, ge=0, le=1, description="chance of a left-right flip")
+    shift: float = Field(0.0, ge=0, le=0.5, description="largest shift, as a fraction of the side")
+    rotate: float = Field(0.0, ge=0, le=180, description="largest rotation, degrees either way")
+    scale: float = Field(0.0, ge=0, lt=1, description="largest relative change of scale either way")
+    erase: float = Field(0.0, ge=0, le=1, description="chance of one erased rectangle of 2–20 % of the area")
+
+    @property
+    def on(self) -> bool:
+        return any((self.flip, self.shift, self.rotate, self.scale, self.erase))
+
+
+class Data(Section):
+    """What the model is shown."""
+
+    preprocess: Input = Input()
+    batch_size: int = Field(32, ge=2, le=4096)
+    imbalance: Literal["none", "sampler", "loss"] = Field(
+        "none", description="sampler: draw images with chance inverse to their class count; loss: weight them so"
+    )
+    augment: Augment = Augment()  # type: ignore[call-arg]
+
+
+class Head(Section):
+    """Fully connected layers from a backbone's features to the logits: linear, batch norm, activation, dropout."""
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        (), description="widths of the hidden layers; none of them leaves one linear layer"
+    )
+    batch_norm: bool = Field(False, description="after every hidden linear layer")
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    dropout: float = Field(0.0, ge=0, lt=1, description="after every hidden layer")
+
+
+class Cnn(Section):
+    """A convolutional network of the study, trained from fresh weights."""
+
+    kind: Literal["cnn-v1", "cnn-v2"]
+
+
+class Vit(Section):
+    """A vision transformer trained from fresh weights: convolution stem, encoder, mean over the patches, linear."""
+
+    kind: Literal["vit"]
+    patch: int = Field(6, ge=1, description="side and stride of the convolution, in pixels")
+    width: int = Field(128, ge=8)
+    depth: int = Field(6, ge=1, le=48)
+    heads: int = Field(4, ge=1)
+    norm: Literal["pre", "post"] = Field("pre", description="layer norm before each sub-layer or after its sum")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Vit:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
+
+
+class Pretrained(Section):
+    """A pre-trained backbone with a head of its own."""
+
+    kind: Literal["pretrained"]
+    backbone: str = Field(
+        min_length=1, description="Hugging Face id, local folder in that layout, or efficientnet-lite0"
+    )
+    features: Literal["cls", "mean", "both"] = Field(
+        "cls", description="what the head sees: the class token, the mean over the patches, or both"
+    )
+    head: Head = Head()  # type: ignore[call-arg]
+
+
+Model = Annotated[Cnn | Vit | Pretrained, Field(discriminator="kind")]
+
+
+class Optimizer(Section):
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(gt=0, le=10)
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="of a backbone: the learning rate shrinks by this factor per block from the top"
+    )
+
+
+class Schedule(Section):
+    """Learning rate over the run, per step: after `warmup_epochs` of linear rise it stays or falls to zero."""
+
+    name: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = Field(0.0, ge=0)
+
+
+class Unfreeze(Section):
+    """Which blocks of a backbone train: `all`, `none`, the `last` N, and further ones from the top by `schedule`.
+
+    In a recipe: `unfreeze: all`, `unfreeze: none`, `unfreeze: {last: 4}` or `unfreeze: {schedule: {2: 1, 4: 1}}`
+    (epoch, counted from 1 → further blocks). The backbone's final norm goes with the first block that is released;
+    what lies below the first block (patches, positions, stem) trains under `all` alone.
+    """
+
+    last: Annotated[int, Field(ge=0)] | Literal["all"] = "all"
+    schedule: dict[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            words: dict[str, object] = {"all": "all", "none": 0}
+            if value not in words:
+                raise ValueError(f"expected all, none, {{last: N}} or {{schedule: {{epoch: blocks}}}}, got '{value}'")
+            return {"last": words[value]}
+        if isinstance(value, dict) and "schedule" in value:
+            return {"last": 0, **value}
+        return value
+
+    @model_validator(mode="after")
+    def _all_leaves_nothing(self) -> Unfreeze:
+        if self.last == "all" and self.schedule:
+            raise ValueError("a schedule has nothing to release when last is 'all'")
+        return self
+
+    def blocks(self, epoch: int) -> int | Literal["all"]:
+        """How many blocks, from the top, train in `epoch` (counted from 1).
+
+        >>> Unfreeze.model_validate({"schedule": {2: 1, 4: 2}}).blocks(4)
+        3
+        """
+        if self.last == "all":
+            return "all"
+        return self.last + sum(count for start, count in self.schedule.items() if start <= epoch)
+
+
+class EarlyStopping(Section):
+    """Stop when the monitored figure has not improved for `patience` epochs; the best epoch's weights are kept."""
+
+    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    patience: int = Field(ge=1)
+
+
+class Expected(Section):
+    """The study's own figures, on its pooled test set, for the report's table."""
+
+    accuracy: float | None = Field(None, ge=0, le=1)
+    f1: float | None = Field(None, ge=0, le=1)
+    note: str = ""

@@ -1,0 +1,158 @@
+"""Features: what the frozen lower part of a backbone gives for each face, computed once and kept in a memory map.
+
+Shapes: N faces, B per batch; what is kept of a face has any shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from mien.data.cache import cache_folder, new_array
+from mien.data.faceset import FaceSet
+from mien.models.pretrained import PretrainedClassifier
+from mien.preprocess import Preprocess
+from mien.training.hardware import Hardware
+from mien.training.loaders import stored_pixels
+from mien.training.prepare import prepare
+
+KEPT_BYTES = 2**30  # larger stores are removed when their run is finished
+_BATCH = 64
+_TOLERANCE = 1e-3  # of the largest logit, between the network as a whole and in two parts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Outcome of the lowest `depth` blocks for some faces."""
+
+    depth: int
+    path: Path
+    store: Any  # memory map (N, …): float32, or int16 holding the bits of bfloat16
+    rows: npt.NDArray[np.int64]
+
+    def select(self, mask: npt.NDArray[np.bool_]) -> Features:
+        return replace(self, rows=self.rows[mask])
+
+    def gather(self, indices: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Of the faces at `indices` (B,), as float32 `(B, …)`."""
+        stored = torch.from_numpy(np.ascontiguousarray(self.store[self.rows[indices]]))
+        return stored if stored.dtype == torch.float32 else stored.view(torch.bfloat16).float()
+
+    def discard(self) -> None:
+        """Remove a store that is too large to lie about."""
+        if self.store.nbytes > KEPT_BYTES:
+            self.path.unlink(missing_ok=True)
+
+
+def frozen_features(
+    network: PretrainedClassifier,
+    depth: int,
+    faces: FaceSet,
+    preprocess: Preprocess,
+    hardware: Hardware,
+    *,
+    progress_bar: bool = False,
+) -> Features | None:
+    """The outcome of the lowest `depth` blocks for all `faces`, from an earlier run's store or computed now.
+
+    Tokens are kept in the precision in which they were computed, pooled features in float32. None, with a line in the
+    log, where it would not help: the network cannot be split there, or the disk lacks the room.
+    """
+    network = network.to(hardware.device).eval()
+    example = prepare(torch.from_numpy(stored_pixels(faces, np.arange(min(2, len(faces))), preprocess)), preprocess)
+    example = example.to(hardware.device)
+    outcome = _split(network, depth, example)
+    if outcome is None:
+        logger.warning("the backbone cannot be split after block %d: frozen work is done in every epoch", depth)
+        return None
+    halved = hardware.precision == "bfloat16" and outcome.ndim > 2
+    shape, kind = (len(faces), *outcome.shape[1:]), np.dtype(np.int16 if halved else np.float32)
+    path = cache_folder() / f"features-{_key(network, depth, faces, preprocess, hardware)}.npy"
+    if not path.is_file():
+        size = math.prod(shape) * kind.itemsize
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if size > 0.9 * shutil.disk_usage(path.parent).free:
+            logger.warning("%s: %.1f GB are needed to keep frozen work; it is done in every epoch", path, size / 1e9)
+            return None
+        _fill(path, shape, kind, network, depth, faces, preprocess, hardware, progress_bar)
+    store = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Features(depth, path, store, np.arange(len(faces)))
+
+
+def _split(network: PretrainedClassifier, depth: int, images: torch.Tensor) -> torch.Tensor | None:
+    """What the frozen part gives, or None if the two parts together are not the network."""
+    with torch.no_grad():
+        try:
+            hidden = network.frozen_part(images, depth)
+            parts, whole = network.moving_part(hidden, depth), network(images)
+        except (RuntimeError, TypeError, ValueError, AttributeError, StopIteration) as error:
+            logger.debug("split at %d: %s", depth, error)
+            return None
+    close = (parts - whole).abs().max() <= _TOLERANCE * whole.abs().max().clamp(min=1)
+    return hidden if bool(close) else None
+
+
+def _fill(
+    path: Path,
+    shape: tuple[int, ...],
+    kind: np.dtype[Any],
+    network: PretrainedClassifier,
+    depth: int,
+    faces: FaceSet,
+    preprocess: Preprocess,
+    hardware: Hardware,
+    progress_bar: bool,
+) -> None:
+    logger.info("frozen work: the lowest %d blocks, once for %d faces", depth, len(faces))
+    began = time.perf_counter()
+    starts: Iterable[int] = range(0, len(faces), _BATCH)
+    if progress_bar:
+        starts = track(list(starts), "frozen work", console=Console(stderr=True), transient=True)
+    with tempfile.TemporaryDirectory(prefix="features-", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        store = new_array(part, shape, kind)
+        for start in starts:
+            indices = np.arange(start, min(start + _BATCH, len(faces)))
+            pixels = torch.from_numpy(stored_pixels(faces, indices, preprocess)).to(hardware.device)
+            with torch.no_grad(), torch.autocast(hardware.device, torch.bfloat16, hardware.precision == "bfloat16"):
+                hidden = network.frozen_part(prepare(pixels, preprocess), depth)
+            store[indices] = _bits(hidden, kind)
+        store.flush()
+        part.replace(path)
+    logger.info("frozen work: done in %.0f s, %.0f MB kept", time.perf_counter() - began, store.nbytes / 1e6)
+
+
+def _bits(hidden: torch.Tensor, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    if kind == np.int16:
+        return hidden.to(torch.bfloat16).contiguous().view(torch.int16).cpu().numpy()
+    return hidden.float().cpu().numpy()
+
+
+def _key(
+    network: PretrainedClassifier, depth: int, faces: FaceSet, preprocess: Preprocess, hardware: Hardware
+) -> str:
+    """Of everything that decides the outcome."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in network.backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    settings = (network.backbone.kind, depth, preprocess.model_dump_json(), hardware.device, hardware.precision)
+    digest.update(repr((*settings, torch.__version__)).encode())
+    digest.update("\n".join(faces.hashes).encode())
+    return digest.hexdigest()
