@@ -26,7 +26,7 @@ class Training(BaseModel):
     best_value: float  # of the monitored figure at that epoch
     device: str
     precision: str
-    minutes: float
+    minutes: float  # of all epochs, and of frozen work done once before them
     versions: dict[str, str]
     commit: str | None  # of the project's own checkout; None when it runs from an installed package
 

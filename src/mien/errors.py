@@ -14,6 +14,10 @@ class InputError(MienError):
     """A file, folder, value or name that was given cannot be used."""
 
 
+class MissingCheckpointError(InputError):
+    """Pre-trained weights that are neither on this machine nor to be had from it."""
+
+
 class MissingExtraError(MienError):
     """A feature needs an optional dependency group that is not installed."""
 

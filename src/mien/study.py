@@ -6,7 +6,7 @@ import json
 import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -15,19 +15,27 @@ from pydantic import TypeAdapter, ValidationError
 from mien.data.audit import audit
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, InterruptedRunError
+from mien.errors import InputError, InterruptedRunError, MissingCheckpointError
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
+from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
 from mien.evaluation.runs import SPLITS, evaluate, load_predictions
 from mien.files import write_whole
+from mien.models.build import complete
+from mien.models.checkpoints import display_name
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
-from mien.report.content import DataReport, RunReport, StudyReport
+from mien.recipes.recipe import names as recipe_names
+from mien.recipes.sections import Pretrained
+from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.html import write_report
+from mien.training.estimate import estimate_seconds
+from mien.training.hardware import detect
 from mien.training.run import Run
 from mien.training.train import train
 
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
+_LATENCIES = "latency.json"
 _KEPT = ("recipe.yaml", "card.json", "history.csv", "predictions/val.npz", "predictions/test.npz")
 
 logger = logging.getLogger(__name__)
@@ -43,13 +51,13 @@ def study(
     progress_bar: bool = False,
     progress: Progress | None = None,
 ) -> list[Run]:
-    """Train what is missing under `out`, one folder per recipe (its name, and its seed unless 0), and evaluate all.
+    """Train what is missing under `out`, one folder per recipe (see `run_name`), and evaluate all.
 
     What an interrupted study has finished is kept, and a training that was stopped goes on from its last epoch.
     """
     runs = []
-    for recipe in recipes:
-        run = Run(out / (f"{recipe.name}-s{recipe.seed}" if recipe.seed else recipe.name))
+    for recipe in map(complete, recipes):
+        run = Run(out / run_name(recipe))
         try:
             if run.finished:
                 _check_reusable(run, recipe, faces)
@@ -74,6 +82,57 @@ def study(
         runs.append(run)
     write_whole(out / "data.json", json.dumps(asdict(describe_data(faces)), indent=2) + "\n")
     return runs
+
+
+def run_name(recipe: Recipe) -> str:
+    """Folder of a recipe's run in a study: what tells two runs of one recipe apart stands in every table.
+
+    >>> run_name(Recipe.load("vit-v1.3", ["model.backbone=../dinov2-small", "data.preprocess.size=112", "seed=1"]))
+    'vit-v1.3-dinov2-small-112px-s1'
+    """
+    words = [recipe.name]
+    if isinstance(recipe.model, Pretrained):
+        backbone = display_name(recipe.model.backbone)
+        words += [] if backbone in recipe.name else [backbone]
+        words.append(f"{recipe.data.preprocess.size}px")
+    return "-".join([*words, *([f"s{recipe.seed}"] if recipe.seed else [])])
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A recipe of a study, completed; `seconds` is about what its training may take here, 0 when it is finished."""
+
+    recipe: Recipe
+    seconds: float
+
+
+def plan(
+    recipes: Sequence[Recipe], out: Path, faces: FaceSet, device: str = "auto", precision: str = "auto"
+) -> tuple[list[Planned], list[NotRun]]:
+    """The recipes in the order of their cost, and those whose checkpoint cannot be had here."""
+    hardware = detect(device, precision)
+    images = {split: int((faces.splits == split).sum()) for split in ("train", "val")}
+    known: dict[str, float] = {}  # recipes that differ in what costs nothing take equally long
+    planned, missing = [], []
+    for recipe in recipes:
+        try:
+            ready = complete(recipe)
+            if not (Run(out / run_name(ready)).finished):
+                key = _cost_key(ready)
+                known[key] = known.get(key) or estimate_seconds(
+                    ready, len(faces.label_set), images["train"], images["val"], hardware
+                )
+                planned.append(Planned(ready, known[key]))
+            else:
+                planned.append(Planned(ready, 0.0))
+        except MissingCheckpointError as error:
+            missing.append(NotRun(recipe, str(error)))
+    return sorted(planned, key=lambda one: one.seconds), missing
+
+
+def _cost_key(recipe: Recipe) -> str:
+    parts = (recipe.model, recipe.preprocess, recipe.unfreeze, recipe.data.augment)
+    return "\n".join([*(part.model_dump_json() for part in parts), str(recipe.epochs), str(recipe.data.batch_size)])
 
 
 def _check_reusable(run: Run, recipe: Recipe, faces: FaceSet) -> None:
@@ -107,7 +166,22 @@ def describe_data(faces: FaceSet) -> DataReport:
     )
 
 
-def gather(folder: Path, title: str, commands: Sequence[str], names: Sequence[str] | None = None) -> StudyReport:
+def time_runs(runs: Sequence[Run], folder: Path, device: str = "auto") -> None:
+    """Time all runs side by side on this machine, unless it was done for the same runs before."""
+    path = folder / _LATENCIES
+    if set(load_latencies(path)) >= {run.name for run in runs}:
+        return
+    networks = {run.name: (run.load_model(), run.card.preprocess) for run in runs}
+    save_latencies(path, measure(networks, device=detect(device).device))
+
+
+def gather(
+    folder: Path,
+    title: str,
+    commands: Sequence[str],
+    names: Sequence[str] | None = None,
+    not_run: Sequence[NotRun] = (),
+) -> StudyReport:
     """Everything that a report shows, from a folder of runs: a study's own, or `results/`.
 
     Scores are computed from the predictions there; weights are not needed. `names` keeps to these runs.
@@ -116,23 +190,26 @@ def gather(folder: Path, title: str, commands: Sequence[str], names: Sequence[st
     kept = {run: kept_predictions(run) for run in found if names is None or run.name in names}
     if not kept:
         raise InputError(f"{folder}: holds no finished run. Train some: mien study --data PATH --out {folder}")
+    latencies = load_latencies(folder / _LATENCIES)
     return StudyReport(
         title=title,
         commands=commands,
         data=_read_data(folder / "data.json"),
-        runs=[_report_run(run, predictions) for run, predictions in kept.items()],
+        runs=[_report_run(run, predictions, latencies.get(run.name)) for run, predictions in kept.items()],
+        not_run=not_run,
         comparisons=_comparisons({run.name: predictions for run, predictions in kept.items()}),
         environment=environment(),
     )
 
 
-def _report_run(run: Run, predictions: Mapping[str, Predictions]) -> RunReport:
+def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Latency | None) -> RunReport:
     return RunReport(
         name=run.name,
         recipe=run.recipe,
         card=run.card,
         history=run.history,
         evaluations={split: score(found, run.name) for split, found in predictions.items()},
+        latency=latency,
     )
 
 
@@ -169,9 +246,15 @@ def environment() -> dict[str, str]:
     }
 
 
-def report(folder: Path, title: str, commands: Sequence[str], names: Sequence[str] | None = None) -> Path:
+def report(
+    folder: Path,
+    title: str,
+    commands: Sequence[str],
+    names: Sequence[str] | None = None,
+    not_run: Sequence[NotRun] = (),
+) -> Path:
     """Write `report.html`, `report.md` and pictures into a study's folder; the path of the HTML."""
-    return write_report(gather(folder, title, commands, names), folder)
+    return write_report(gather(folder, title, commands, names, not_run), folder)
 
 
 def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
@@ -190,12 +273,14 @@ def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
                 write_whole(target / name, source.read_bytes())
             else:
                 (target / name).unlink(missing_ok=True)
-    write_whole(results / "data.json", (study_folder / "data.json").read_bytes())
+    for name in ("data.json", _LATENCIES):
+        if (study_folder / name).is_file():
+            write_whole(results / name, (study_folder / name).read_bytes())
 
 
 def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -> None:
     """Write `results.json` and `study.md` with its pictures into `docs`, from what is kept under `results` alone."""
-    found = gather(results, title, commands)
+    found = gather(results, title, commands, not_run=_never_run(results))
     lines = [line for run in found.runs for line in result_lines(run)]
     for picture in (docs / "study" / "pictures").glob("*.png"):
         picture.unlink()  # their names hold numbers, which move when a run joins
@@ -205,6 +290,12 @@ def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -
     text = (docs / "study" / "report.md").read_text(encoding="utf-8").replace("(pictures/", "(study/pictures/")
     write_whole(docs / "study.md", text)
     (docs / "study" / "report.md").unlink()
+
+
+def _never_run(results: Path) -> list[NotRun]:
+    """The built-in recipes of which no run is kept."""
+    kept = {Run(path.parent).recipe.name for path in results.glob("*/card.json")}
+    return [NotRun(Recipe.load(name), "") for name in recipe_names() if name not in kept]
 
 
 def result_lines(run: RunReport) -> list[dict[str, object]]:
@@ -217,6 +308,8 @@ def _result_line(run: RunReport, evaluation: Evaluation) -> dict[str, object]:
     return {
         "run": run.name,
         "recipe": run.recipe.name,
+        "backbone": run.card.backbone,
+        "size": run.card.preprocess.size,
         "seed": training.seed,
         "split": evaluation.split,
         "n": scores.n,

@@ -70,12 +70,14 @@ def draw(
     out: Annotated[Path, typer.Argument(help="Folder, or a file ending in .zip.")],
     count: Annotated[int, typer.Option("--count", help="Faces in all.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other faces.")] = 0,
+    size: Annotated[int, typer.Option("--size", help="Side of each picture, in pixels.")] = 48,
+    color: Annotated[bool, typer.Option("--color", help="RGB pictures instead of gray ones.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Draw cartoon faces of the seven emotions: free of any license, for tests and first steps."""
     from mien.data.draw import draw_set
 
-    say(f"{count} faces: {draw_set(out, count, seed, overwrite=overwrite)}")
+    say(f"{count} faces: {draw_set(out, count, seed, size=size, color=color, overwrite=overwrite)}")
 
 
 def _audit_rows(found: Audit) -> list[list[str]]:

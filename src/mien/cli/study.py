@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +19,18 @@ from mien.cli.console import (
     PrecisionOption,
     SkipOption,
     is_terminal,
+    note,
     open_faces,
     say,
 )
 
-_TITLE = "CNNs for facial emotion recognition: the study, run again"
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.report.content import NotRun
+    from mien.study import Planned
+
+DEFAULT_SIZE = 224
+TITLE = "CNN or vision transformer for facial emotion recognition? The study, run again"
 
 
 def study(
@@ -32,7 +42,12 @@ def study(
     seeds: Annotated[
         str | None, typer.Option("--seeds", help="Seeds with commas, one run each; the recipe's own if left out.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every recipe, repeatable.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="KEY=VALUE for every recipe, or PATTERN:KEY=VALUE for those whose name fits, as in 'vit-*:epochs=3'."
+        ),
+    ] = None,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Also copy what docs quote (no large weights) to this folder.")
     ] = None,
@@ -53,23 +68,73 @@ def study(
         raise InputError("--docs is written from what is kept: give --keep results too")
     extra = [[f"seed={seed}"] for seed in _seeds(seeds)] if seeds else [[]]
     wanted = _names(recipes) or names()
-    from mien.models.build import complete
-
-    chosen = [complete(Recipe.load(name, [*(settings or []), *seed])) for name in wanted for seed in extra]
+    changes = _settings(settings or [], wanted)
+    chosen = [Recipe.load(name, [*changes[name], *seed]) for name in wanted for seed in extra]
+    faces = partial(_opened, {}, data, labels, skip_unreadable)
+    smallest = min(recipe.data.preprocess.size or DEFAULT_SIZE for recipe in chosen)
+    planned, missing = studies.plan(chosen, out, faces(smallest), device, precision)
+    _tell(planned, missing)
     runs = []
-    for size in sorted({recipe.preprocess.size for recipe in chosen}):  # each sees native pictures reduced once
-        faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
-        same = [recipe for recipe in chosen if recipe.preprocess.size == size]
-        runs += studies.study(same, faces, out, device=device, precision=precision, progress_bar=is_terminal())
+    for one in planned:
+        seen = faces(one.recipe.preprocess.size)  # each sees native pictures reduced once
+        runs += studies.study([one.recipe], seen, out, device=device, precision=precision, progress_bar=is_terminal())
+    studies.time_runs(runs, out)
     command = shlex.join(["mien", *sys.argv[1:]])
-    page = studies.report(out, _TITLE, [command], [run.name for run in runs])
+    page = studies.report(out, TITLE, [command], [run.name for run in runs], missing)
     say(f"report: {page}")
     if keep:
         studies.keep(runs, out, keep)
         say(f"kept: {keep}")
         if docs:
-            studies.write_docs(keep, docs, _TITLE, [command])
+            studies.write_docs(keep, docs, TITLE, [command])
             say(f"docs: {docs / 'study.md'}, {docs / 'results.json'}")
+
+
+def _opened(opened: dict[int, FaceSet], data: str, labels: str | None, skip_unreadable: bool, size: int) -> FaceSet:
+    if size not in opened:
+        opened[size] = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
+    return opened[size]
+
+
+def _tell(planned: Sequence[Planned], missing: Sequence[NotRun]) -> None:
+    """What is about to happen, and how long it may take, before it begins."""
+    from mien import study as studies
+
+    for one in missing:
+        note(f"{one.recipe.name}: not run. {one.why}")
+    waiting = [one for one in planned if one.seconds]
+    if not waiting:
+        return
+    for one in waiting:
+        note(f"{studies.run_name(one.recipe)}: at most about {_duration(one.seconds)}")
+    finished = len(planned) - len(waiting)
+    note(
+        f"{len(waiting)} to train in this order, {finished} finished before; at most about "
+        f"{_duration(sum(one.seconds for one in waiting))} in all, less where a training stops early"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Recipe name → its overrides. A pattern stands before a colon; keys hold none."""
+    from mien.errors import InputError
+
+    chosen: dict[str, list[str]] = {name: [] for name in names}
+    for setting in settings:
+        pattern, colon, rest = setting.partition(":")
+        if not colon or "=" in pattern:
+            pattern, rest = "*", setting
+        fitting = [name for name in names if fnmatchcase(Path(name).stem if name.endswith(".yaml") else name, pattern)]
+        if not fitting:
+            raise InputError(f"--set {setting}: no recipe of this study is named like '{pattern}': {', '.join(names)}")
+        for name in fitting:
+            chosen[name].append(rest)
+    return chosen
 
 
 def _names(recipes: str | None) -> list[str]:

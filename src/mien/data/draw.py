@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mien.data.cartoon import SIZES, draw_face
+from mien.data.tint import tint
 from mien.errors import InputError
 from mien.labels import FER7
 
@@ -31,7 +32,9 @@ class Planned:
     face: int
 
 
-def draw_set(out: Path, count: int, seed: int, *, size: int = 48, overwrite: bool = False) -> Path:
+def draw_set(
+    out: Path, count: int, seed: int, *, size: int = 48, color: bool = False, overwrite: bool = False
+) -> Path:
     """Write `count` faces as PNG in the layout of the usual FER2013 download, and return `out`.
 
     `train/<class>/Training_<i>.png` holds 80 %, `test/<class>/PublicTest_<i>.png` and `PrivateTest_<i>.png` 10 % each;
@@ -40,7 +43,8 @@ def draw_set(out: Path, count: int, seed: int, *, size: int = 48, overwrite: boo
     and the leak-free score differs from the official one.
 
     `out` is one zip file if its name ends in .zip, otherwise a folder; it appears whole or not at all. Face i depends
-    on `seed`, i and its emotion alone, so the same arguments give the same bytes.
+    on `seed`, i and its emotion alone, so the same arguments give the same bytes. With `color` the same faces are drawn
+    as RGB.
 
     Raises `InputError` when `count` is below `MIN_COUNT`, `seed` below 0, `size` outside `SIZES`, or `out` already
     holds something and `overwrite` is False. Even then a folder is replaced only if nothing but `train` and `test`
@@ -59,7 +63,7 @@ def draw_set(out: Path, count: int, seed: int, *, size: int = 48, overwrite: boo
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
             part = Path(scratch) / "new"
             write = _write_zip if _is_zip(target) else _write_folder
-            write(part, _files(count, seed, size))
+            write(part, _files(count, seed, size, color))
             _swap(part, target, Path(scratch) / "old")
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error}). Choose another place") from error
@@ -99,11 +103,12 @@ def _quota(n: int) -> dict[str, int]:
     return have
 
 
-def _files(count: int, seed: int, size: int) -> Iterator[tuple[str, bytes]]:
+def _files(count: int, seed: int, size: int, color: bool) -> Iterator[tuple[str, bytes]]:
     for file in plan(count):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(file.face,)))
         buffer = io.BytesIO()
-        Image.fromarray(draw_face(file.emotion, rng, size)).save(buffer, "PNG")
+        face = draw_face(file.emotion, rng, size)
+        Image.fromarray(tint(face, rng) if color else face).save(buffer, "PNG")
         yield file.name, buffer.getvalue()
 
 

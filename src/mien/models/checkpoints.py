@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mien.errors import InputError
+from mien.errors import InputError, MissingCheckpointError
 from mien.models.pretrained import Backbone
 from mien.models.vit import check_patch
 from mien.recipes.sections import Input, Pretrained
@@ -183,8 +183,8 @@ _INSTEAD = (
 )
 
 
-def _not_at_hand(backbone: str) -> InputError:
-    return InputError(
+def _not_at_hand(backbone: str) -> MissingCheckpointError:
+    return MissingCheckpointError(
         f"model.backbone {backbone}: is not in the local cache and the Hugging Face hub cannot be reached. {_INSTEAD}"
     )
 
@@ -197,6 +197,7 @@ def _check_size(config: dict[str, Any], size: int) -> None:
 
 def _load_transformer(backbone: str) -> Any:
     """The bare model, float32. Missing weights of parts that the features use would be found by nobody: refused."""
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     place = str(Path(backbone).expanduser()) if _is_folder(backbone) else backbone
@@ -206,7 +207,7 @@ def _load_transformer(backbone: str) -> Any:
             model, found = AutoModel.from_pretrained(
                 place, dtype=torch.float32, use_safetensors=True, output_loading_info=True
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"model.backbone {backbone}: cannot be opened ({first})") from error
     if getattr(model, "main_input_name", "") != "pixel_values":

@@ -90,11 +90,11 @@ class Backbone(nn.Module):
 
     def _pool(self, output: Any) -> torch.Tensor:
         hidden: torch.Tensor = output.last_hidden_state
+        if self.kind != "mean" and not self._prefix_tokens:
+            raise InputError(f"model.features is {self.kind}, but this backbone has no class token. Use mean")
         if hidden.ndim == 4:  # convolutional: some put a norm after the mean, which is then in their own pooling
             pooled = getattr(output, "pooler_output", None)
             return pooled.flatten(1) if pooled is not None else hidden.mean(dim=(2, 3))
-        if self.kind != "mean" and not self._prefix_tokens:
-            raise InputError(f"model.features is {self.kind}, but this backbone has no class token. Use mean")
         means = hidden[:, self._prefix_tokens :].mean(dim=1)
         if self.kind == "mean":
             return means

@@ -6,21 +6,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mien.card import Card
+from mien.evaluation.classes import ClassTests
 from mien.evaluation.compare import Comparison
 from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.latency import Latency
 from mien.recipes.recipe import Recipe
 from mien.training.run import Epoch
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run: what was asked, what happened, what it scores on `val`, `test` and `pooled`."""
+    """One run: what was asked, what happened, what it scores on `val`, `test` and `pooled`, and how fast it is."""
 
     name: str
     recipe: Recipe
     card: Card
     history: Sequence[Epoch]
     evaluations: Mapping[str, Evaluation]  # by split; test and pooled may be absent
+    latency: Latency | None = None  # of one session for all runs, so that they compare
+
+    @property
+    def final(self) -> Evaluation:
+        """Of `test`, or of `val` where no test was opened."""
+        return self.evaluations.get("test", self.evaluations["val"])
+
+    @property
+    def val_accuracy(self) -> float:
+        """The figure that selects."""
+        return self.evaluations["val"].scores.accuracy.value
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A recipe of the study that was not trained, and why; the reason may be empty."""
+
+    recipe: Recipe
+    why: str
 
 
 @dataclass(frozen=True)
@@ -43,3 +64,15 @@ class StudyReport:
     runs: Sequence[RunReport]
     comparisons: Mapping[str, Comparison]  # by split; empty with a single run
     environment: Mapping[str, str]  # program, versions, machine
+    not_run: Sequence[NotRun] = ()
+    class_tests: ClassTests | None = None  # of the runs that `families.question` names, on test or else on val
+
+    @property
+    def best(self) -> RunReport:
+        """By val accuracy, the figure that selects; the first of equals."""
+        return max(self.runs, key=lambda run: run.val_accuracy)
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """On `test`, or on `val` where no test was opened."""
+        return self.comparisons.get("test", self.comparisons.get("val"))

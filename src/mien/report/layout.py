@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 
 from matplotlib.figure import Figure
 
@@ -17,13 +18,25 @@ class Cell:
 
     text: str
     detail: str = ""
+    span: int = 1  # columns that it fills
 
 
 @dataclass(frozen=True)
 class Table:
+    """The spans of every row add up to the columns of the header."""
+
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            assert sum(cell.span for cell in row) == len(self.header), f"row {row[0].text!r} does not fit the header"
+
+    def labeled(self, row: tuple[Cell, ...]) -> list[tuple[str, Cell]]:
+        """The cells of a row with the names of their columns; a cell that fills several has none."""
+        starts = accumulate((cell.span for cell in row), initial=0)
+        return [("" if cell.span > 1 else self.header[start], cell) for start, cell in zip(starts, row, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Section:
     points: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    folded: tuple[Picture, ...] = ()  # further ones, which the reader unfolds
     code: tuple[str, ...] = ()  # lines of a shell
 
 
@@ -68,4 +82,4 @@ class Page:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        return tuple(picture for section in self.sections for picture in section.pictures)
+        return tuple(picture for section in self.sections for picture in (*section.pictures, *section.folded))

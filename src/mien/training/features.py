@@ -24,6 +24,7 @@ from rich.progress import track
 
 from mien.data.cache import cache_folder, new_array
 from mien.data.faceset import FaceSet
+from mien.files import write_whole
 from mien.models.pretrained import PretrainedClassifier
 from mien.preprocess import Preprocess
 from mien.training.hardware import Hardware
@@ -45,6 +46,7 @@ class Features:
     path: Path
     store: Any  # memory map (N, …): float32, or int16 holding the bits of bfloat16
     rows: npt.NDArray[np.int64]
+    seconds: float  # that it took to compute, in whichever run that was
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Features:
         return replace(self, rows=self.rows[mask])
@@ -58,6 +60,7 @@ class Features:
         """Remove a store that is too large to lie about."""
         if self.store.nbytes > KEPT_BYTES:
             self.path.unlink(missing_ok=True)
+            _seconds_file(self.path).unlink(missing_ok=True)
 
 
 def frozen_features(
@@ -84,7 +87,7 @@ def frozen_features(
     halved = hardware.precision == "bfloat16" and outcome.ndim > 2
     shape, kind = (len(faces), *outcome.shape[1:]), np.dtype(np.int16 if halved else np.float32)
     path = cache_folder() / f"features-{_key(network, depth, faces, preprocess, hardware)}.npy"
-    if not path.is_file():
+    if not (path.is_file() and _seconds_file(path).is_file()):
         size = math.prod(shape) * kind.itemsize
         path.parent.mkdir(parents=True, exist_ok=True)
         if size > 0.9 * shutil.disk_usage(path.parent).free:
@@ -92,7 +95,11 @@ def frozen_features(
             return None
         _fill(path, shape, kind, network, depth, faces, preprocess, hardware, progress_bar)
     store = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Features(depth, path, store, np.arange(len(faces)))
+    return Features(depth, path, store, np.arange(len(faces)), float(_seconds_file(path).read_text(encoding="utf-8")))
+
+
+def _seconds_file(path: Path) -> Path:
+    return path.with_suffix(".seconds")
 
 
 def _split(network: PretrainedClassifier, depth: int, images: torch.Tensor) -> torch.Tensor | None:
@@ -135,7 +142,9 @@ def _fill(
             store[indices] = _bits(hidden, kind)
         store.flush()
         part.replace(path)
-    logger.info("frozen work: done in %.0f s, %.0f MB kept", time.perf_counter() - began, store.nbytes / 1e6)
+    seconds = time.perf_counter() - began
+    write_whole(_seconds_file(path), f"{seconds:.1f}\n")
+    logger.info("frozen work: done in %.0f s, %.0f MB kept", seconds, store.nbytes / 1e6)
 
 
 def _bits(hidden: torch.Tensor, kind: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -80,7 +80,7 @@ def train(
     _fit(trainer, Classifier(network, recipe, fit, val, by_split), run)
     if trainer.is_global_zero:
         try:
-            _finish(run, recipe, seen, network, hardware, commit)
+            _finish(run, recipe, seen, network, hardware, commit, features.seconds if features else 0.0)
         except KeyboardInterrupt as stop:
             raise _interrupted(run) from stop
         if features:
@@ -202,7 +202,13 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 def _finish(
-    run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware, commit: str | None
+    run: Run,
+    recipe: Recipe,
+    seen: FaceSet,
+    network: torch.nn.Module,
+    hardware: Hardware,
+    commit: str | None,
+    frozen_seconds: float,
 ) -> None:
     """Best weights, card and val predictions: with these three a run is finished."""
     history = run.history
@@ -226,7 +232,7 @@ def _finish(
             best_value=getattr(best, monitor),
             device=hardware.name,
             precision=hardware.precision,
-            minutes=round(sum(row.seconds for row in history) / 60, 2),
+            minutes=round((frozen_seconds + sum(row.seconds for row in history)) / 60, 2),
             versions={name: metadata.version(name) for name in _packages(recipe)},
             commit=commit,
         ),
