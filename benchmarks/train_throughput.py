@@ -63,14 +63,14 @@ def our_data(faces: FaceSet, recipe: Recipe) -> float:
     data = recipe.data
     began = time.perf_counter()
     order = train_order(faces.labels, len(faces.label_set), False, 0, 0)
-    for pixels, _ in Batches(faces, data.preprocess, data.batch_size, order):
-        prepare(pixels, data.preprocess)
+    for pixels, _ in Batches(faces, recipe.preprocess, data.batch_size, order):
+        prepare(pixels, recipe.preprocess)
     return time.perf_counter() - began
 
 
 def study_epoch(dataset: StudyFolder, recipe: Recipe, batch: int) -> float:
     torch.manual_seed(0)
-    model = build(recipe.model, recipe.data.preprocess, 7).train()
+    model = build(recipe.model, recipe.preprocess, 7).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.optimizer.lr)
     criterion = nn.CrossEntropyLoss()
     began = time.perf_counter()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,3 +64,50 @@ def trained_run(trained_folder: Path, tmp_path: Path) -> Run:
 def trained_folder(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = Recipe.load("cnn-v1", ["epochs=3"])
     return train(recipe, drawn_faces, tmp_path_factory.mktemp("runs") / "trained").folder
+
+
+@pytest.fixture(scope="session")
+def save_checkpoint() -> Callable[..., Path]:
+    """`save_checkpoint(folder, architecture, preprocessor=True)` writes a tiny checkpoint with random weights."""
+    return _save_checkpoint
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vision transformer of four blocks for 32 x 32 pixels, as a local checkpoint. Read it, never change it."""
+    return _save_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny-vit", "vit")
+
+
+_TRANSFORMER = {
+    "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 32,
+}  # fmt: skip
+_ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit": ("ViTConfig", {**_TRANSFORMER, "patch_size": 8}),
+    "deit": ("DeiTConfig", {**_TRANSFORMER, "patch_size": 8}),
+    "beit": ("BeitConfig", {**_TRANSFORMER, "patch_size": 8, "use_relative_position_bias": True}),
+    "dinov2": ("Dinov2Config", {**_TRANSFORMER, "patch_size": 8}),
+    "dinov2-registers": ("Dinov2WithRegistersConfig", {**_TRANSFORMER, "patch_size": 8}),
+    "swin": (
+        "SwinConfig",
+        {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [1, 2], "num_heads": [1, 2], "window_size": 4},
+    ),
+    "resnet": ("ResNetConfig", {"embedding_size": 8, "hidden_sizes": [8, 16, 24], "depths": [1, 1, 1]}),
+    "convnextv2": ("ConvNextV2Config", {"hidden_sizes": [8, 16, 24], "depths": [1, 1, 2], "num_stages": 3}),
+    "efficientnet": (
+        "EfficientNetConfig", {"width_coefficient": 0.25, "depth_coefficient": 0.1, "hidden_dim": 320, "image_size": 32}
+    ),
+}  # fmt: skip
+
+
+def _save_checkpoint(folder: Path, name: str, *, preprocessor: bool = True) -> Path:
+    import torch
+    import transformers
+
+    kind, settings = _ARCHITECTURES[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.AutoModel.from_config(getattr(transformers, kind)(**settings)).save_pretrained(folder)
+    if preprocessor:
+        said = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+        (folder / "preprocessor_config.json").write_text(json.dumps(said))
+    return folder

@@ -10,7 +10,7 @@ from mien.errors import InputError
 from mien.models.build import build, count_parameters
 from mien.models.cnn import cnn_v1, cnn_v2
 from mien.preprocess import Preprocess
-from mien.recipes.recipe import Model
+from mien.recipes.sections import Cnn
 
 # As printed in the study's slide "CNN V2": FERModel.
 STUDY_V2 = """
@@ -63,10 +63,10 @@ def test_cnn_v1_is_plain() -> None:
 @pytest.mark.parametrize(("color", "channels"), [("gray", 1), ("rgb", 3)])
 def test_other_sizes_colors_and_class_counts(kind: str, color: str, channels: int) -> None:
     preprocess = Preprocess(size=64, color=color, mean=(0.5,) * channels, std=(0.5,) * channels)
-    network = build(Model(kind=kind), preprocess, 3).eval()
+    network = build(Cnn(kind=kind), preprocess, 3).eval()
     assert network(torch.zeros(2, channels, 64, 64)).shape == (2, 3)
 
 
 def test_too_small_an_input_is_an_error_that_names_the_key() -> None:
     with pytest.raises(InputError, match=r"at least 16 pixels, data\.preprocess\.size is 8"):
-        build(Model(kind="cnn-v2"), Preprocess(size=8, color="gray", mean=(0.5,), std=(0.5,)), 7)
+        build(Cnn(kind="cnn-v2"), Preprocess(size=8, color="gray", mean=(0.5,), std=(0.5,)), 7)

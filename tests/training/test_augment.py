@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mien.recipes.recipe import Augment
+from mien.recipes.sections import Augment
 from mien.training.augment import augment
 
 

@@ -70,3 +70,10 @@ def test_a_set_is_read_batch_by_batch_not_whole(faces: FaceSet) -> None:
     for _ in Batches(spied, GRAY48, 8, np.arange(len(faces))):
         pass
     assert Counting.largest == 8
+
+
+def test_a_last_face_by_itself_joins_the_batch_before(faces: FaceSet) -> None:
+    batches = list(Batches(faces, GRAY48, 8, np.arange(33)))
+    assert [len(labels) for _, labels in batches] == [8, 8, 8, 9]
+    assert len(Batches(faces, GRAY48, 8, np.arange(33))) == 4
+    assert [len(labels) for _, labels in Batches(faces, GRAY48, 8, np.arange(1))] == [1]

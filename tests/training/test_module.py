@@ -57,10 +57,10 @@ def test_optimizer_is_the_named_one(name: str, kind: type) -> None:
 def test_weighted_loss_is_torch_s_with_inverse_class_counts(faces: FaceSet) -> None:
     recipe = Recipe.load("cnn-v1", ["data.imbalance=loss"])
     train = faces.select("train")
-    network = build(recipe.model, recipe.data.preprocess, 7)
+    network = build(recipe.model, recipe.preprocess, 7)
     classifier = module.Classifier(network, recipe, train, faces.select("val"))
     pixels, labels = torch.from_numpy(train.images[::7]), torch.from_numpy(train.labels[::7])
-    logits = network(prepare(pixels, recipe.data.preprocess))
+    logits = network(prepare(pixels, recipe.preprocess))
     weights = torch.tensor(class_weights(train.labels, 7), dtype=torch.float32)
     expected = functional.cross_entropy(logits, labels, weight=weights)
     assert classifier.training_step((pixels, labels), 0).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -27,7 +27,7 @@ class Backbone(nn.Module):
 
     def __init__(self, network: nn.Module, features: Features, size: int, config: dict[str, Any]) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.eval()  # a look at it in train mode would move the statistics of its batch norms
         self.config = config  # from which `checkpoints.rebuild` makes the same network without weights
         self.kind = features
         self._place = _find_blocks(network)
@@ -102,7 +102,6 @@ class Backbone(nn.Module):
 
     def _probe(self, size: int) -> tuple[list[list[nn.Parameter]], int]:
         """Units of the parameters and the number of features, from one pass forward and backward."""
-        self.network.eval()
         order: list[nn.Module] = []
         handles = [m.register_forward_pre_hook(lambda module, _: order.append(module)) for m in self.network.modules()]
         try:

@@ -143,7 +143,7 @@ def _fill(
         store.flush()
         part.replace(path)
     seconds = time.perf_counter() - began
-    write_whole(_seconds_file(path), f"{seconds:.1f}\n")
+    write_whole(_seconds_file(path), f"{seconds:.3f}\n")
     logger.info("frozen work: done in %.0f s, %.0f MB kept", seconds, store.nbytes / 1e6)
 
 
