@@ -18,7 +18,7 @@ LAYERS = (
     ("training",),
     ("evaluation", "export"),
     ("report",),
-    ("study", "serve", "scale"),
+    ("study", "sweep", "serve", "scale"),
     ("cli",),
     ("", "__main__"),
 )

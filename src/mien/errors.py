@@ -18,6 +18,14 @@ class MissingCheckpointError(InputError):
     """Pre-trained weights that are neither on this machine nor to be had from it."""
 
 
+class DivergedError(InputError):
+    """The loss of a training is no longer a number. `what` says where, without the advice that the message adds."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"{what}. {advice}")
+        self.what = what
+
+
 class MissingExtraError(MienError):
     """A feature needs an optional dependency group that is not installed."""
 

@@ -16,6 +16,7 @@ from mien.data.audit import audit
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, InterruptedRunError, MissingCheckpointError
+from mien.evaluation.classes import ClassTests, class_tests
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
@@ -28,6 +29,7 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.recipe import names as recipe_names
 from mien.recipes.sections import Pretrained
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
+from mien.report.families import question
 from mien.report.html import write_report
 from mien.training.estimate import estimate_seconds
 from mien.training.hardware import detect
@@ -169,7 +171,8 @@ def describe_data(faces: FaceSet) -> DataReport:
 def time_runs(runs: Sequence[Run], folder: Path, device: str = "auto") -> None:
     """Time all runs side by side on this machine, unless it was done for the same runs before."""
     path = folder / _LATENCIES
-    if set(load_latencies(path)) >= {run.name for run in runs}:
+    known = set(load_latencies(path)) >= {run.name for run in runs}
+    if known and path.stat().st_mtime > max(run.weights_file.stat().st_mtime for run in runs):
         return
     networks = {run.name: (run.load_model(), run.card.preprocess) for run in runs}
     save_latencies(path, measure(networks, device=detect(device).device))
@@ -191,13 +194,16 @@ def gather(
     if not kept:
         raise InputError(f"{folder}: holds no finished run. Train some: mien study --data PATH --out {folder}")
     latencies = load_latencies(folder / _LATENCIES)
+    runs = [_report_run(run, predictions, latencies.get(run.name)) for run, predictions in kept.items()]
+    by_name = {run.name: predictions for run, predictions in kept.items()}
     return StudyReport(
         title=title,
         commands=commands,
         data=_read_data(folder / "data.json"),
-        runs=[_report_run(run, predictions, latencies.get(run.name)) for run, predictions in kept.items()],
+        runs=runs,
         not_run=not_run,
-        comparisons=_comparisons({run.name: predictions for run, predictions in kept.items()}),
+        comparisons=_comparisons(by_name),
+        class_tests=_class_tests(question(runs), by_name),
         environment=environment(),
     )
 
@@ -225,6 +231,12 @@ def _comparisons(predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[s
         return {}
     shared = [split for split in SPLITS if all(split in kept for kept in predictions.values())]
     return {split: compare_predictions([(name, kept[split]) for name, kept in predictions.items()]) for split in shared}
+
+
+def _class_tests(names: Sequence[str], predictions: Mapping[str, Mapping[str, Predictions]]) -> ClassTests | None:
+    """Class by class, the runs that answer the study's question, in this order; on val where one has no test."""
+    split = "test" if all("test" in predictions[name] for name in names) else "val"
+    return class_tests({name: predictions[name][split] for name in names})
 
 
 def _read_data(path: Path) -> DataReport:

@@ -225,3 +225,80 @@ def test_ctrl_c_saves_and_says_how_to_go_on(drawn_zip: Path, tmp_path: Path) -> 
     assert "--resume" in err
     assert "Traceback" not in err
     assert checkpoint.is_file()
+
+
+def test_sweep(mien, drawn_zip: Path, tmp_path: Path) -> None:
+    arguments = (
+        "sweep", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "sweep", "--grid", "optimizer.lr=1e-2,1e-4",
+        "--set", "epochs=1",
+    )  # fmt: skip
+    done = mien(*arguments)
+    assert done.code == 0, done.err
+    assert "best by val: lr=1e-" in done.out
+    assert "no evidence" in done.out
+    assert f"mien evaluate {tmp_path / 'sweep'}" in done.out
+    assert Image.open(tmp_path / "sweep" / "sweep.png").width > 400
+    again = mien(*arguments, "--json")
+    assert again.code == 0
+    assert "2 finished before, 0 to train" in again.err
+    found = json.loads(again.out)
+    assert [row["status"] for row in found["rows"]] == ["finished", "finished"]
+    assert f"n={found['n']}" in done.out
+
+
+def test_sweep_ends_with_1_and_names_what_diverged(mien, drawn_zip: Path, tmp_path: Path) -> None:
+    done = mien(
+        "sweep", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "sweep", "--grid", "optimizer.lr=1e-2,10",
+        "--set", "epochs=2", "--set", "optimizer.name=sgd", "--set", "data.batch_size=8",
+    )  # fmt: skip
+    assert done.code == 1
+    assert "best by val: lr=1e-2" in done.out
+    assert "diverged" in done.out
+    assert "diverged: lr=10 (1 of 2)" in done.err
+
+
+def test_find_lr_leaves_the_run_s_folder_free_and_says_how_to_use_what_it_found(
+    mien, drawn_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mien.training import find_lr
+
+    monkeypatch.setattr(find_lr, "suggest", lambda rates, losses: 3.2e-4)
+    arguments = ("train", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "run", "--set", "data.batch_size=8")
+    found = mien(*arguments, "--find-lr")
+    assert found.code == 0, found.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run-find-lr.csv", "run-find-lr.png"]
+    assert Image.open(tmp_path / "run-find-lr.png").width > 400
+    (line,) = [line for line in found.out.splitlines() if line.startswith("use it: mien ")]
+    words = line.removeprefix("use it: mien ").split()
+    assert "--find-lr" not in words
+    assert mien(*words, "--set", "epochs=1").code == 0
+    assert Run(tmp_path / "run").recipe.optimizer.lr == 3.2e-4
+
+
+def test_find_lr_without_a_suggestion_says_so(mien, drawn_zip: Path, tmp_path: Path, monkeypatch) -> None:
+    from mien.training import find_lr
+
+    monkeypatch.setattr(find_lr, "suggest", lambda rates, losses: None)
+    found = mien(
+        "train", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "run", "--set", "data.batch_size=8", "--find-lr"
+    )
+    assert found.code == 0
+    assert "no suggestion" in found.out
+    assert "use it" not in found.out
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("leave out --resume, --overwrite and --devices", ("train", "cnn-v1", "--find-lr", "--resume")),
+        ("4 batches of 32", ("train", "cnn-v1", "--find-lr")),
+        ("optimizer.lrr: unknown key", ("sweep", "cnn-v1", "--grid", "optimizer.lrr=1,2")),
+        ("Missing option '--grid'", ("sweep", "cnn-v1")),
+        ("unknown recipe 'cnn-v3'", ("sweep", "cnn-v3", "--grid", "seed=1")),
+    ],
+)
+def test_mistakes_in_searches(mien, message: str, arguments: tuple[str, ...], drawn_zip: Path, tmp_path: Path) -> None:
+    answer = mien(*arguments, "--data", drawn_zip, "--out", tmp_path / "y")
+    assert answer.code == 2
+    assert message in answer.err
+    assert list(tmp_path.iterdir()) == []

@@ -171,3 +171,17 @@ def test_an_interrupted_run_leaves_what_was_there(name: str, tmp_path: Path, mon
         draw_set(out, MIN_COUNT, 2, size=16, overwrite=True)
     assert contents(out) == before
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_color_faces_are_the_gray_ones_with_color(tmp_path: Path) -> None:
+    gray, color = draw_set(tmp_path / "gray", 70, 5, size=64), draw_set(tmp_path / "color", 70, 5, size=64, color=True)
+    names = sorted(path.relative_to(gray) for path in gray.rglob("*.png"))
+    assert names == sorted(path.relative_to(color) for path in color.rglob("*.png"))
+    spread = 0
+    for name in names[::9]:
+        drawn, colored = np.asarray(Image.open(gray / name)), np.asarray(Image.open(color / name))
+        assert colored.shape == (64, 64, 3)
+        converted = np.asarray(Image.open(color / name).convert("L"))  # Pillow's own BT.601
+        assert np.abs(converted.astype(int) - drawn).max() <= 2
+        spread = max(spread, int(np.ptp(colored.astype(int), axis=2).max()))
+    assert spread > 20

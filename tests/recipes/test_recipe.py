@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from mien.errors import InputError
 from mien.recipes import recipe as module
 from mien.recipes.recipe import Recipe, names
+from mien.recipes.sections import Pretrained
 
 GOLDEN = Path(__file__).with_name("golden.json")
 FREEZE = """published recipes do not change: undo it, or give the new recipe a new name. To freeze a new one:
@@ -245,3 +247,75 @@ def test_warmup_ends_before_the_run(folder: Path) -> None:
 def test_augmentation_is_off_unless_asked_for(folder: Path) -> None:
     assert Recipe.load("base").data.augment.on
     assert not Recipe.load("base", ["data.augment.flip=0"]).data.augment.on
+
+
+def test_the_vit_recipes_read_like_the_study() -> None:
+    from mien.models.head import head
+
+    chain = [Recipe.load(name) for name in ("vit-v1.3", "vit-v1.5", "vit-v1.6", "vit-v1.6.6", "vit-v1.6.7")]
+    changed = [
+        {key for key in type(child).model_fields if getattr(child, key) != getattr(parent, key)}
+        - {"name", "describe", "expected"}
+        for parent, child in pairwise(chain)
+    ]
+    assert changed == [{"model"}, {"unfreeze", "epochs", "early_stopping"}, {"data"}, {"model"}]
+    assert [recipe.expected.accuracy for recipe in chain] == [0.59, 0.61, 0.625, 0.634, 0.663]
+    assert [recipe.epochs for recipe in chain] == [10, 10, 24, 24, 24]
+    final = chain[-1].model
+    assert isinstance(final, Pretrained)
+    assert len(head(768, 7, final.head)) == 17
+
+
+def test_unfreezing_of_v1_6_is_the_schedule_that_the_study_prints() -> None:
+    how = Recipe.load("vit-v1.6").unfreeze
+    printed = {2: 11, 4: 10, 6: 9, 8: 8, 10: 7, 12: 6, 14: 5, 16: 4, 18: 3}  # epoch → vit.encoder.layer.N of 12
+    released: set[int] = set()
+    for epoch in range(1, 25):
+        released |= {printed[epoch]} if epoch in printed else set()
+        assert how.blocks(epoch) == len(released)
+        assert released == set(range(12 - len(released), 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [("all", "all"), ("none", 0), ("{last: 3}", 3), ("{schedule: {2: 1}}", 1), ("{last: 1, schedule: {3: 2}}", 3)],
+)
+def test_unfreeze_in_words_survives_a_round_trip(text: str, blocks: object, tmp_path: Path) -> None:
+    recipe = Recipe.load("vit-v1.6", [f"unfreeze={text}"])
+    assert recipe.unfreeze.blocks(9) == blocks
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    assert Recipe.read(tmp_path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["unfreeze=some"], "unfreeze: expected all, none, {last: N} or {schedule: {epoch: blocks}}, got 'some'"),
+        (["unfreeze={last: all, schedule: {2: 1}}"], "unfreeze: a schedule has nothing to release"),
+        (["unfreeze={schedule: {0: 1}}"], "unfreeze.schedule.0"),
+        (["model.bakbone=x"], "model.bakbone: unknown key. Did you mean 'backbone'?"),
+        (["model.head.hidden=[0]"], "model.head.hidden.0: "),
+        (["model={backbone: x}"], "model.kind: missing"),
+        (["model.kind=vit"], "model.backbone: unknown key."),
+        (["data.preprocess.mean=[0.5]"], "data.preprocess: mean needs 3 numbers for color 'rgb', got 1"),
+    ],
+)
+def test_mistakes_in_the_sections_of_a_backbone(overrides: list[str], message: str) -> None:
+    try:
+        Recipe.load("vit-v1.6.7", overrides)
+    except InputError as error:
+        assert message in str(error)
+    else:
+        pytest.fail("no error")
+
+
+def test_what_a_checkpoint_gives_is_asked_for_by_name() -> None:
+    recipe = Recipe.load("vit-v1.3")
+    assert recipe.data.preprocess.missing == ["mean", "std"]
+    with pytest.raises(InputError, match=r"nothing says data\.preprocess\.mean and data\.preprocess\.std"):
+        _ = recipe.preprocess
+
+
+def test_a_child_s_unfreezing_replaces_its_parent_s(tmp_path: Path) -> None:
+    write(tmp_path / "mine.yaml", name="mine", extends="vit-v1.6.7", describe="x", unfreeze={"last": 2})
+    assert Recipe.load(str(tmp_path / "mine.yaml")).unfreeze.blocks(20) == 2

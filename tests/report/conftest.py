@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from mien.card import Card, Training
+from mien.evaluation.classes import class_tests
 from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evaluate import score
+from mien.evaluation.latency import Latency
 from mien.labels import FER7
 from mien.predictions import Predictions, pool
 from mien.recipes.recipe import Recipe
-from mien.report.content import DataReport, RunReport, StudyReport
+from mien.recipes.sections import Pretrained
+from mien.report import plots, plots_cost
+from mien.report.content import DataReport, NotRun, RunReport, StudyReport
+from mien.report.families import question
 from mien.training.run import Epoch
 
 PRIVATE_TEST = (491, 55, 528, 879, 626, 594, 416)  # images per class, FER7 order
@@ -61,6 +69,19 @@ def made_up_predictions(
     )
 
 
+def made_up_recipe(name: str, seed: int) -> Recipe:
+    """As a study completes it where only dinov2-small is at hand."""
+    settings = [f"seed={seed}"]
+    if isinstance(Recipe.load(name).model, Pretrained):
+        settings += [
+            "data.preprocess.size=112",
+            "data.preprocess.mean=[0.5,0.5,0.5]",
+            "data.preprocess.std=[0.2,0.2,0.2]",
+        ]
+        settings += ["model.backbone=../shared/models/dinov2-small"] if name.startswith("vit") else []
+    return Recipe.load(name, settings)
+
+
 def made_up_card(recipe: Recipe, labels: Sequence[str], history: Sequence[Epoch], val_images: int, seed: int) -> Card:
     best = max(history, key=lambda row: row.val_accuracy)
     training = Training(
@@ -81,7 +102,8 @@ def made_up_card(recipe: Recipe, labels: Sequence[str], history: Sequence[Epoch]
     return Card(
         recipe=recipe.name,
         labels=tuple(labels),
-        preprocess=recipe.data.preprocess,
+        preprocess=recipe.preprocess,
+        backbone=recipe.model.backbone.rpartition("/")[2] if isinstance(recipe.model, Pretrained) else None,
         parameters=405_319,
         training=training,
     )
@@ -100,7 +122,7 @@ def made_up_report(
     splits = ("val", "test", "pooled") if test else ("val",)
     reports, predicted = [], []
     for i, (name, recipe_name, skill, seed) in enumerate(runs):
-        recipe = Recipe.load(recipe_name, [f"seed={seed}"])
+        recipe = made_up_recipe(recipe_name, seed)
         by_split = {s: made_up_predictions(s, labels, counts, skill, 10 * i + j) for j, s in enumerate(("val", "test"))}
         by_split["pooled"] = pool(by_split["val"], by_split["test"])
         history = made_up_history(epochs + 3 * i, best=0.3 + 0.5 * skill, turn=max(2, epochs // 3))
@@ -122,12 +144,82 @@ def made_up_report(
         repeated={"test images that also stand in train": 300} if test else {},
         leak_free={"test": int(predicted[0][1]["test"].leak_free.sum())} if test else {},
     )
+    shown_tests = {name: by["test" if test else "val"] for name, by in predicted if name in question(reports)}
     commands = ["mien train cnn-v2 --data fer2013.zip --out runs/cnn-v2", "mien study runs/* --data fer2013.zip"]
     environment = {"mien": "0.1.0", "torch": "2.13.0", "machine": "2 cores, Linux"}
-    return StudyReport("Facial emotion on FER2013", commands, data, reports, comparisons, environment)
+    return StudyReport(
+        "Facial emotion on FER2013", commands, data, reports, comparisons, environment,
+        class_tests=class_tests({name: shown_tests[name] for name in question(reports)}),
+    )  # fmt: skip
+
+
+def made_up_study(**options: Any) -> StudyReport:
+    """A study as the project means it: CNNs, ViTs with and without pre-training, a pre-trained CNN; timed."""
+    report = made_up_report(WHOLE_STUDY, **options)
+    runs = [
+        with_cost(run, minutes, millions, ms) for run, (minutes, millions, ms) in zip(report.runs, COSTS, strict=True)
+    ]
+    missing = [NotRun(Recipe.load(name), why) for name, why in MISSING]
+    return replace(report, runs=runs, not_run=missing)
+
+
+def with_cost(
+    run: RunReport, minutes: float, millions: float, ms: float | None, device: str = "2 CPU cores"
+) -> RunReport:
+    training = run.card.training.model_copy(update={"minutes": minutes, "device": device, "precision": "bfloat16"})
+    card = run.card.model_copy(update={"training": training, "parameters": round(1e6 * millions)})
+    return replace(run, card=card, latency=Latency(ms, 0.6 * ms, 32, "2 CPU cores") if ms else None)
 
 
 THREE_RUNS = (("cnn-v1", "cnn-v1", 0.45, 0), ("cnn-v2", "cnn-v2", 0.62, 0), ("cnn-v2.1", "cnn-v2.1", 0.60, 0))
+
+WHOLE_STUDY = (
+    ("cnn-v1", "cnn-v1", 0.45, 0),
+    ("cnn-v2", "cnn-v2", 0.60, 0),
+    ("cnn-v2-s1", "cnn-v2", 0.61, 1),
+    ("cnn-v2.1", "cnn-v2.1", 0.59, 0),
+    ("efficientnet-lite0-ft-112px", "efficientnet-lite0-ft", 0.62, 0),
+    ("vit-scratch", "vit-scratch", 0.20, 0),
+    ("vit-scratch-tuned", "vit-scratch-tuned", 0.43, 0),
+    ("vit-v1.3-dinov2-small-112px", "vit-v1.3", 0.63, 0),
+    ("vit-v1.3-frozen-dinov2-small-112px", "vit-v1.3-frozen", 0.48, 0),
+    ("vit-v1.5-dinov2-small-112px", "vit-v1.5", 0.64, 0),
+    ("vit-v1.6-dinov2-small-112px", "vit-v1.6", 0.66, 0),
+    ("vit-v1.6.6-dinov2-small-112px", "vit-v1.6.6", 0.67, 0),
+    ("vit-v1.6.7-dinov2-small-112px", "vit-v1.6.7", 0.68, 0),
+    ("vit-v1.6.7-layer-decay-dinov2-small-112px", "vit-v1.6.7-layer-decay", 0.70, 0),
+    ("vit-v1.6.7-weight-decay-dinov2-small-112px", "vit-v1.6.7-weight-decay", 0.68, 0),
+)
+COSTS = (  # minutes, million parameters, milliseconds for one face
+    (4.2, 1.2, 0.6), (42.0, 0.4, 1.1), (41.2, 0.4, 1.1), (29.3, 0.4, 1.1), (98.0, 4.1, 11.0), (12.0, 1.22, 3.2),
+    (31.0, 1.22, 3.2), (310.0, 22.3, 19.0), (24.0, 22.3, 18.8), (318.0, 22.3, 19.2), (180.0, 22.3, 19.1),
+    (176.0, 22.3, 19.0), (171.0, 22.3, 19.3), (420.0, 22.3, 19.2), (169.0, 22.3, 19.0),
+)  # fmt: skip
+MISSING = (
+    ("resnet50-ft", "model.backbone microsoft/resnet-50: is not in the local cache and the Hugging Face hub cannot be "
+     "reached. Pass a local folder (--set model.backbone=PATH)"),
+    ("vit-v1.6.7-dropout", ""),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def whole_study() -> StudyReport:
+    """Fifteen runs of four families, with two recipes not run."""
+    return made_up_study()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are composed but not drawn, for tests of the words."""
+    monkeypatch.setattr(plots, "png_bytes", lambda figure: b"\x89PNG")
+
+
+@pytest.fixture
+def words(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even composed."""
+    for name in ("label_distribution", "curves", "loss_against_accuracy", "confusion", "per_class"):
+        monkeypatch.setattr(plots, name, lambda *_: Figure())
+    monkeypatch.setattr(plots_cost, "accuracy_against_cost", lambda *_: Figure())
 
 
 @pytest.fixture

@@ -11,22 +11,22 @@ from statistics import mean, stdev
 
 import pytest
 from markdown_it import MarkdownIt
-from matplotlib.figure import Figure
 
 from mien.errors import InputError
 from mien.evaluation.compare import verdict
 from mien.evaluation.evaluate import format_estimate
-from mien.report import plots
 from mien.report.content import StudyReport
 from mien.report.html import escape_markdown, write_report
-from mien.report.page import compose, turning_sentence
+from mien.report.learning import turning_sentence
+from mien.report.page import compose
 from mien.report.protocol import settings
 from mien.training.run import Epoch
 
 MakeReport = Callable[..., StudyReport]
 SECTIONS = [
-    "Verdict", "Results", "Label distribution", "Learning curves", "Loss against accuracy", "Confusion matrices",
-    "Class by class", "Paired tests", "Protocol", "Where we differ from the study and why", "Environment and commands",
+    "Verdict", "Results", "Accuracy against cost", "Label distribution", "Learning curves", "Loss against accuracy",
+    "Confusion matrices", "Class by class", "Paired tests", "Protocol", "Where we differ from the study and why",
+    "Environment and commands",
 ]  # fmt: skip
 
 
@@ -63,19 +63,6 @@ def texts(report: StudyReport, folder: Path) -> dict[str, str]:
     return {"html": page.text, "markdown": Reader(markdown).text}
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are composed but not drawn, for tests of the words."""
-    monkeypatch.setattr(plots, "png_bytes", lambda figure: b"\x89PNG")
-
-
-@pytest.fixture
-def words(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even composed."""
-    for name in ("label_distribution", "curves", "loss_against_accuracy", "confusion", "per_class"):
-        monkeypatch.setattr(plots, name, lambda *_: Figure())
-
-
 @pytest.fixture(scope="module")
 def written(report: StudyReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(report, tmp_path_factory.mktemp("report"))
@@ -88,7 +75,9 @@ def test_page_asks_for_nothing_outside_itself(written: Path) -> None:
     tags = Reader(page).tags
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags}
     sources = [attrs["src"] for tag, attrs in tags if tag == "img"]
-    assert len(sources) == 3 + 3 + 3  # curves and confusion of each run; distribution, loss and accuracy, per class
+    assert (
+        len(sources) == 3 + 3 + 4
+    )  # curves and confusion of each run; cost, distribution, loss and accuracy, per class
     assert all(source is not None and source.startswith("data:image/png;base64,") for source in sources)
 
 
@@ -100,7 +89,7 @@ def test_both_pages_have_the_sections_in_order(written: Path) -> None:
 
 def test_markdown_refers_to_pictures_that_exist(written: Path) -> None:
     files = re.findall(r"\]\((pictures/[a-z0-9.-]+\.png)\)", written.with_name("report.md").read_text(encoding="utf-8"))
-    assert len(files) == len(set(files)) == 9
+    assert len(files) == len(set(files)) == 10
     assert sorted(files) == sorted(f"pictures/{path.name}" for path in (written.parent / "pictures").iterdir())
     assert all((written.parent / file).read_bytes().startswith(b"\x89PNG") for file in files)
 

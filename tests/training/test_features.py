@@ -16,7 +16,6 @@ from mien.training import features as module
 from mien.training import train as training
 from mien.training.features import Features, frozen_features
 from mien.training.hardware import Hardware
-from mien.training.prepare import prepare
 
 CPU = Hardware("cpu", "float32")
 

@@ -78,9 +78,10 @@ def test_resumed_equals_uninterrupted_through_the_phases(
             raise KeyboardInterrupt
         return step(self, batch, batch_idx)
 
-    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+    with monkeypatch.context() as patch:
         patch.setattr(module.Classifier, "training_step", stopping)
-        train(recipe, drawn_faces, tmp_path / "run")
+        with pytest.raises(InterruptedRunError):
+            train(recipe, drawn_faces, tmp_path / "run")
     resumed = train(recipe, drawn_faces, tmp_path / "run", resume=True)
     assert numbers(resumed) == numbers(whole)
 
@@ -117,9 +118,7 @@ def test_out_of_memory_says_which_setting_to_lower(
         train(vit_recipe(tiny_vit), drawn_faces, tmp_path / "run")
 
 
-def test_a_checkpoint_without_mean_and_std_asks_for_them(
-    save_checkpoint, drawn_faces: FaceSet, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_checkpoint_without_mean_and_std_asks_for_them(save_checkpoint, drawn_faces: FaceSet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     bare = save_checkpoint(tmp_path / "bare", "vit", preprocessor=False)
     with pytest.raises(InputError, match=r"nothing says data\.preprocess\.mean and data\.preprocess\.std.*--set"):
         train(vit_recipe(bare), drawn_faces, tmp_path / "run")

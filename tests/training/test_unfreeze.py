@@ -93,7 +93,9 @@ def test_batch_norms_of_a_frozen_cnn_keep_their_statistics() -> None:
     set_phase(network, recipe.unfreeze, 2)  # the top block, and what stands above it
     before = {name: value.clone() for name, value in network.backbone.named_buffers() if "running" in name}
     network(torch.rand(BATCH, 3, 64, 64))
-    moved = {name for name, value in network.backbone.named_buffers() if name in before and (value != before[name]).any()}
+    moved = {
+        name for name, value in network.backbone.named_buffers() if name in before and (value != before[name]).any()
+    }
     assert moved
     assert all("_blocks.15." in name or name.startswith("network.net._bn1") for name in moved)
 

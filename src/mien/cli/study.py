@@ -45,7 +45,8 @@ def study(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="KEY=VALUE for every recipe, or PATTERN:KEY=VALUE for those whose name fits, as in 'vit-*:epochs=3'."
+            "--set",
+            help="KEY=VALUE for every recipe, or PATTERN:KEY=VALUE for those whose name fits, as in 'vit-*:epochs=3'.",
         ),
     ] = None,
     keep: Annotated[
@@ -100,8 +101,8 @@ def _tell(planned: Sequence[Planned], missing: Sequence[NotRun]) -> None:
     """What is about to happen, and how long it may take, before it begins."""
     from mien import study as studies
 
-    for one in missing:
-        note(f"{one.recipe.name}: not run. {one.why}")
+    for absent in missing:
+        note(f"{absent.recipe.name}: not run. {absent.why}")
     waiting = [one for one in planned if one.seconds]
     if not waiting:
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +17,13 @@ from mien.cli.console import (
     SkipOption,
     is_terminal,
     open_faces,
+    progress,
     say,
 )
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.recipes.recipe import Recipe
 
 
 def train(
@@ -34,10 +41,21 @@ def train(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each.")] = 1,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Train no run: search a learning rate in 200 steps. Curve and numbers go next to --out, which stays "
+            "free for the run: OUT-find-lr.png, OUT-find-lr.csv.",
+        ),
+    ] = False,
 ) -> None:
     """Train a recipe: fit on train, select on val. The test split is never looked at."""
+    from mien.errors import InputError
     from mien.recipes.recipe import Recipe
 
+    if find_lr and (resume or overwrite or devices > 1):
+        raise InputError("--find-lr trains no run, on one device: leave out --resume, --overwrite and --devices")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
@@ -49,6 +67,9 @@ def train(
     detect(device, precision)  # a mistake there should not wait for the data
     chosen = complete(chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
+    if find_lr:
+        _find_lr(chosen, faces, out, device, precision)
+        return
     run = run_training(
         chosen,
         faces,
@@ -72,3 +93,30 @@ def train(
     )
     only_val = "" if (faces.splits == "test").any() else " --split val"
     say(f"next: mien evaluate {run.folder} --data {data}{only_val}")
+
+
+def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, device: str, precision: str) -> None:
+    from mien.report.plots import learning_rates, save
+    from mien.training.find_lr import find_lr, save_csv
+
+    with progress() as bar:
+        search = find_lr(recipe, faces, device=device, precision=precision, progress=bar)
+    place = out if out.name not in ("", "..") else out.resolve()
+    picture, numbers = (place.with_name(f"{place.name}-find-lr{suffix}") for suffix in (".png", ".csv"))
+    save_csv(search, numbers)
+    save(learning_rates(search.rates, search.losses, search.smoothed, recipe.name, search.suggestion), picture)
+    low, high, own = search.rates[0], search.rates[-1], recipe.optimizer.lr
+    say(
+        f"{recipe.name}: {len(search.rates)} steps, learning rates {low:.0e} to {high:.2g}; the recipe's own is {own:g}"
+    )
+    say(f"curve: {picture}; numbers: {numbers}")
+    if search.suggestion is None:
+        say(
+            "no suggestion: nowhere does the loss fall by more than its noise between batches. "
+            "Read the curve, or compare rates in short trainings: mien sweep … --grid optimizer.lr=1e-4,1e-3"
+        )
+        return
+    rate = f"{search.suggestion:g}"
+    arguments = [word for word in sys.argv[1:] if word != "--find-lr"]
+    say(f"suggestion: {rate}, inside the longest fall of the loss. A first guess from a few steps; a sweep decides")
+    say(f"use it: {shlex.join(['mien', *arguments, '--set', f'optimizer.lr={rate}'])}")

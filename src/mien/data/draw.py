@@ -32,9 +32,7 @@ class Planned:
     face: int
 
 
-def draw_set(
-    out: Path, count: int, seed: int, *, size: int = 48, color: bool = False, overwrite: bool = False
-) -> Path:
+def draw_set(out: Path, count: int, seed: int, *, size: int = 48, color: bool = False, overwrite: bool = False) -> Path:
     """Write `count` faces as PNG in the layout of the usual FER2013 download, and return `out`.
 
     `train/<class>/Training_<i>.png` holds 80 %, `test/<class>/PublicTest_<i>.png` and `PrivateTest_<i>.png` 10 % each;

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from mien.errors import InputError, MissingCheckpointError
-from mien.models.pretrained import Backbone
+from mien.models.pretrained import Backbone, patch_size
 from mien.models.vit import check_patch
 from mien.recipes.sections import Input, Pretrained
 
@@ -73,7 +73,8 @@ def rebuild(how: Pretrained, size: int, config: dict[str, Any]) -> Backbone:
 
     with _quiet_transformers():
         options = {key: value for key, value in config.items() if key not in ("model_type", "torch_dtype", "dtype")}
-        network = AutoModel.from_config(AutoConfig.for_model(config["model_type"], **options), dtype=torch.float32)
+        blank = AutoConfig.for_model(config["model_type"], **options)
+        network = AutoModel.from_config(blank, dtype=torch.float32)  # type: ignore[no-untyped-call]
     return Backbone(_Transformer(network), how.features, size, config)
 
 
@@ -165,7 +166,8 @@ def _file(backbone: str, name: str) -> Path | None:
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(hf_hub_download(backbone, name))
+        with _quiet_hub():
+            return Path(hf_hub_download(backbone, name))
     except LocalEntryNotFoundError as error:
         raise _not_at_hand(backbone) from error
     except EntryNotFoundError:
@@ -190,8 +192,8 @@ def _not_at_hand(backbone: str) -> MissingCheckpointError:
 
 
 def _check_size(config: dict[str, Any], size: int) -> None:
-    patch = config.get("patch_size")
-    if isinstance(patch, int):
+    patch = patch_size(config)
+    if patch is not None:
         check_patch(size, patch, "data.preprocess.size")
 
 
@@ -237,15 +239,24 @@ def _quiet_transformers() -> Iterator[None]:
     from transformers.utils import logging as talk
 
     level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
-    talk.set_verbosity_error()
-    talk.disable_progress_bar()
+    talk.set_verbosity_error()  # type: ignore[no-untyped-call]
+    talk.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with _quiet_hub():
+            yield
+    finally:
+        talk.set_verbosity(level)
+        if bars:
+            talk.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Without a line for each of the hub client's attempts; the last of them becomes an error of ours."""
     hub = logging.getLogger("huggingface_hub")
-    hub_level = hub.level
+    level = hub.level
     hub.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        talk.set_verbosity(level)
-        hub.setLevel(hub_level)
-        if bars:
-            talk.enable_progress_bar()
+        hub.setLevel(level)

@@ -83,10 +83,10 @@ class Backbone(nn.Module):
         self._size = size
         with torch.no_grad():
             hidden = self.network(torch.zeros(1, 3, size, size)).last_hidden_state
-        patch = self.config.get("patch_size")
-        if hidden.ndim != 3 or not isinstance(patch, int):
+        patch = patch_size(self.config)
+        if hidden.ndim != 3 or patch is None:
             return 0
-        return max(hidden.shape[1] - (size // patch) ** 2, 0)
+        return max(int(hidden.shape[1]) - (size // patch) ** 2, 0)
 
     def _pool(self, output: Any) -> torch.Tensor:
         hidden: torch.Tensor = output.last_hidden_state
@@ -115,19 +115,31 @@ class Backbone(nn.Module):
         self.network.zero_grad(set_to_none=True)
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in used)
-        units: list[list[nn.Parameter]] = [[] for _ in range(len(self.blocks) + 2)]
-        inside = {id(p): i for i, block in enumerate(self.blocks, 1) for p in block.parameters()}
+        return self._units(order, used), features.shape[1]
+
+    def _units(self, order: list[nn.Module], used: set[int]) -> list[list[nn.Parameter]]:
+        """The `used` parameters by unit, from the order in which the modules were entered."""
+        blocks = self.blocks
+        units: list[list[nn.Parameter]] = [[] for _ in range(len(blocks) + 2)]
+        inside = {id(p): i for i, block in enumerate(blocks, 1) for p in block.parameters()}
+        starts = {id(block): i for i, block in enumerate(blocks, 1)}
         reached, seen = 0, set[int]()
-        starts = {id(block): i for i, block in enumerate(self.blocks, 1)}
         for module in order:
             reached = starts.get(id(module), reached)
+            outside = reached if reached < len(blocks) or not blocks else reached + 1
             for parameter in module._parameters.values():
-                if parameter is None or id(parameter) in seen or id(parameter) not in used:
-                    continue
-                seen.add(id(parameter))
-                unit = inside.get(id(parameter), reached if reached < len(self.blocks) else reached + 1)
-                units[unit if self.blocks else 0].append(parameter)
-        return units, features.shape[1]
+                if parameter is not None and id(parameter) in used and id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    units[inside.get(id(parameter), outside)].append(parameter)
+        return units
+
+
+def patch_size(config: dict[str, Any]) -> int | None:
+    """Side of a patch in pixels, where a checkpoint's configuration has square ones."""
+    patch = config.get("patch_size")
+    if isinstance(patch, list) and len(set(patch)) == 1:
+        patch = patch[0]
+    return patch if isinstance(patch, int) else None
 
 
 class _Reached(Exception):  # noqa: N818 - no error: it leaves a forward pass early

@@ -27,7 +27,6 @@ from mien.recipes.sections import (
     Unfreeze,
 )
 
-
 _EXAMPLES = {"size": "224", "color": "rgb", "mean": "[0.5,0.5,0.5]", "std": "[0.5,0.5,0.5]"}
 _REPLACED_WHOLE = ("unfreeze",)  # sections whose keys mean little beside those of another recipe
 
@@ -68,7 +67,7 @@ class Recipe(Section):
 
     @property
     def preprocess(self) -> Preprocess:
-        """From pixels to model input. What a checkpoint is to give must have been filled in (`models.build.complete`)."""
+        """From pixels to model input, once `models.build.complete` has filled in what a checkpoint gives."""
         missing = self.data.preprocess.missing
         if missing:
             raise InputError(

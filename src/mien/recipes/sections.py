@@ -57,7 +57,7 @@ class Augment(Section):
 class Data(Section):
     """What the model is shown."""
 
-    preprocess: Input = Input()
+    preprocess: Input = Input()  # type: ignore[call-arg]
     batch_size: int = Field(32, ge=2, le=4096)
     imbalance: Literal["none", "sampler", "loss"] = Field(
         "none", description="sampler: draw images with chance inverse to their class count; loss: weight them so"

@@ -40,12 +40,12 @@ def family(recipe: Recipe) -> Family:
 def question(runs: Sequence[RunReport]) -> tuple[str, ...]:
     """The runs that answer the study's question, CNN or ViT, each the best of its family by val accuracy.
 
-    Their names in this order: CNN from zero, pre-trained ViT and, where there is one, pre-trained CNN. Empty unless
-    there are the first two.
+    Their names in this order: CNN from zero, pre-trained CNN where there is one, pre-trained ViT. Empty unless there
+    are the first and the last.
     """
     best = _best_of_families(runs)
-    sides: tuple[Family, ...] = ("CNN from zero", "pre-trained ViT", "pre-trained CNN")
-    if not all(side in best for side in sides[:2]):
+    sides: tuple[Family, ...] = ("CNN from zero", "pre-trained CNN", "pre-trained ViT")
+    if sides[0] not in best or sides[-1] not in best:
         return ()
     return tuple(best[side].name for side in sides if side in best)
 
@@ -75,7 +75,7 @@ def short_names(runs: Sequence[RunReport]) -> dict[str, str]:
         elif recipes.count(run.recipe.name) == 1:
             short[run.name] = run.recipe.name
         else:
-            short[run.name] = f"{run.recipe.name} s{seed[1]}" if seeded.count(seed) == 1 else run.name
+            short[run.name] = f"{run.recipe.name}-s{seed[1]}" if seeded.count(seed) == 1 else run.name
     return short
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 from mien.evaluation.evaluate import format_estimate
 from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Pretrained, Unfreeze
 from mien.report.content import RunReport, StudyReport
+from mien.report.results import built_in, stand_ins
+from mien.report.wording import as_given, listed, plural
 
 
 def protocol(report: StudyReport) -> tuple[str, ...]:
@@ -25,6 +30,11 @@ def protocol(report: StudyReport) -> tuple[str, ...]:
         "the seed, which only several runs of a recipe show.",
         "Macro F1 is the plain mean of F1 over the classes that have an image.",
     ]
+    if report.comparison:
+        points.append(
+            "p is of exact McNemar tests, two-sided, after Holm's correction for the tests in the table of paired "
+            "tests; of tests class by class, for the classes. From p = .05 on, we cannot tell."
+        )
     if any("pooled" in run.evaluations for run in report.runs):
         pooled = "Pooled: val and test together, as in the study, for comparison with it only. "
         points.insert(4, pooled + "Selection used its public half, so it flatters.")
@@ -39,15 +49,15 @@ def differences(runs: Sequence[RunReport]) -> tuple[str, ...]:
     points = [
         "The study selects and reports on the same pooled test set, so its figures flatter by an unknown amount. "
         "Here val alone selects; test decides, and the pooled score is given for comparison only.",
+        *_stand_in_sentences(runs),
+        *_size_sentences(runs),
+        _settings_sentence([run.recipe for run in runs]),
+        *_changes(runs),
     ]
-    settings = _by_settings(recipes)
-    if any(recipe.model.kind.startswith("cnn") for recipe in recipes):
-        points.append("The study gives no optimizer, epochs or learning rate for its CNNs. Ours, from the recipes:")
-    else:
-        points.append("The study gives no optimizer for its models. Ours, from the recipes:")
-    points[-1] += " " + "; ".join(f"{', '.join(names)}: {words}" for words, names in settings.items()) + "."
     if any(recipe.model.kind == "cnn-v1" for recipe in recipes):
         points.append("The study does not print the layers of its first CNN: those of cnn-v1 are ours.")
+    if any(recipe.model.kind == "vit" for recipe in recipes):
+        points.append("Nor does it print those of its ViT from zero: those of vit-scratch are ours.")
     if any(recipe.expected.f1 is not None for recipe in recipes):
         points.append(
             "The study does not say how its F1 is averaged over classes; ours is macro F1, which counts a rare class "
@@ -59,33 +69,149 @@ def differences(runs: Sequence[RunReport]) -> tuple[str, ...]:
     return tuple(point.strip() for point in points)
 
 
-def as_given(figure: float) -> str:
-    """A figure of the study with the digits that it gives.
-
-    >>> as_given(0.5181), as_given(0.634)
-    ('.5181', '.634')
-    """
-    return f"{figure:.6g}".removeprefix("0")
-
-
 def settings(recipe: Recipe) -> str:
     """How a recipe trains, in a few words."""
     stop, optimizer = recipe.early_stopping, recipe.optimizer
     words = [f"{_NAMES[optimizer.name]} {_power_of_ten(optimizer.lr)}"]
+    if optimizer.layer_decay < 1:
+        words[0] += f", less by a factor of {as_given(optimizer.layer_decay)} per block from the top"
     if optimizer.weight_decay:
         words.append(f"weight decay {_power_of_ten(optimizer.weight_decay)}")
     if recipe.schedule.name != "constant" or recipe.schedule.warmup_epochs:
-        warmup = f" after {recipe.schedule.warmup_epochs:g} epochs of warm-up" if recipe.schedule.warmup_epochs else ""
+        rise = recipe.schedule.warmup_epochs
+        warmup = f" after {rise:g} {plural('epoch', rise)} of warm-up" if rise else ""
         words.append(f"{recipe.schedule.name} schedule{warmup}")
     if stop is None:
         words.append(f"{recipe.epochs} epochs, no early stopping")
     else:
         monitor = stop.monitor.replace("_", " ")
         words.append(f"at most {recipe.epochs} epochs, best epoch by {monitor}, patience {stop.patience}")
+    if isinstance(recipe.model, Pretrained):
+        words.append(release(recipe.unfreeze))
     return ", ".join(words)
 
 
+def release(how: Unfreeze) -> str:
+    """Which blocks of a backbone train and when, in words.
+
+    >>> release(Unfreeze.model_validate({"schedule": {2: 1, 4: 1, 6: 1}}))
+    'backbone frozen at first, then one more block from the top in epochs 2, 4 and 6'
+    >>> release(Unfreeze(last=4, schedule={3: 2}))
+    'the last 4 blocks train, then 2 more blocks from the top in epoch 3'
+    """
+    if how.last == "all":
+        return "the whole backbone trains"
+    start = f"the last {_blocks(how.last)} {'trains' if how.last == 1 else 'train'}" if how.last else "backbone frozen"
+    if not how.schedule:
+        return start
+    start += "" if how.last else " at first"
+    steps: dict[int, list[int]] = {}  # blocks at a time → the epochs in which they are released
+    for epoch, count in sorted(how.schedule.items()):
+        steps.setdefault(count, []).append(epoch)
+    return ", ".join([start, *(f"then {_more(count)} from the top in {_epochs(at)}" for count, at in steps.items())])
+
+
+def _more(count: int) -> str:
+    return "one more block" if count == 1 else f"{count} more blocks"
+
+
+def _blocks(count: int) -> str:
+    return "block" if count == 1 else f"{count} blocks"
+
+
+def _epochs(epochs: Sequence[int]) -> str:
+    """
+    >>> _epochs([3]), _epochs([2, 4, 6, 8, 10]), _epochs([2, 6, 12, 18])
+    ('epoch 3', 'every 2nd epoch from 2 to 10', 'epochs 2, 6, 12 and 18')
+    """
+    gaps = {later - earlier for earlier, later in pairwise(epochs)}
+    if len(epochs) > 3 and len(gaps) == 1:
+        step = gaps.pop()
+        every = {1: "every", 2: "every 2nd", 3: "every 3rd"}.get(step, f"every {step}th")
+        return f"{every} epoch from {epochs[0]} to {epochs[-1]}"
+    return f"epoch{'s' if len(epochs) > 1 else ''} {listed([str(epoch) for epoch in epochs])}"
+
+
 _NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
+
+
+def _stand_in_sentences(runs: Sequence[RunReport]) -> list[str]:
+    sentences = []
+    for asked, started in stand_ins(runs).items():
+        theirs = "The study fine-tunes" if any(run.recipe.expected.accuracy for run in started) else "The recipe names"
+        ours: dict[str, list[str]] = {}
+        for run in started:
+            ours.setdefault(str(run.card.backbone), []).append(run.recipe.name)
+        words = "; ".join(f"{backbone}: {', '.join(dict.fromkeys(names))}" for backbone, names in ours.items())
+        sentences.append(
+            f"{theirs} {asked}; these runs start from another backbone, so any figure of the study beside them is that "
+            f"of another network. From {words}."
+        )
+    return sentences
+
+
+def _size_sentences(runs: Sequence[RunReport]) -> list[str]:
+    """Runs whose input is of another size than their recipe, and so the study where it has it, gives."""
+    sizes: dict[tuple[int, int], list[str]] = {}
+    for run in runs:
+        asked = built_in(run.recipe)
+        theirs, ours = asked.data.preprocess.size if asked else None, run.card.preprocess.size
+        if theirs is not None and theirs != ours:
+            sizes.setdefault((theirs, ours), []).append(run.recipe.name)
+    return [
+        f"{', '.join(dict.fromkeys(names))} saw {ours} px instead of the {theirs} px of the recipe, and of the study "
+        f"where it has that model, which costs {'less' if ours < theirs else 'more'} time."
+        for (theirs, ours), names in sizes.items()
+    ]
+
+
+def _settings_sentence(recipes: Sequence[Recipe]) -> str:
+    if any(recipe.model.kind.startswith("cnn") for recipe in recipes):
+        opening = "The study gives no optimizer, epochs or learning rate for its CNNs"
+        opening += ", and no optimizer for its ViTs." if any(r.model.kind == "pretrained" for r in recipes) else "."
+    else:
+        opening = "The study gives no optimizer for its models."
+    words = "; ".join(f"{', '.join(names)}: {words}" for words, names in _by_settings(recipes).items())
+    return f"{opening} Ours, from the recipes: {words}."
+
+
+def _changes(runs: Sequence[RunReport]) -> list[str]:
+    """Runs whose recipe was changed by hand, in what no other sentence says."""
+    changed: dict[str, list[str]] = {}
+    for run in runs:
+        asked = built_in(run.recipe)
+        words = _changed(run.recipe, asked) if asked else ""
+        if words and run.recipe.name not in changed.setdefault(words, []):
+            changed[words].append(run.recipe.name)
+    if not changed:
+        return []
+    listing = "; ".join(f"{', '.join(names)}: {words}" for words, names in changed.items())
+    return [f"Some runs change values of the recipe whose name they bear: {listing}."]
+
+
+def _changed(ours: Recipe, asked: Recipe) -> str:
+    """The values that differ, as `key ours (recipe theirs)`."""
+    told = {
+        "seed",
+        "describe",
+        "model.backbone",
+        *(f"data.preprocess.{key}" for key in ("size", "mean", "std", "color")),
+    }
+    before, after = (
+        {**_flat(one.model_dump(exclude={"unfreeze"})), "unfreeze": release(one.unfreeze)} for one in (asked, ours)
+    )
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    keys = [key for key in keys if key not in told and not key.startswith("expected")]
+    return ", ".join(f"{key} {after.get(key, 'none')} (recipe {before.get(key, 'none')})" for key in keys)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots, as `--set` takes them."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, dict) and value
+        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat
 
 
 def _by_settings(recipes: Sequence[Recipe]) -> dict[str, list[str]]:

@@ -32,7 +32,7 @@ def p_text(p: float | None) -> str:
     return NONE if p is None else "< .001" if p < 0.001 else figure_text(p)
 
 
-def plural(word: str, count: int) -> str:
+def plural(word: str, count: float) -> str:
     return word if count == 1 else f"{word}s"
 
 

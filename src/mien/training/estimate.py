@@ -59,7 +59,7 @@ def _epoch(
         else:
             assert isinstance(network, PretrainedClassifier)
             logits = network.moving_part(shown, depth)
-        functional.cross_entropy(logits.float(), labels).backward()
+        functional.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
 
     return _seconds(step, hardware)
 

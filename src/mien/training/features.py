@@ -153,9 +153,7 @@ def _bits(hidden: torch.Tensor, kind: np.dtype[Any]) -> npt.NDArray[Any]:
     return hidden.float().cpu().numpy()
 
 
-def _key(
-    network: PretrainedClassifier, depth: int, faces: FaceSet, preprocess: Preprocess, hardware: Hardware
-) -> str:
+def _key(network: PretrainedClassifier, depth: int, faces: FaceSet, preprocess: Preprocess, hardware: Hardware) -> str:
     """Of everything that decides the outcome."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in network.backbone.state_dict().items():

@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.data.faceset import FaceSet
-from mien.errors import InputError
+from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Augment
@@ -108,13 +108,13 @@ class Classifier(pl.LightningModule):
             logits = self.network.moving_part(shown, self._features["train"].depth)
         return logits.float()
 
-    def diverged(self) -> InputError:
+    def diverged(self) -> DivergedError:
         """That the loss is no longer a number: where, at which learning rate, and what to do."""
         rate, epoch = self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"], self.current_epoch + 1  # type: ignore[union-attr]
         kept = f"The state after epoch {epoch - 1} is kept. " if epoch > 1 else ""
-        return InputError(
-            f"the loss is no longer a number in epoch {epoch}, at learning rate {rate:.3g}. {kept}"
-            f"Lower the learning rate: --set optimizer.lr={self.recipe.optimizer.lr / 10:g}"
+        return DivergedError(
+            f"the loss is no longer a number in epoch {epoch}, at learning rate {rate:.3g}",
+            f"{kept}Lower the learning rate: --set optimizer.lr={self.recipe.optimizer.lr / 10:g}",
         )
 
     def _follow(self, split: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:

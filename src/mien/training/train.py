@@ -69,7 +69,7 @@ def train(
     if how == "done":
         return run
     commit = _commit()
-    network = _fresh_network(recipe, seen)
+    network = fresh_network(recipe, seen)
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
     if how != "resume":  # only now, when everything else is known to fit
         folder.begin(run, recipe, seen, how)
@@ -103,7 +103,8 @@ def _is_first_process() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
-def _fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
+def fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
+    """What a training of the completed `recipe` begins with; raises `InputError` where it cannot be built."""
     torch.manual_seed(recipe.seed)
     network = build(recipe.model, recipe.preprocess, len(seen.label_set))
     check_unfreeze(network, recipe)
@@ -112,24 +113,31 @@ def _fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
 
 def _fit(trainer: pl.Trainer, module: Classifier, run: Run) -> None:
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
-    with _quiet_lightning():
+    with quiet_lightning(), told_when_out_of_memory(module.recipe):
         before = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as stop:  # Lightning's answer to Ctrl-C
             signal.signal(signal.SIGINT, before)
             raise _interrupted(run) from stop
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(module.recipe) from error
-        except RuntimeError as error:
-            if "can't allocate memory" not in str(error):  # what torch says on a CPU
-                raise
-            raise _out_of_memory(module.recipe) from error
         except OSError as error:
             raise InputError(
                 f"{run.folder}: cannot be written ({error.strerror or error}). What was saved before is whole: "
                 "make room and run the same command with --resume"
             ) from error
+
+
+@contextmanager
+def told_when_out_of_memory(recipe: Recipe) -> Iterator[None]:
+    """Turn torch's ways to say that the memory is full into one `InputError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise _out_of_memory(recipe) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # what torch says on a CPU
+            raise
+        raise _out_of_memory(recipe) from error
 
 
 def _out_of_memory(recipe: Recipe) -> InputError:
@@ -160,7 +168,7 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
         ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     )
     try:
-        with _quiet_lightning():
+        with quiet_lightning():
             return pl.Trainer(
                 accelerator=hardware.device,
                 devices=devices,
@@ -187,7 +195,7 @@ def _strategy(recipe: Recipe, devices: int) -> str:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Leave out Lightning's tips about workers and loggers; our loaders need no workers."""
     talkative = logging.getLogger("lightning.pytorch")
     level = talkative.level

@@ -1,0 +1,111 @@
+"""mien sweep: one recipe under every combination of some settings, chosen between on val."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.console import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    LabelsOption,
+    PrecisionOption,
+    SkipOption,
+    is_terminal,
+    note,
+    open_faces,
+    say,
+    table,
+)
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.sweep import Row, Sweep
+
+
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the runs, sweep.csv and sweep.png.")],
+    grids: Annotated[
+        list[str],
+        typer.Option(
+            "--grid",
+            help="KEY=VALUE,VALUE: one run for each value, as in optimizer.lr=1e-3,1e-4. Repeated: one for each "
+            "combination. Commas within [] or {} do not split.",
+        ),
+    ],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every run. Repeatable.")] = None,
+    labels: LabelsOption = None,
+    skip_unreadable: SkipOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recipe under every combination of settings and rank them by val. The test split is never looked at.
+
+    Interrupted or repeated, it keeps what is finished and goes on where it stopped.
+    """
+    from mien import sweep as sweeps
+    from mien.training.hardware import detect
+
+    detect(device, precision)
+    planned = sweeps.plan(recipe, grids, settings or [])
+    opened: list[FaceSet] = []
+    faces = partial(_opened, opened, data, labels, skip_unreadable)
+    found = sweeps.sweep(planned, faces, out, device=device, precision=precision, progress_bar=is_terminal())
+    if as_json:
+        say(found.model_dump_json(indent=2))
+    else:
+        _show(found, out)
+        if found.finished:
+            _conclude(found, out, data, has_test=any((one.splits == "test").any() for one in opened))
+    if found.diverged:
+        names = "; ".join(row.run for row in found.diverged)
+        note(f"diverged: {names} ({len(found.diverged)} of {len(found.rows)}). The same command tries again")
+        raise typer.Exit(1)
+
+
+def _opened(opened: list[FaceSet], data: str, labels: str | None, skip_unreadable: bool, size: int) -> FaceSet:
+    opened.append(open_faces(data, labels, skip_unreadable=skip_unreadable, size=size))
+    return opened[-1]
+
+
+def _show(found: Sweep, out: Path) -> None:
+    keys = list(found.rows[0].settings)
+    header = [*keys, "best epoch", "val accuracy", "val loss", "minutes"]
+    title = f"{found.recipe}, best first"
+    if found.finished:
+        title += f" (val, n={found.n:,}, 95 % intervals)"
+    table(title, header, [[*row.settings.values(), *_figures(row)] for row in found.rows], texts=len(keys))
+    curves = f"; curves: {out / 'sweep.png'}" if (out / "sweep.png").is_file() else ""
+    say(f"table: {out / 'sweep.csv'}{curves}")
+
+
+def _figures(row: Row) -> list[str]:
+    from mien.evaluation.evaluate import format_estimate
+
+    if row.val_accuracy is None or row.val_loss is None:
+        return ["–", "diverged", "–", f"{row.minutes:.1f}"]
+    best = f"{row.best_epoch} of {row.epochs}"
+    loss = f"{row.val_loss:.4f}" if row.val_loss < 1e4 else f"{row.val_loss:.1e}"
+    return [best, format_estimate(row.val_accuracy), loss, f"{row.minutes:.1f}"]
+
+
+def _conclude(found: Sweep, out: Path, data: str, *, has_test: bool) -> None:
+    best, *others = found.finished
+    say(f"best by val: {best.run}")
+    if others:
+        say(
+            f"intervals of others that reach into its own: {len(found.rivals)} of {len(others)}. "
+            "Differences within the intervals are no evidence"
+        )
+        say(f"two on the same images: mien compare {out / best.run} {out / others[0].run} --split val")
+    if has_test:
+        say(f"val chose it, so val flatters it. Next, once: mien evaluate {out / best.run} --data {data}")
+    else:
+        say("val chose it, so val flatters it; the data have no test split to ask instead")

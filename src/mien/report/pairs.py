@@ -1,0 +1,88 @@
+"""Pairs: which pairs of models a report tests against each other, with p corrected for how many those are."""
+
+from __future__ import annotations
+
+from mien.evaluation.classes import holm
+from mien.evaluation.compare import Comparison, PairedTest
+from mien.evaluation.evaluate import Estimate, format_estimate
+from mien.report.content import StudyReport
+from mien.report.families import question
+from mien.report.layout import Cell, Section, Table
+from mien.report.wording import p_text, plural
+
+ALL_UP_TO = 4  # models; more have too many pairs to read
+
+
+def shown_pairs(report: StudyReport) -> list[PairedTest]:
+    """All pairs of a few models; of many, the best by val against each other one, and those of the study's question.
+
+    On `test` (`val` where no test was opened). Their p is corrected by Holm's method for the number of pairs here.
+    """
+    comparison = report.comparison
+    if comparison is None:
+        return []
+    chosen = list(comparison.pairs)
+    if len(comparison.models) > ALL_UP_TO:
+        best, asked = report.best.name, question(report.runs)
+        wanted = [(first, second) for i, first in enumerate(asked) for second in asked[i + 1 :]]
+        wanted += [(other, best) for other in comparison.models if {other, best} not in map(set, wanted)]
+        chosen = [_find(comparison, first, second) for first, second in wanted if first != second]
+    corrected = holm([pair.p_value for pair in chosen])
+    return [pair.model_copy(update={"p_value": p}) for pair, p in zip(chosen, corrected, strict=True)]
+
+
+def between(pairs: list[PairedTest], first: str, second: str) -> PairedTest:
+    """The test of these two, turned so that differences are second minus first."""
+    pair = next(pair for pair in pairs if {pair.first, pair.second} == {first, second})
+    return pair if pair.first == first else _turned(pair)
+
+
+def paired_tests(report: StudyReport) -> Section:
+    """The table of the pairs."""
+    pairs, comparison = shown_pairs(report), report.comparison
+    if comparison is None:
+        return Section("Paired tests")
+    header = ("First", "Second", "Accuracy, second − first", "Macro F1, second − first",
+              "Only first right", "Only second right", "McNemar p, Holm")  # fmt: skip
+    rows = tuple(
+        (
+            Cell(pair.first),
+            Cell(pair.second),
+            Cell(format_estimate(pair.accuracy_difference)),
+            Cell(format_estimate(pair.macro_f1_difference)),
+            Cell(f"{pair.only_first_right:,}"),
+            Cell(f"{pair.only_second_right:,}"),
+            Cell(p_text(pair.p_value)),
+        )
+        for pair in pairs
+    )
+    note = (
+        f"On {comparison.split}, n = {comparison.n:,}, the same images for both models. In brackets the 95 % interval "
+    )
+    note += f"of the paired bootstrap; p is of the exact McNemar test, two-sided, corrected for the {len(rows)} "
+    note += f"{plural('test', len(rows))} in this table by Holm's method."
+    if len(pairs) < len(comparison.pairs):
+        which = "those under “CNN or ViT?”, and " if question(report.runs) else ""
+        note += f" Of the {len(comparison.pairs)} pairs it holds {which}those of {report.best.name}, the best by val "
+        note += "accuracy, with every other run."
+    return Section("Paired tests", tables=(Table(header, rows, note),))
+
+
+def _find(comparison: Comparison, first: str, second: str) -> PairedTest:
+    return between(list(comparison.pairs), first, second)
+
+
+def _turned(pair: PairedTest) -> PairedTest:
+    return PairedTest(
+        first=pair.second,
+        second=pair.first,
+        accuracy_difference=_negative(pair.accuracy_difference),
+        macro_f1_difference=_negative(pair.macro_f1_difference),
+        only_first_right=pair.only_second_right,
+        only_second_right=pair.only_first_right,
+        p_value=pair.p_value,
+    )
+
+
+def _negative(difference: Estimate) -> Estimate:
+    return Estimate(value=-difference.value, low=-difference.high, high=-difference.low)
