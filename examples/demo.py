@@ -16,7 +16,8 @@ from mien.cli.console import is_terminal, progress
 from mien.data.draw import draw_set
 from mien.errors import MienError
 from mien.recognize.recognizer import read_probabilities
-from mien.report.plots import probabilities, save
+from mien.report.plots import probabilities
+from mien.report.style import save
 from mien.study import report, study
 from mien.training.predict import classify
 

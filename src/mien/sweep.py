@@ -20,7 +20,8 @@ from mien.evaluation.evaluate import Estimate, Frozen, score
 from mien.files import write_whole
 from mien.models.build import complete
 from mien.recipes.recipe import Recipe
-from mien.report.plots import save, sweep_curves
+from mien.report.plots_search import sweep_curves
+from mien.report.style import save
 from mien.training import folder
 from mien.training.hardware import detect
 from mien.training.run import Epoch, Run

@@ -17,6 +17,7 @@ from PIL import Image
 
 from mien import Run
 from mien.cli.main import main
+from mien.recipes.recipe import names
 
 
 class Answer(NamedTuple):
@@ -78,7 +79,9 @@ def test_recipes(mien) -> None:
     shown = mien("recipes", "show", "cnn-v2", "--set", "optimizer.lr=0.5")
     assert "lr: 0.5" in shown.out
     assert "extends" not in shown.out
-    assert [recipe["name"] for recipe in json.loads(mien("recipes", "--json").out)] == ["cnn-v1", "cnn-v2", "cnn-v2.1"]
+    as_json = json.loads(mien("recipes", "--json").out)
+    assert [recipe["name"] for recipe in as_json] == names()
+    assert {"cnn-v1", "vit-scratch", "vit-v1.3", "vit-v1.6.7", "efficientnet-lite0-ft"} <= set(names())
 
 
 def test_data_draw_stats_audit(mien, tmp_path: Path) -> None:

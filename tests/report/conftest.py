@@ -20,7 +20,7 @@ from mien.labels import FER7
 from mien.predictions import Predictions, pool
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained
-from mien.report import plots, plots_cost
+from mien.report import plots, plots_cost, style
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import question
 from mien.training.run import Epoch
@@ -211,7 +211,7 @@ def whole_study() -> StudyReport:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are composed but not drawn, for tests of the words."""
-    monkeypatch.setattr(plots, "png_bytes", lambda figure: b"\x89PNG")
+    monkeypatch.setattr(style, "png_bytes", lambda figure: b"\x89PNG")
 
 
 @pytest.fixture

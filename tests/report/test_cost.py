@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 
 from mien.errors import InputError
 from mien.evaluation.evaluate import Estimate, figure_text
-from mien.report import plots, plots_cost
+from mien.report import plots_cost, style
 from mien.report.content import RunReport, StudyReport
 from mien.report.cost import accuracy_against_cost
 from mien.report.plots_cost import Point
@@ -80,9 +80,9 @@ def test_names_are_tied_to_marks_in_a_crowd() -> None:
 
 
 def test_one_model_and_equal_costs_can_be_drawn() -> None:
-    assert plots.png_bytes(plots_cost.accuracy_against_cost([point("$x$", 0.5, 1.0)], "test", PANELS[:1], FAMILIES))
+    assert style.png_bytes(plots_cost.accuracy_against_cost([point("$x$", 0.5, 1.0)], "test", PANELS[:1], FAMILIES))
     same = [point(name, 0.5, 1.0, None) for name in "abc"]
-    assert plots.png_bytes(plots_cost.accuracy_against_cost(same, "test", PANELS, FAMILIES))
+    assert style.png_bytes(plots_cost.accuracy_against_cost(same, "test", PANELS, FAMILIES))
     with pytest.raises(InputError, match="no model"):
         plots_cost.accuracy_against_cost([], "test", PANELS, FAMILIES)
 

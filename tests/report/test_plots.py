@@ -13,7 +13,7 @@ from PIL import Image
 
 from mien.errors import InputError
 from mien.evaluation.evaluate import format_estimate
-from mien.report import plots
+from mien.report import plots, plots_search, style
 from mien.report.content import StudyReport
 from mien.training.run import Epoch
 
@@ -59,8 +59,8 @@ def test_curves_hold_the_history_and_mark_the_best_epoch() -> None:
 
 def test_curves_draw_one_epoch_and_a_loss_that_diverged() -> None:
     one, diverged = epochs([1.5], [0.4]), epochs([float("nan")] * 3, [0.2, 0.2, 0.2])
-    assert plots.png_bytes(plots.curves(diverged, "run", best_epoch=1))
-    assert plots.png_bytes(plots.loss_against_accuracy([("one", one), ("diverged", diverged)]))
+    assert style.png_bytes(plots.curves(diverged, "run", best_epoch=1))
+    assert style.png_bytes(plots.loss_against_accuracy([("one", one), ("diverged", diverged)]))
     with pytest.raises(InputError, match="no epoch"):
         plots.curves([], "run")
 
@@ -140,7 +140,7 @@ def test_per_class_keeps_names_that_matplotlib_would_drop(report: StudyReport) -
     comparison = report.comparisons["test"].model_copy(update={"models": ("_hidden", "$a$", "c")})
     figure = plots.per_class(comparison)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_hidden", "$a$", "c"]
-    plots.png_bytes(figure)
+    style.png_bytes(figure)
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (60, 48, 3)])
@@ -164,10 +164,10 @@ def test_probabilities_refuse_other_pixels() -> None:
 
 
 def test_save_writes_the_same_png_under_any_settings(tmp_path: Path, report: StudyReport) -> None:
-    plots.save(plots.curves(report.runs[0].history, "run", 3), tmp_path / "new" / "curves.png")
+    style.save(plots.curves(report.runs[0].history, "run", 3), tmp_path / "new" / "curves.png")
     with matplotlib.rc_context({"font.size": 30, "text.color": "red"}):
         before = dict(matplotlib.rcParams)
-        again = plots.png_bytes(plots.curves(report.runs[0].history, "run", 3))
+        again = style.png_bytes(plots.curves(report.runs[0].history, "run", 3))
         assert dict(matplotlib.rcParams) == before
     written = (tmp_path / "new" / "curves.png").read_bytes()
     assert written == again
@@ -185,41 +185,43 @@ def legend_names(figure: Figure) -> list[str]:
 
 def test_sweep_draws_every_run_of_settings_and_rings_its_best_epoch() -> None:
     first, second = epochs([1.5, 1.2, 1.3], [0.4, 0.5, 0.55]), epochs([1.9, 1.8], [0.2, 0.3])
-    figure = plots.sweep_curves([("lr=1e-3", first, 3), ("_lr=$1$ (diverged)", second, None)])
+    figure = plots_search.sweep_curves([("lr=1e-3", first, 3), ("_lr=$1$ (diverged)", second, None)])
     loss, accuracy = figure.axes
     assert legend_names(figure) == ["lr=1e-3", "_lr=$1$ (diverged)"]
     assert [list(line.get_ydata()) for line in loss.get_lines()] == [[1.5, 1.2, 1.3], [1.3], [1.9, 1.8]]
     assert [list(line.get_ydata()) for line in accuracy.get_lines()] == [[0.4, 0.5, 0.55], [0.55], [0.2, 0.3]]
     assert loss.get_yscale() == "linear"
     handles = figure.legends[0].legend_handles
-    assert [handle.get_color() for handle in handles] == [plots.MODELS[0], plots.MODELS[1]]  # type: ignore[union-attr]
+    assert [handle.get_color() for handle in handles] == [style.MODELS[0], style.MODELS[1]]  # type: ignore[union-attr]
 
 
 def test_sweep_tells_more_runs_apart_than_there_are_colors() -> None:
     runs = [(f"seed={i}", epochs([1.5, 1.2 + i / 100], [0.4, 0.5]), 2) for i in range(24)]
-    figure = plots.sweep_curves(runs)
+    figure = plots_search.sweep_curves(runs)
     lines = [line for line in figure.axes[0].get_lines() if line.get_linestyle() != "None"]
     assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == 24  # type: ignore[attr-defined]
     assert legend_names(figure) == [name for name, _, _ in runs]
-    plots.png_bytes(figure)
+    style.png_bytes(figure)
 
 
 def test_one_sweep_run_that_explodes_hides_no_other() -> None:
     calm = epochs([1.9, 1.2, 0.9], [0.2, 0.4, 0.5])
     wild = epochs([40.0, 1e30, float("inf")], [0.2, 0.2, 0.2])
-    figure = plots.sweep_curves([("calm", calm, 3), ("wild", wild, 1), ("lost", epochs([float("nan")], [0.1]), None)])
+    figure = plots_search.sweep_curves(
+        [("calm", calm, 3), ("wild", wild, 1), ("lost", epochs([float("nan")], [0.1]), None)]
+    )
     axes = figure.axes[0]
     assert axes.get_yscale() == "log"
     assert axes.get_ylim()[1] < 100
     assert "cut off" in axes.get_ylabel()
-    plots.png_bytes(figure)
+    style.png_bytes(figure)
     with pytest.raises(InputError, match="no run to draw"):
-        plots.sweep_curves([])
+        plots_search.sweep_curves([])
 
 
 def test_learning_rates_mark_the_suggestion_on_a_log_axis() -> None:
     rates, losses = np.geomspace(1e-6, 1, 50), np.linspace(2.0, 1.0, 50)
-    figure = plots.learning_rates(rates, losses, losses, "cnn-v2", 3.2e-4)
+    figure = plots_search.learning_rates(rates, losses, losses, "cnn-v2", 3.2e-4)
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     assert list(axes.get_lines()[0].get_ydata()) == losses.tolist()
@@ -235,9 +237,9 @@ def test_learning_rates_without_a_suggestion_or_a_number() -> None:
     rates = np.geomspace(1e-6, 1, 50)
     losses = np.where(rates > 1e-3, np.nan, 2.0)
     losses[30] = 1e9
-    figure = plots.learning_rates(rates, losses, losses, "cnn-v2")
+    figure = plots_search.learning_rates(rates, losses, losses, "cnn-v2")
     assert "no suggestion" in figure.axes[0].get_title(loc="left")
     assert figure.axes[0].get_ylim()[1] < 5
-    plots.png_bytes(figure)
+    style.png_bytes(figure)
     with pytest.raises(InputError, match="no loss"):
-        plots.learning_rates(rates, np.full(50, np.nan), np.full(50, np.nan), "cnn-v2")
+        plots_search.learning_rates(rates, np.full(50, np.nan), np.full(50, np.nan), "cnn-v2")

@@ -40,7 +40,8 @@ def stats(
         table(f"{faces.source}: images per class and split", ["class", *counts], rows)
         say(f"fingerprint {faces.fingerprint}")
     if plot:
-        from mien.report.plots import label_distribution, save
+        from mien.report.plots import label_distribution
+        from mien.report.style import save
 
         save(label_distribution(counts, faces.label_set.labels), plot)
         note(f"picture: {plot}")

@@ -36,7 +36,8 @@ def evaluate(
     """Score a run on val, test or both; predictions and figures are kept in the run folder."""
     from mien.evaluation.runs import evaluate as evaluate_run
     from mien.evaluation.runs import evaluation_file
-    from mien.report.plots import confusion, save
+    from mien.report.plots import confusion
+    from mien.report.style import save
     from mien.training.run import Run
 
     opened = Run.open(run)

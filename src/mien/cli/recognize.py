@@ -53,7 +53,8 @@ def recognize(
             shown = sorted(face.probabilities.items(), key=lambda item: -item[1])
             say(f"{face.source}: {face.emotion}  " + "  ".join(f"{label} {p:.3f}" for label, p in shown))
     if plot and faces:
-        from mien.report.plots import probabilities, save
+        from mien.report.plots import probabilities
+        from mien.report.style import save
 
         save(probabilities(images[0], faces[0].probabilities, title=Path(names[0]).name), plot)
         note(f"picture: {plot}")

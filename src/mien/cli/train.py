@@ -60,7 +60,8 @@ def train(
     chosen = Recipe.load(recipe, overrides)
 
     from mien.models.build import complete
-    from mien.report.plots import curves, save
+    from mien.report.plots import curves
+    from mien.report.style import save
     from mien.training.hardware import detect
     from mien.training.train import train as run_training
 
@@ -96,7 +97,8 @@ def train(
 
 
 def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, device: str, precision: str) -> None:
-    from mien.report.plots import learning_rates, save
+    from mien.report.plots_search import learning_rates
+    from mien.report.style import save
     from mien.training.find_lr import find_lr, save_csv
 
     with progress() as bar:

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from matplotlib.figure import Figure
 
-from mien.report import plots
+from mien.report import style
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Picture:
 
     @classmethod
     def of(cls, name: str, figure: Figure, alt: str, *, wide: bool = True) -> Picture:
-        return cls(re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-."), alt, plots.png_bytes(figure), wide)
+        return cls(re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-."), alt, style.png_bytes(figure), wide)
 
     @property
     def file(self) -> str:

@@ -8,98 +8,42 @@ Shapes: K classes, M models.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from mien.errors import InputError
 from mien.evaluation.evaluate import figure_text, format_estimate
 from mien.images import Pixels
+from mien.report.style import (
+    BLUE,
+    FAINT,
+    INK,
+    MODELS,
+    ORANGE,
+    PALE,
+    VERMILLION,
+    WIDTH,
+    Share,
+    check_history,
+    draw_epochs,
+    draw_line,
+    draw_ring,
+    shorten,
+    styled,
+)
 
 if TYPE_CHECKING:
     from mien.evaluation.compare import Comparison
     from mien.evaluation.evaluate import Evaluation
     from mien.training.run import Epoch
 
-BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
-MODELS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
-INK, FAINT, PALE = "#222222", "#767676", "#C8CDD2"
-WIDTH = 7.2  # inches, the text width of a page
-LONGEST = 24  # characters of a name that are drawn
-_DASHES = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # when the colors are used up
 
-_STYLE: Mapping[Any, Any] = {
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
-    "font.size": 9.0,
-    "axes.titlesize": 10.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9.0,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "#E4E7EA",
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "lines.linewidth": 1.7,
-    "legend.frameon": False,
-    "legend.fontsize": 9.0,
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.wspace": 0.06,
-    "figure.constrained_layout.hspace": 0.06,
-}
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
-    """`draw`, under the house style; the caller's own matplotlib settings are neither used nor changed."""
-
-    @wraps(draw)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_STYLE)
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all; its folder is made when it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(png_bytes(figure))
-    part.replace(path)
-
-
-@_styled  # ticks come to be, and read the style, when a figure is drawn
-def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG at 200 dots per inch, on white."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-@_styled
+@styled
 def label_distribution(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> Figure:
     """Images per class, one panel per split (`counts`: split → label → images; a missing label counts 0).
 
@@ -120,36 +64,36 @@ def label_distribution(counts: Mapping[str, Mapping[str, int]], labels: Sequence
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(range(len(labels)), [_shorten(label) for label in labels])
+    panels[0].set_yticks(range(len(labels)), [shorten(label) for label in labels])
     panels[0].invert_yaxis()  # the first class on top
     return figure
 
 
-@_styled
+@styled
 def curves(history: Sequence[Epoch], title: str, best_epoch: int | None = None) -> Figure:
     """Loss and accuracy per epoch, train and val, side by side; `best_epoch` (counted from 1) is marked."""
-    _check_history(history, title)
+    check_history(history, title)
     figure = Figure(figsize=(WIDTH, 2.75))
     loss, accuracy = figure.subplots(1, 2)
-    figure.suptitle(_shorten(title, 80), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    figure.suptitle(shorten(title, 80), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
     best = next((row for row in history if row.epoch == best_epoch), None)
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
         for split, color in (("train", FAINT), ("val", BLUE)):
-            _line(axes, history, f"{split}_{name}", color, label=split)
-        _epochs(axes, history[-1].epoch)
+            draw_line(axes, history, f"{split}_{name}", color, label=split)
+        draw_epochs(axes, history[-1].epoch)
         if best is not None:
             value = getattr(best, f"val_{name}")
             axes.axvline(best.epoch, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
-            _ring(axes, best.epoch, value, BLUE)
+            draw_ring(axes, best.epoch, value, BLUE)
             axes.set_title(f"best epoch {best.epoch}: val {name} {figure_text(value)}", fontsize=9, fontweight="normal")
     loss.set_ylabel("cross entropy (nats)")
     accuracy.set_ylabel("accuracy")
     loss.legend()
-    accuracy.yaxis.set_major_formatter(_Share())
+    accuracy.yaxis.set_major_formatter(Share())
     return figure
 
 
-@_styled
+@styled
 def loss_against_accuracy(runs: Sequence[tuple[str, Sequence[Epoch]]]) -> Figure:
     """Val loss beside val accuracy, one row per run (name, history).
 
@@ -162,23 +106,23 @@ def loss_against_accuracy(runs: Sequence[tuple[str, Sequence[Epoch]]]) -> Figure
     rows = figure.subplots(len(runs), 2, sharex=True, squeeze=False)
     longest = max((row.epoch for _, history in runs for row in history), default=1)
     for (loss, accuracy), (name, history) in zip(rows, runs, strict=True):
-        _check_history(history, name)
+        check_history(history, name)
         lowest, best = turning_epochs(history)
-        _line(loss, history, "val_loss", VERMILLION)
-        _line(accuracy, history, "val_accuracy", BLUE)
-        accuracy.yaxis.set_major_formatter(_Share())
+        draw_line(loss, history, "val_loss", VERMILLION)
+        draw_line(accuracy, history, "val_accuracy", BLUE)
+        accuracy.yaxis.set_major_formatter(Share())
         where = "never finite"
         if lowest is not None:
             where = f"lowest at epoch {lowest.epoch}"
-            _ring(loss, lowest.epoch, lowest.val_loss, VERMILLION)
+            draw_ring(loss, lowest.epoch, lowest.val_loss, VERMILLION)
             if best.epoch > lowest.epoch:
                 for axes in (loss, accuracy):
                     axes.axvspan(lowest.epoch, best.epoch, color=ORANGE, alpha=0.16, linewidth=0)
-        _ring(accuracy, best.epoch, best.val_accuracy, BLUE)
-        loss.set_title(f"{_shorten(name, 40)}\nval loss, {where}", fontsize=9)
+        draw_ring(accuracy, best.epoch, best.val_accuracy, BLUE)
+        loss.set_title(f"{shorten(name, 40)}\nval loss, {where}", fontsize=9)
         accuracy.set_title(f"val accuracy, best at epoch {best.epoch}", fontsize=9)
         for axes in (loss, accuracy):
-            _epochs(axes, longest, label=axes in rows[-1])
+            draw_epochs(axes, longest, label=axes in rows[-1])
     return figure
 
 
@@ -188,7 +132,7 @@ def turning_epochs(history: Sequence[Epoch]) -> tuple[Epoch | None, Epoch]:
     return min(finite, key=lambda row: row.val_loss, default=None), max(history, key=lambda row: row.val_accuracy)
 
 
-@_styled
+@styled
 def confusion(evaluation: Evaluation, title: str | None = None) -> Figure:
     """The confusion matrix: rows are true classes, columns predicted ones; percent of the row, counts small below."""
     counts_KK = np.asarray(evaluation.confusion)
@@ -205,7 +149,7 @@ def confusion(evaluation: Evaluation, title: str | None = None) -> Figure:
         axes.text(j, i - 0.1, text, ha="center", va="center", color=color, fontsize=10, gid=f"percent-{i}-{j}")
         axes.text(j, i + 0.27, f"{counts_KK[i, j]:,}", ha="center", va="center", color=color, fontsize=7,
                   gid=f"count-{i}-{j}")  # fmt: skip
-    names = [_shorten(label) for label in evaluation.labels]
+    names = [shorten(label) for label in evaluation.labels]
     crowded = max(map(len, names)) * 0.072 > side / k
     axes.set_xticks(range(k), names, rotation=40 if crowded else 0,
                     ha="right" if crowded else "center", rotation_mode="anchor" if crowded else "default")  # fmt: skip
@@ -216,11 +160,11 @@ def confusion(evaluation: Evaluation, title: str | None = None) -> Figure:
     axes.spines[:].set_visible(False)
     scores = evaluation.scores
     figures = f"{evaluation.split} accuracy {format_estimate(scores.accuracy)}, n = {scores.n:,}"
-    axes.set_title(f"{_shorten(evaluation.model)}\n{figures}" if title is None else title, fontsize=9.5)
+    axes.set_title(f"{shorten(evaluation.model)}\n{figures}" if title is None else title, fontsize=9.5)
     return figure
 
 
-@_styled
+@styled
 def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Figure:
     """F1 of each class as one bar per model, support under the class name; `labels` picks and orders the classes.
 
@@ -246,23 +190,23 @@ def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Fi
         if k * m <= 32:  # more would run into each other
             axes.bar_label(bars, texts, padding=1.5, fontsize=7)
         handles.append(bars[0])
-    names = [f"{_shorten(label)}\n{by_label[label].support:,}" for label in chosen]
+    names = [f"{shorten(label)}\n{by_label[label].support:,}" for label in chosen]
     axes.set_xticks(range(k), names)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(f"F1 on {comparison.split}")
     axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(_Share())
+    axes.yaxis.set_major_formatter(Share())
     axes.yaxis.grid(True)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"class, with its images below (n = {comparison.n:,})")
     columns = min(m, 4 if max(map(len, comparison.models)) <= 14 else 3)
     legend = figure.legend(handles, [str(i) for i in range(m)], loc="outside upper left", ncols=columns)
     for entry, name in zip(legend.get_texts(), comparison.models, strict=True):
-        entry.set_text(_shorten(name))  # set here, because matplotlib drops legend entries that begin with "_"
+        entry.set_text(shorten(name))  # set here, because matplotlib drops legend entries that begin with "_"
     return figure
 
 
-@_styled
+@styled
 def probabilities(face: Pixels, probabilities: Mapping[str, float], title: str | None = None) -> Figure:
     """A face, `(H, W)` gray or `(H, W, 3)` RGB uint8, beside the probability (0–1) of every class.
 
@@ -283,7 +227,7 @@ def probabilities(face: Pixels, probabilities: Mapping[str, float], title: str |
     )
     for i, text in enumerate(bars.bar_label(drawn, [f"{value:.1%}" for value in values], padding=3, fontsize=8.5)):
         text.set_fontweight("bold" if i == top else "normal")
-    bars.set_yticks(range(len(labels)), [_shorten(label) for label in labels])
+    bars.set_yticks(range(len(labels)), [shorten(label) for label in labels])
     bars.get_yticklabels()[top].set_fontweight("bold")
     bars.invert_yaxis()
     bars.set_xlim(0, 1.18)  # the whole of 0–1 and room for the number
@@ -291,136 +235,8 @@ def probabilities(face: Pixels, probabilities: Mapping[str, float], title: str |
     bars.spines["bottom"].set_visible(False)
     bars.tick_params(axis="y", length=0)
     if title is not None:
-        figure.suptitle(_shorten(title, 70), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        figure.suptitle(shorten(title, 70), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
     return figure
-
-
-@_styled
-def sweep_curves(runs: Sequence[tuple[str, Sequence[Epoch], int | None]]) -> Figure:
-    """Val loss beside val accuracy, a line per run (settings, history, best epoch), named in the order given.
-
-    The loss is on a log axis where it spans more than a factor of ten. Rings mark the best epochs.
-    """
-    if not runs:
-        raise InputError("sweep: no run to draw, expected at least one")
-    names = [_shorten(name, 48) for name, _, _ in runs]
-    columns = min(len(runs), max(1, 100 // (max(map(len, names)) + 8)))
-    figure = Figure(figsize=(WIDTH, 3.0 + 0.19 * math.ceil(len(runs) / columns)))
-    loss, accuracy = figure.subplots(1, 2)
-    for i, (name, history, best_epoch) in enumerate(runs):
-        _check_history(history, name)
-        color, dashes = MODELS[i % len(MODELS)], _DASHES[i // len(MODELS) % len(_DASHES)]
-        best = next((row for row in history if row.epoch == best_epoch), None)
-        for axes, key in ((loss, "val_loss"), (accuracy, "val_accuracy")):
-            _line(axes, history, key, color)
-            axes.get_lines()[-1].set(linestyle=dashes, zorder=3 - i / len(runs))  # the first lies on top
-            if best is not None:
-                _ring(axes, best.epoch, getattr(best, key), color)
-                axes.get_lines()[-1].set_zorder(5 - i / len(runs))
-    handles = [line for line in loss.get_lines() if line.get_linestyle() != "None"]
-    legend = figure.legend(handles, [str(i) for i in range(len(runs))], loc="outside upper left", ncols=columns)
-    for entry, name in zip(legend.get_texts(), names, strict=True):
-        entry.set_text(name)
-    for axes in (loss, accuracy):
-        _epochs(axes, max(row.epoch for _, history, _ in runs for row in history))
-    loss.set_ylabel(f"val loss (nats{_widen(loss, [row.val_loss for _, history, _ in runs for row in history])})")
-    accuracy.set_ylabel("val accuracy")
-    accuracy.yaxis.set_major_formatter(_Share())
-    return figure
-
-
-@_styled
-def learning_rates(
-    rates: npt.NDArray[np.float64],
-    losses: npt.NDArray[np.float64],
-    smoothed: npt.NDArray[np.float64],
-    title: str,
-    suggestion: float | None = None,
-) -> Figure:
-    """Loss `(S,)` of each step of a search against its learning rate `(S,)`, plain and smoothed; `suggestion` marked.
-
-    The axis ends above the smoothed loss before it diverges; what is higher is left out.
-    """
-    finite = np.isfinite(losses)
-    if not finite.any():
-        raise InputError(f"{title}: no loss of the learning rate search is a number")
-    figure = Figure(figsize=(WIDTH, 3.2))
-    axes = figure.subplots()
-    axes.plot(rates, losses, color=PALE, linewidth=1.0, label="each batch")
-    axes.plot(rates, smoothed, color=BLUE, label="smoothed")
-    axes.set_xscale("log")
-    _plain_ticks(axes.xaxis, (1.0,))
-    axes.set_xlim(rates[0], rates[-1])
-    opening = losses[finite][: max(len(rates) // 6, 1)]
-    low, high = float(losses[finite].min()), float(opening.max())
-    margin = 0.25 * (high - low) or 0.5
-    axes.set_ylim(max(low - margin, 0), high + margin)
-    if suggestion is not None:
-        axes.axvline(suggestion, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
-        there = int(np.abs(np.log(rates / suggestion)).argmin())
-        _ring(axes, suggestion, float(smoothed[there]), BLUE)
-    said = "no suggestion: no fall stands out from the noise" if suggestion is None else f"suggestion {suggestion:g}"
-    axes.set_title(f"{_shorten(title, 50)}: {said}", fontsize=9.5)
-    axes.set_xlabel("learning rate (log axis)")
-    axes.set_ylabel("train loss (nats)")
-    axes.yaxis.grid(True)
-    axes.legend()
-    return figure
-
-
-def _check_history(history: Sequence[Epoch], name: str) -> None:
-    if not history:
-        raise InputError(f"{name}: no epoch to draw. Its history.csv is empty")
-
-
-def _line(axes: Axes, history: Sequence[Epoch], key: str, color: str, label: str | None = None) -> None:
-    marker = "o" if len(history) <= 5 else None  # a line through one or two epochs can hardly be seen
-    values = [getattr(row, key) for row in history]
-    axes.plot([row.epoch for row in history], values, color=color, label=label, marker=marker, markersize=3.5)
-
-
-def _epochs(axes: Axes, last: int, label: bool = True) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    margin = max(0.1, 0.03 * last)
-    axes.set_xlim(1 - min(0.9, margin), last + margin)  # epochs count from 1, so no tick at 0
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.grid(True)
-    axes.set_axisbelow(True)
-    if label:
-        axes.set_xlabel("epoch")
-
-
-def _widen(axes: Axes, losses: Sequence[float]) -> str:
-    """Make the axis of losses that span more than a factor of ten a log one, cut far above their median; say so."""
-    drawn = [loss for loss in losses if 0 < loss < math.inf]
-    if not drawn or max(drawn) <= 10 * min(drawn):
-        return ""
-    top = 10 * float(np.median(drawn))
-    axes.set_yscale("log")
-    _plain_ticks(axes.yaxis, (1.0, 2.0, 5.0) if min(top, max(drawn)) < 1000 * min(drawn) else (1.0,))
-    if max(drawn) <= top:
-        return ", log axis"
-    axes.set_ylim(min(drawn) / 1.2, top)
-    return ", log axis, cut off above"
-
-
-def _plain_ticks(axis: Axis, steps: tuple[float, ...]) -> None:
-    """Ticks of a log axis, at `steps` of each power of ten; matplotlib's own labels are formulas."""
-    axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _ring(axes: Axes, x: float, y: float, color: str) -> None:
-    axes.plot([x], [y], "o", color="white", markeredgecolor=color, markeredgewidth=1.6, markersize=6, zorder=5)
-
-
-class _Share(ScalarFormatter):
-    """As many digits as the ticks need, without the zero before the point."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        text = super().__call__(x, pos)
-        return "0" if x == 0 else text.removeprefix("0") if text.startswith("0.") else text
 
 
 def _ink_on(color: npt.NDArray[Any]) -> str:
@@ -428,8 +244,3 @@ def _ink_on(color: npt.NDArray[Any]) -> str:
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "white" if luminance < 0.21 else INK  # there the contrast with both is the same
-
-
-def _shorten(name: str, longest: int = LONGEST) -> str:
-    line = " ".join(name.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"

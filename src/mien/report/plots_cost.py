@@ -15,7 +15,7 @@ from mien.evaluation.evaluate import Estimate
 from mien.report.places import Box, Spot, place_names
 
 # The house style is shared by all pictures of a report, whichever module draws them.
-from mien.report.plots import BLUE, FAINT, GREEN, INK, PURPLE, SKY, VERMILLION, WIDTH, _Share, _shorten, _styled
+from mien.report.style import BLUE, FAINT, GREEN, INK, PURPLE, SKY, VERMILLION, WIDTH, Share, shorten, styled
 
 # Color and shape, so that neither has to be told apart alone.
 MARKS = ((BLUE, "o"), (SKY, "v"), (VERMILLION, "s"), (GREEN, "D"), (PURPLE, "^"))
@@ -32,7 +32,7 @@ class Point:
     costs: tuple[float | None, ...]  # above 0; None where the model does not stand on a panel
 
 
-@_styled
+@styled
 def accuracy_against_cost(
     points: Sequence[Point], split: str, panels: Sequence[tuple[str, str]], families: Sequence[str]
 ) -> Figure:
@@ -80,7 +80,7 @@ def _scatter(axes: Axes, standing: Sequence[tuple[Point, float]], marks: dict[st
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x < 1e4 else f"{x:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(_Share())
+    axes.yaxis.set_major_formatter(Share())
     axes.grid(True)
     axes.set_axisbelow(True)
 
@@ -93,7 +93,7 @@ def _write_names(axes: Axes, standing: Sequence[tuple[Point, float]]) -> None:
         x, y = axes.transData.transform((cost, accuracy)) / point_size
         return Spot(float(x), float(y))
 
-    names = [_shorten(point.name, 40) for point, _ in standing]
+    names = [shorten(point.name, 40) for point, _ in standing]
     spots = [spot(cost, point.accuracy.value) for point, cost in standing]
     ends = [(spot(cost, point.accuracy.low), spot(cost, point.accuracy.high)) for point, cost in standing]
     bars = [Box(low.x - 1, low.y, high.x + 1, high.y) for low, high in ends]

@@ -1,0 +1,127 @@
+"""Style: how every picture looks and is saved, and the parts that several of them share.
+
+No pyplot, so nothing here needs a display or keeps global state. Colors are the color-blind-safe palette of Okabe and
+Ito, https://jfly.uni-koeln.de/color (2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from mien.errors import InputError
+
+if TYPE_CHECKING:
+    from mien.training.run import Epoch
+
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+MODELS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+INK, FAINT, PALE = "#222222", "#767676", "#C8CDD2"
+WIDTH = 7.2  # inches, the text width of a page
+LONGEST = 24  # characters of a name that are drawn
+
+_STYLE: Mapping[Any, Any] = {
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#E4E7EA",
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.7,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.wspace": 0.06,
+    "figure.constrained_layout.hspace": 0.06,
+}
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """`draw`, under the house style; the caller's own matplotlib settings are neither used nor changed."""
+
+    @wraps(draw)
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(_STYLE)
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all; its folder is made when it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(png_bytes(figure))
+    part.replace(path)
+
+
+@styled  # ticks come to be, and read the style, when a figure is drawn
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG at 200 dots per inch, on white."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def check_history(history: Sequence[Epoch], name: str) -> None:
+    if not history:
+        raise InputError(f"{name}: no epoch to draw. Its history.csv is empty")
+
+
+def draw_line(axes: Axes, history: Sequence[Epoch], key: str, color: str, label: str | None = None) -> None:
+    marker = "o" if len(history) <= 5 else None  # a line through one or two epochs can hardly be seen
+    values = [getattr(row, key) for row in history]
+    axes.plot([row.epoch for row in history], values, color=color, label=label, marker=marker, markersize=3.5)
+
+
+def draw_epochs(axes: Axes, last: int, label: bool = True) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    margin = max(0.1, 0.03 * last)
+    axes.set_xlim(1 - min(0.9, margin), last + margin)  # epochs count from 1, so no tick at 0
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.grid(True)
+    axes.set_axisbelow(True)
+    if label:
+        axes.set_xlabel("epoch")
+
+
+def draw_ring(axes: Axes, x: float, y: float, color: str) -> None:
+    axes.plot([x], [y], "o", color="white", markeredgecolor=color, markeredgewidth=1.6, markersize=6, zorder=5)
+
+
+class Share(ScalarFormatter):
+    """As many digits as the ticks need, without the zero before the point."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos)
+        return "0" if x == 0 else text.removeprefix("0") if text.startswith("0.") else text
+
+
+def shorten(name: str, longest: int = LONGEST) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
