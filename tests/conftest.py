@@ -68,7 +68,7 @@ def trained_folder(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def save_checkpoint() -> Callable[..., Path]:
-    """`save_checkpoint(folder, architecture, preprocessor=True)` writes a tiny checkpoint with random weights."""
+    """`save_checkpoint(folder, architecture, preprocessor=True, blocks=None)`: a tiny one with random weights."""
     return _save_checkpoint
 
 
@@ -99,11 +99,12 @@ _ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def _save_checkpoint(folder: Path, name: str, *, preprocessor: bool = True) -> Path:
+def _save_checkpoint(folder: Path, name: str, *, preprocessor: bool = True, blocks: int | None = None) -> Path:
     import torch
     import transformers
 
     kind, settings = _ARCHITECTURES[name]
+    settings = {**settings, **({"num_hidden_layers": blocks} if blocks else {})}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         transformers.AutoModel.from_config(getattr(transformers, kind)(**settings)).save_pretrained(folder)

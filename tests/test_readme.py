@@ -33,11 +33,13 @@ def code_of(program: Callable[[], None]) -> int | str | None:
 
 
 @pytest.fixture
-def workplace(drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    draw_set(tmp_path / "fer2013.zip", 70, seed=1)
-    shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), tmp_path / "face.png")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def workplace(drawn_folder: Path, save_checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # type: ignore[no-untyped-def]
+    here = tmp_path / "project"
+    draw_set(here / "fer2013.zip", 400, seed=1)  # ten batches, which the learning rate search needs
+    shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), here / "face.png")
+    save_checkpoint(tmp_path / "shared" / "models" / "dinov2-small", "vit", blocks=12)
+    monkeypatch.chdir(here)
+    return here
 
 
 def test_commands(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,10 +47,15 @@ def test_commands(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert len(lines) >= 10
     for line in lines:
         # Fewer epochs than a real run; everything else as it is written.
-        short = " --set epochs=1" if line.startswith(("mien train", "mien study")) else ""
+        short = " --set epochs=1" if line.startswith(("mien train", "mien study", "mien sweep")) else ""
+        if line.startswith("mien study") and "--recipes" not in line:
+            short += " --recipes cnn-v1,vit-v1.3-frozen"  # instead of all
         monkeypatch.setattr(sys, "argv", shlex.split(line + short))
         assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
-    for made in ("stats.png", "probabilities.png", "runs/study/report.html", "faces.zip"):
+    for made in (
+        "stats.png", "probabilities.png", "runs/study/report.html", "faces.zip", "runs/tuned-find-lr.png",
+        "runs/sweep/sweep.png", "runs/study/vit-v1.3-frozen-dinov2-small-224px/card.json", "runs/vit/model.safetensors",
+    ):  # fmt: skip
         assert (workplace / made).is_file(), made
 
 
