@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,35 @@ def test_study_shows_each_recipe_the_pictures_at_its_own_size(mien, drawn_zip: P
     assert first[0].train_loss == second[0].train_loss
 
 
+def test_study_goes_by_cost_and_names_what_cannot_be_had(
+    mien, drawn_zip: Path, tiny_vit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
+    settings = ["epochs=1", f"vit-*:model.backbone={tiny_vit}", "vit-*:data.preprocess.size=32"]
+    command = [
+        "study", "--recipes", "cnn-v2,vit-v1.3-frozen,resnet50-ft", "--data", drawn_zip, "--out", tmp_path / "study",
+        *(word for setting in settings for word in ("--set", setting)),
+    ]  # fmt: skip
+    done = mien(*command)
+    assert done.code == 0, done.err
+    assert "resnet50-ft: not run. model.backbone microsoft/resnet-50: is not in the local cache" in done.err
+    estimates = re.findall(r"^(\S+): at most about \d+ (?:s|minutes)$", done.err, flags=re.MULTILINE)
+    trained = re.findall(r"^(\S+): training$", done.err, flags=re.MULTILINE)
+    assert estimates == trained
+    assert set(trained) == {"cnn-v2", "vit-v1.3-frozen-tiny-vit-32px"}
+    page = (tmp_path / "study" / "report.md").read_text()
+    assert "resnet50-ft" in page
+    assert "not run" in page
+    latencies = json.loads((tmp_path / "study" / "latency.json").read_text())
+    assert set(latencies) == set(trained)
+    again = mien(*command)
+    assert "training" not in again.err
+    assert json.loads((tmp_path / "study" / "latency.json").read_text()) == latencies
+
+
 TRAIN = ("train", "cnn-v2", "--data", "x", "--out", "y")
 MISTAKES = {
     "unknown recipe 'cnn-v3'. Did you mean 'cnn-v2'? See: mien recipes": ("train", "cnn-v3", *TRAIN[2:]),
@@ -178,6 +208,27 @@ MISTAKES = {
     "unknown device 'gpu'": (*TRAIN, "--device", "gpu"),
     "no/run: no such run folder": ("evaluate", "no/run", "--data", "x"),
     "two or more runs are compared, got 1": ("compare", "."),
+    "no recipe of this study is named like 'vot-*': cnn-v1": (
+        "study",
+        "--recipes",
+        "cnn-v1",
+        "--data",
+        "x",
+        "--out",
+        "y",
+        "--set",
+        "vot-*:epochs=1",
+    ),
+    "model.backbone no/such/folder: no such folder": (
+        "train",
+        "vit-v1.3",
+        "--data",
+        "x",
+        "--out",
+        "y",
+        "--set",
+        "model.backbone=no/such/folder",
+    ),
     "no predictions there": ("compare", "a", "b"),
     "give --keep results too": ("study", "--data", "x", "--out", "y", "--docs", "z"),
     "--seeds a: expected whole numbers": ("study", "--data", "x", "--out", "y", "--seeds", "a"),
