@@ -118,7 +118,7 @@ def plan(
     planned, missing = [], []
     for recipe in recipes:
         try:
-            ready = complete(recipe)
+            ready = _finished_recipe(recipe, out) or complete(recipe)
             if not (Run(out / run_name(ready)).finished):
                 key = _cost_key(ready)
                 known[key] = known.get(key) or estimate_seconds(
@@ -130,6 +130,19 @@ def plan(
         except MissingCheckpointError as error:
             missing.append(NotRun(recipe, str(error)))
     return sorted(planned, key=lambda one: one.seconds), missing
+
+
+def _finished_recipe(recipe: Recipe, out: Path) -> Recipe | None:
+    """The completed recipe of a finished run: evaluating it needs no checkpoint any more."""
+    if recipe.data.preprocess.size is None:
+        return None
+    run = Run(out / run_name(recipe))
+    if not run.finished:
+        return None
+    done = run.recipe
+    filled = recipe.data.preprocess.filled(done.data.preprocess)
+    same = recipe.model_copy(update={"data": recipe.data.model_copy(update={"preprocess": filled})})
+    return done if same == done else None
 
 
 def _cost_key(recipe: Recipe) -> str:

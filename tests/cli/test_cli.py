@@ -183,7 +183,10 @@ def test_study_goes_by_cost_and_names_what_cannot_be_had(
     ]  # fmt: skip
     done = mien(*command)
     assert done.code == 0, done.err
-    assert "resnet50-ft: not run. model.backbone microsoft/resnet-50: is not in the local cache" in done.err
+    assert (
+        "resnet50-ft: not run. model.backbone microsoft/resnet-50: is no folder here, is not in the local cache"
+        in done.err
+    )
     estimates = re.findall(r"^(\S+): at most about \d+ (?:s|minutes)$", done.err, flags=re.MULTILINE)
     trained = re.findall(r"^(\S+): training$", done.err, flags=re.MULTILINE)
     assert estimates == trained

@@ -239,7 +239,7 @@ def test_offline_a_hub_id_says_what_to_pass_instead(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"cannot be reached\. Pass a local folder .* model\.backbone=PATH"):
+    with pytest.raises(InputError, match=r"does not give it\. Pass a local folder .* model\.backbone=PATH"):
         checkpoints.native_input("google/vit-base-patch16-224")
 
 

@@ -75,6 +75,8 @@ def study(
     smallest = min(recipe.data.preprocess.size or DEFAULT_SIZE for recipe in chosen)
     planned, missing = studies.plan(chosen, out, faces(smallest), device, precision)
     _tell(planned, missing)
+    if not planned:
+        raise InputError("none of these recipes can be trained here; the lines above say why")
     runs = []
     for one in planned:
         seen = faces(one.recipe.preprocess.size)  # each sees native pictures reduced once

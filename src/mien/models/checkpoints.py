@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from mien.errors import InputError, MissingCheckpointError
@@ -51,7 +52,11 @@ def native_input(backbone: str) -> Input:
     mean, std = said.get("image_mean"), said.get("image_std")
     if said.get("do_normalize") is False:
         mean, std = (0.0,) * 3, (1.0,) * 3
-    return Input(size=size if isinstance(size, int) else None, color="rgb", mean=mean, std=std)
+    try:
+        return Input(size=size if isinstance(size, int) else None, color="rgb", mean=mean, std=std)
+    except ValidationError as error:
+        found = f"size {size}, mean {mean}, std {std}"
+        raise InputError(f"model.backbone {backbone}: its preprocessor_config.json says {found}, of no use") from error
 
 
 def load(how: Pretrained, size: int) -> Backbone:
@@ -62,7 +67,14 @@ def load(how: Pretrained, size: int) -> Backbone:
         return Backbone(network, how.features, size, {"model_type": LITE0})
     config = _read_config(how.backbone)
     _check_size(config, size)
-    return Backbone(_Transformer(_load_transformer(how.backbone)), how.features, size, config)
+    network = _Transformer(_load_transformer(how.backbone))
+    try:
+        return Backbone(network, how.features, size, config)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"model.backbone {how.backbone}: does not take images of {size} pixels ({_first_line(error)}). "
+            "Use the size that it was made for: --set data.preprocess.size=null"
+        ) from error
 
 
 def rebuild(how: Pretrained, size: int, config: dict[str, Any]) -> Backbone:
@@ -187,7 +199,8 @@ _INSTEAD = (
 
 def _not_at_hand(backbone: str) -> MissingCheckpointError:
     return MissingCheckpointError(
-        f"model.backbone {backbone}: is not in the local cache and the Hugging Face hub cannot be reached. {_INSTEAD}"
+        f"model.backbone {backbone}: is no folder here, is not in the local cache, and the Hugging Face hub does not "
+        f"give it. {_INSTEAD}"
     )
 
 
@@ -207,11 +220,12 @@ def _load_transformer(backbone: str) -> Any:
     try:
         with _quiet_transformers():
             model, found = AutoModel.from_pretrained(
-                place, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                place, dtype=torch.float32, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"model.backbone {backbone}: cannot be opened ({first})") from error
+        if isinstance(error, OSError) and not _is_folder(backbone):
+            raise _not_at_hand(backbone) from error
+        raise InputError(f"model.backbone {backbone}: cannot be opened ({_first_line(error)})") from error
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(f"model.backbone {backbone}: is no vision backbone ({type(model).__name__} takes no pixels)")
     missing = [key for key in found["missing_keys"] if "pooler" not in key]
@@ -220,6 +234,10 @@ def _load_transformer(backbone: str) -> Any:
             f"model.backbone {backbone}: its weights lack {len(missing)} of the network's, for example {missing[0]}"
         )
     return model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _refuse_pickles(backbone: str) -> None:

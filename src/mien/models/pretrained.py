@@ -131,6 +131,9 @@ class Backbone(nn.Module):
                 if parameter is not None and id(parameter) in used and id(parameter) not in seen:
                     seen.add(id(parameter))
                     units[inside.get(id(parameter), outside)].append(parameter)
+        for parameter in self.network.parameters():  # read by another module than its own, which is never called
+            if id(parameter) in used and id(parameter) not in seen:
+                units[inside.get(id(parameter), 0)].append(parameter)
         return units
 
 

@@ -16,8 +16,9 @@ from torch.nn import functional
 from mien.models.build import build
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
+from mien.training.features import split_at
 from mien.training.hardware import Hardware
-from mien.training.unfreeze import frozen_depth, set_phase
+from mien.training.unfreeze import check_unfreeze, frozen_depth, set_phase
 
 _BATCH = 8
 
@@ -26,10 +27,13 @@ def estimate_seconds(recipe: Recipe, classes: int, train_images: int, val_images
     """Seconds for all epochs of a completed `recipe`, if nothing stops it early. Loads its network."""
     with torch.random.fork_rng(devices=[]):
         network = build(recipe.model, recipe.preprocess, classes).to(hardware.device)
+    check_unfreeze(network, recipe)
     depth = frozen_depth(network, recipe)
     batch = min(_BATCH, recipe.data.batch_size)
     images = torch.zeros(batch, recipe.preprocess.channels, recipe.preprocess.size, recipe.preprocess.size)
     shown = images.to(hardware.device)
+    if depth is not None and split_at(network.eval(), depth, shown) is None:  # type: ignore[arg-type]
+        depth = None
     once = 0.0
     if depth is not None:
         assert isinstance(network, PretrainedClassifier)
@@ -73,5 +77,7 @@ def _seconds(work: Callable[[], None], hardware: Hardware) -> float:
             work()
         if hardware.device == "cuda":
             torch.cuda.synchronize()
+        elif hardware.device == "mps":
+            torch.mps.synchronize()
         times.append(time.perf_counter() - began)
     return min(times[1:])

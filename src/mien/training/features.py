@@ -6,6 +6,7 @@ Shapes: N faces, B per batch; what is kept of a face has any shape.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +76,13 @@ def frozen_features(
 ) -> Features | None:
     """The outcome of the lowest `depth` blocks for all `faces`, from an earlier run's store or computed now.
 
-    Tokens are kept in the precision in which they were computed, pooled features in float32. None, with a line in the
-    log, where it would not help: the network cannot be split there, or the disk lacks the room.
+    In bfloat16 runs tokens are rounded to bfloat16, which takes half the room; pooled features stay float32. None, with
+    a line in the log, where it would not help: the network cannot be split there, or the disk lacks the room.
     """
     network = network.to(hardware.device).eval()
     example = prepare(torch.from_numpy(stored_pixels(faces, np.arange(min(2, len(faces))), preprocess)), preprocess)
     example = example.to(hardware.device)
-    outcome = _split(network, depth, example)
+    outcome = split_at(network, depth, example)
     if outcome is None:
         logger.warning("the backbone cannot be split after block %d: frozen work is done in every epoch", depth)
         return None
@@ -102,13 +104,15 @@ def _seconds_file(path: Path) -> Path:
     return path.with_suffix(".seconds")
 
 
-def _split(network: PretrainedClassifier, depth: int, images: torch.Tensor) -> torch.Tensor | None:
+def split_at(network: PretrainedClassifier, depth: int, images: torch.Tensor) -> torch.Tensor | None:
     """What the frozen part gives, or None if the two parts together are not the network."""
     with torch.no_grad():
         try:
             hidden = network.frozen_part(images, depth)
             parts, whole = network.moving_part(hidden, depth), network(images)
-        except (RuntimeError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # each architecture has its own way to fail without its lower blocks
             logger.debug("split at %d: %s", depth, error)
             return None
     close = (parts - whole).abs().max() <= _TOLERANCE * whole.abs().max().clamp(min=1)
@@ -160,6 +164,8 @@ def _key(network: PretrainedClassifier, depth: int, faces: FaceSet, preprocess: 
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     settings = (network.backbone.kind, depth, preprocess.model_dump_json(), hardware.device, hardware.precision)
-    digest.update(repr((*settings, torch.__version__)).encode())
+    versions = (torch.__version__, metadata.version("transformers"))
+    digest.update(repr((*settings, *versions, faces.store.shape[1:])).encode())
+    digest.update(json.dumps(network.backbone.config, sort_keys=True, default=str).encode())
     digest.update("\n".join(faces.hashes).encode())
     return digest.hexdigest()

@@ -75,7 +75,11 @@ def train(
         folder.begin(run, recipe, seen, how)
         if isinstance(network, PretrainedClassifier):
             run.save_backbone_config(network.backbone.config)
-    features = _features(network, recipe, seen, hardware, progress_bar)
+    try:
+        with told_when_out_of_memory(recipe):
+            features = _features(network, recipe, seen, hardware, progress_bar)
+    except KeyboardInterrupt as stop:
+        raise _interrupted(run) from stop
     by_split = {split: features.select(seen.splits == split) for split in ("train", "val")} if features else None
     _fit(trainer, Classifier(network, recipe, fit, val, by_split), run)
     if trainer.is_global_zero:

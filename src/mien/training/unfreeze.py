@@ -17,8 +17,8 @@ def check_unfreeze(network: nn.Module, recipe: Recipe) -> None:
     if not isinstance(network, PretrainedClassifier) or recipe.unfreeze.last == "all":
         return
     there = len(network.backbone.blocks)
-    named = recipe.unfreeze.last + sum(recipe.unfreeze.schedule.values())
-    if named > there:
+    named = recipe.unfreeze.blocks(recipe.epochs)
+    if named != "all" and named > there:
         raise InputError(
             f"recipe '{recipe.name}': unfreeze names {named} blocks, the backbone has {there}. "
             f"Name at most {there}, or use: --set unfreeze=all"
