@@ -82,7 +82,7 @@ def study(
                 f"stopped at {run.name}. Finished runs and epochs are kept: run the same command again"
             ) from stop
         runs.append(run)
-    write_whole(out / "data.json", json.dumps(asdict(describe_data(faces)), indent=2) + "\n")
+    _save_data(out / "data.json", faces)
     return runs
 
 
@@ -250,6 +250,17 @@ def _class_tests(names: Sequence[str], predictions: Mapping[str, Mapping[str, Pr
     """Class by class, the runs that answer the study's question, in this order; on val where one has no test."""
     split = "test" if all("test" in predictions[name] for name in names) else "val"
     return class_tests({name: predictions[name][split] for name in names})
+
+
+def _save_data(path: Path, faces: FaceSet) -> None:
+    """Describe the faces, unless it was done before: the audit takes a while."""
+    try:
+        told = _read_data(path) if path.is_file() else None
+    except InputError:  # damaged
+        told = None
+    known = told is not None and (told.source, told.fingerprint) == (faces.source, faces.fingerprint)
+    if not known:
+        write_whole(path, json.dumps(asdict(describe_data(faces)), indent=2) + "\n")
 
 
 def _read_data(path: Path) -> DataReport:

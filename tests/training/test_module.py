@@ -49,7 +49,7 @@ def test_warmup_rises_in_a_line_then_the_cosine_begins() -> None:
 )
 def test_optimizer_is_the_named_one(name: str, kind: type) -> None:
     recipe = Recipe.load("cnn-v2", [f"optimizer.name={name}", "optimizer.weight_decay=0.01", "optimizer.lr=0.02"])
-    optimizer = module._optimizer(torch.nn.Linear(2, 2), recipe)
+    optimizer = module.make_optimizer(torch.nn.Linear(2, 2), recipe)
     assert type(optimizer) is kind
     assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.02, 0.01)
 

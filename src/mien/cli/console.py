@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,11 @@ def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: in
     for why in faces.unreadable.values():
         note(f"left out: {why}")
     return faces
+
+
+def opener(data: str, labels: str | None, *, skip_unreadable: bool) -> Callable[[int], FaceSet]:
+    """Opens the faces at a size, each size once."""
+    return cache(lambda size: open_faces(data, labels, skip_unreadable=skip_unreadable, size=size))
 
 
 def is_terminal() -> bool:

@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +19,11 @@ from mien.cli.console import (
     SkipOption,
     is_terminal,
     note,
-    open_faces,
+    opener,
     say,
 )
 
 if TYPE_CHECKING:
-    from mien.data.faceset import FaceSet
     from mien.report.content import NotRun
     from mien.study import Planned
 
@@ -71,7 +69,7 @@ def study(
     wanted = _names(recipes) or names()
     changes = _settings(settings or [], wanted)
     chosen = [Recipe.load(name, [*changes[name], *seed]) for name in wanted for seed in extra]
-    faces = partial(_opened, {}, data, labels, skip_unreadable)
+    faces = opener(data, labels, skip_unreadable=skip_unreadable)
     smallest = min(recipe.data.preprocess.size or DEFAULT_SIZE for recipe in chosen)
     planned, missing = studies.plan(chosen, out, faces(smallest), device, precision)
     _tell(planned, missing)
@@ -91,12 +89,6 @@ def study(
         if docs:
             studies.write_docs(keep, docs, TITLE, [command])
             say(f"docs: {docs / 'study.md'}, {docs / 'results.json'}")
-
-
-def _opened(opened: dict[int, FaceSet], data: str, labels: str | None, skip_unreadable: bool, size: int) -> FaceSet:
-    if size not in opened:
-        opened[size] = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
-    return opened[size]
 
 
 def _tell(planned: Sequence[Planned], missing: Sequence[NotRun]) -> None:

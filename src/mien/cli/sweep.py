@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,13 +16,12 @@ from mien.cli.console import (
     SkipOption,
     is_terminal,
     note,
-    open_faces,
+    opener,
     say,
     table,
 )
 
 if TYPE_CHECKING:
-    from mien.data.faceset import FaceSet
     from mien.sweep import Row, Sweep
 
 
@@ -55,24 +53,20 @@ def sweep(
 
     detect(device, precision)
     planned = sweeps.plan(recipe, grids, settings or [])
-    opened: list[FaceSet] = []
-    faces = partial(_opened, opened, data, labels, skip_unreadable)
+    faces = opener(data, labels, skip_unreadable=skip_unreadable)
     found = sweeps.sweep(planned, faces, out, device=device, precision=precision, progress_bar=is_terminal())
     if as_json:
         say(found.model_dump_json(indent=2))
     else:
         _show(found, out)
         if found.finished:
-            _conclude(found, out, data, has_test=any((one.splits == "test").any() for one in opened))
+            _conclude(
+                found, out, data, has_test=bool((faces(planned[0].recipe.preprocess.size).splits == "test").any())
+            )
     if found.diverged:
         names = "; ".join(row.run for row in found.diverged)
         note(f"diverged: {names} ({len(found.diverged)} of {len(found.rows)}). The same command tries again")
         raise typer.Exit(1)
-
-
-def _opened(opened: list[FaceSet], data: str, labels: str | None, skip_unreadable: bool, size: int) -> FaceSet:
-    opened.append(open_faces(data, labels, skip_unreadable=skip_unreadable, size=size))
-    return opened[-1]
 
 
 def _show(found: Sweep, out: Path) -> None:

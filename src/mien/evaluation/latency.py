@@ -104,16 +104,16 @@ def _call(network: nn.Module, preprocess: Preprocess, size: int, place: torch.de
     """A forward pass over `size` images, at the end of which the device has finished."""
     import torch
 
+    from mien.training.hardware import synchronize
+
     network.to(device=place, dtype=torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     shape = (size, preprocess.channels, preprocess.size, preprocess.size)
     images_BCSS = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     images_BCSS = images_BCSS.to(place).contiguous(memory_format=torch.channels_last)
-    wait = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(place.type)
 
     def call() -> None:
         network(images_BCSS)
-        if wait:
-            wait()
+        synchronize(place.type)
 
     return call
 

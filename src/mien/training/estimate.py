@@ -17,7 +17,7 @@ from mien.models.build import build
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.training.features import split_at
-from mien.training.hardware import Hardware
+from mien.training.hardware import Hardware, synchronize
 from mien.training.unfreeze import check_unfreeze, frozen_depth, set_phase
 
 _BATCH = 8
@@ -32,15 +32,15 @@ def estimate_seconds(recipe: Recipe, classes: int, train_images: int, val_images
     batch = min(_BATCH, recipe.data.batch_size)
     images = torch.zeros(batch, recipe.preprocess.channels, recipe.preprocess.size, recipe.preprocess.size)
     shown = images.to(hardware.device)
-    if depth is not None and split_at(network.eval(), depth, shown) is None:  # type: ignore[arg-type]
-        depth = None
     once = 0.0
     if depth is not None:
         assert isinstance(network, PretrainedClassifier)
-        frozen = network.eval()
-        once = _seconds(partial(_forward, frozen, shown, depth), hardware) / batch * (train_images + val_images)
-        with torch.no_grad():
-            shown = frozen.frozen_part(shown, depth)
+        hidden = split_at(network.eval(), depth, shown)
+        if hidden is None:  # as in a training, all of it is then done in every epoch
+            depth = None
+        else:
+            once = _seconds(partial(_forward, network, shown, depth), hardware) / batch * (train_images + val_images)
+            shown = hidden
     first, last = (_epoch(network, recipe, epoch, shown, depth, hardware) / batch for epoch in (1, recipe.epochs))
     return once + recipe.epochs * ((first + last) / 2 * train_images + min(first, last) / 3 * val_images)
 
@@ -75,9 +75,6 @@ def _seconds(work: Callable[[], None], hardware: Hardware) -> float:
         began = time.perf_counter()
         with torch.autocast(hardware.device, torch.bfloat16, hardware.precision == "bfloat16"):
             work()
-        if hardware.device == "cuda":
-            torch.cuda.synchronize()
-        elif hardware.device == "mps":
-            torch.mps.synchronize()
+        synchronize(hardware.device)
         times.append(time.perf_counter() - began)
     return min(times[1:])

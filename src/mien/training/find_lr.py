@@ -31,7 +31,7 @@ from mien.models.build import complete
 from mien.recipes.recipe import Recipe
 from mien.training.hardware import Hardware, detect
 from mien.training.loaders import Batch, Batches
-from mien.training.module import Classifier, _optimizer
+from mien.training.module import Classifier, make_optimizer
 from mien.training.train import fresh_network, quiet_lightning, told_when_out_of_memory
 from mien.training.unfreeze import set_phase
 
@@ -109,7 +109,7 @@ class _Probe(Classifier):
         self._steps, self._progress = steps, progress
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = _optimizer(self.network, self.recipe)
+        optimizer = make_optimizer(self.network, self.recipe)
         # The finder gives all groups one rate. What each has of the recipe's is kept to put that right.
         self._shares = [group["lr"] / self.recipe.optimizer.lr for group in optimizer.param_groups]
         return optimizer

@@ -23,6 +23,7 @@ from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Augment
+from mien.training.hardware import training_attention
 from mien.training.loaders import Batch, Batches, class_weights, train_order
 from mien.training.prepare import prepare
 from mien.training.unfreeze import parameter_groups, set_phase
@@ -88,7 +89,8 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         shown, labels = batch
-        logits = self._logits(shown, self.recipe.data.augment)
+        with training_attention(self.device.type):
+            logits = self._logits(shown, self.recipe.data.augment)
         loss = functional.cross_entropy(logits, labels, weight=self._class_weights)  # type: ignore[arg-type]
         if batch_idx % _CHECK_EVERY == 0 and not torch.isfinite(loss):
             raise self.diverged()
@@ -143,7 +145,7 @@ class Classifier(pl.LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = _optimizer(self.network, self.recipe)
+        optimizer = make_optimizer(self.network, self.recipe)
         steps = len(self.train_dataloader())
         return {
             "optimizer": optimizer,
@@ -151,7 +153,7 @@ class Classifier(pl.LightningModule):
         }
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     how = recipe.optimizer
     parameters = parameter_groups(network, recipe)
     if how.name == "sgd":
