@@ -85,6 +85,7 @@ _ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("ViTConfig", {**_TRANSFORMER, "patch_size": 8}),
     "deit": ("DeiTConfig", {**_TRANSFORMER, "patch_size": 8}),
     "beit": ("BeitConfig", {**_TRANSFORMER, "patch_size": 8, "use_relative_position_bias": True}),
+    "mae": ("ViTMAEConfig", {**_TRANSFORMER, "patch_size": 8}),
     "dinov2": ("Dinov2Config", {**_TRANSFORMER, "patch_size": 8}),
     "dinov2-registers": ("Dinov2WithRegistersConfig", {**_TRANSFORMER, "patch_size": 8}),
     "swin": (

@@ -23,7 +23,7 @@ from mien.recipes.recipe import Recipe
 from mien.report.plots_search import sweep_curves
 from mien.report.style import save
 from mien.training import folder
-from mien.training.hardware import detect
+from mien.training.hardware import Hardware, detect
 from mien.training.run import Epoch, Run
 from mien.training.train import fresh_network, train
 
@@ -229,14 +229,14 @@ def sweep(
     setting that diverged is tried again and ends nothing. The test split is never looked at. Raises `InputError` for
     folders that hold something else before anything is trained; `InterruptedRunError` on Ctrl-C.
     """
-    detect(device, precision)  # a mistake there should not wait for the data
+    hardware = detect(device, precision)  # a mistake there should not wait for the data
     if not settings:
         raise InputError("a sweep needs at least one setting; `plan` makes them")
     if Run(out).begun:
         raise InputError(f"{out}: is a run. A sweep holds runs: choose another --out")
     sizes = {setting.recipe.preprocess.size for setting in settings}
     faces = {size: open_faces(size).select("train", "val") for size in sorted(sizes)}
-    waiting = _check(settings, faces, out)
+    waiting = _check(settings, faces, out, hardware)
     logger.info("%d finished before, %d to train", len(settings) - len(waiting), len(waiting))
     problems: dict[str, str] = {}
     for i, setting in enumerate(waiting, start=1):
@@ -263,7 +263,7 @@ def sweep(
     return _write(settings, problems, out)
 
 
-def _check(settings: Sequence[Setting], faces: Mapping[int, FaceSet], out: Path) -> list[Setting]:
+def _check(settings: Sequence[Setting], faces: Mapping[int, FaceSet], out: Path, hardware: Hardware) -> list[Setting]:
     """The settings that are to be trained.
 
     Raises `InputError` for what would otherwise end the sweep halfway: a folder in the way, a network of no sense.
@@ -272,7 +272,8 @@ def _check(settings: Sequence[Setting], faces: Mapping[int, FaceSet], out: Path)
     built: list[Recipe] = []
     for setting in settings:
         recipe, seen = setting.recipe, faces[setting.recipe.preprocess.size]
-        if folder.plan(Run(out / setting.name), recipe, seen, resume=True, overwrite=False) == "done":
+        run = Run(out / setting.name)
+        if folder.plan(run, recipe, seen, resume=True, overwrite=False, precision=hardware.precision) == "done":
             continue
         waiting.append(setting)
         if any(_same_network(recipe, other) for other in built):

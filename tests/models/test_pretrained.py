@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 from torch import nn
 
-from mien.errors import InputError
+from mien.errors import InputError, MissingCheckpointError
 from mien.models import checkpoints
 from mien.models.build import build, count_parameters
 from mien.models.pretrained import Backbone
@@ -67,7 +69,7 @@ def test_features_equal_those_of_transformers_itself(checkpoint: tuple[str, Path
     with torch.no_grad():
         output, ours = model(pixel_values=images()), open_backbone(folder)(images())
     hidden = output.last_hidden_state
-    prefix = {"vit": 1, "deit": 2, "beit": 1, "dinov2": 1, "dinov2-registers": 5, "swin": 0}.get(name)
+    prefix = {"vit": 1, "deit": 2, "dinov2": 1, "dinov2-registers": 5, "swin": 0}.get(name)
     expected = output.pooler_output.flatten(1) if prefix is None else hidden[:, prefix:].mean(dim=1)
     assert torch.allclose(ours, expected, atol=1e-5)
 
@@ -241,6 +243,42 @@ def test_offline_a_hub_id_says_what_to_pass_instead(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=r"does not give it\. Pass a local folder .* model\.backbone=PATH"):
         checkpoints.native_input("google/vit-base-patch16-224")
+
+
+class _Gate(BaseHTTPRequestHandler):
+    """A hub that answers as the real one does for a checkpoint whose licence was not accepted."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(403)
+        self.send_header("X-Error-Code", "GatedRepo")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_what_the_hub_does_not_give_is_missing_so_that_a_study_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub.constants as hub
+
+    with HTTPServer(("127.0.0.1", 0), _Gate) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(
+            hub, "HUGGINGFACE_CO_URL_TEMPLATE", hub.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        with pytest.raises(MissingCheckpointError, match=r"no access to it \(GatedRepoError\)\. Pass a local folder"):
+            checkpoints.native_input("owner/gated")
+        server.shutdown()
+
+
+def test_a_backbone_that_hides_patches_at_random_is_refused(save_checkpoint: Save, tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path / "mae", "mae")
+    with pytest.raises(InputError, match="other numbers each time that it sees the same image"):
+        open_backbone(folder)
 
 
 def test_the_head_is_what_the_study_prints() -> None:

@@ -54,7 +54,20 @@ def test_optimizer_is_the_named_one(name: str, kind: type) -> None:
     assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.02, 0.01)
 
 
+def test_a_training_step_on_a_cpu_leaves_out_torch_s_slow_fused_attention(faces: FaceSet) -> None:
+    recipe = Recipe.load("vit-scratch", ["model.depth=1"])
+    train = faces.select("train")
+    classifier = module.Classifier(build(recipe.model, recipe.preprocess, 7), recipe, train, train)
+    shown = torch.from_numpy(train.images[:2])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        classifier.training_step((shown, torch.tensor([0, 1])), 1).backward()
+    called = {event.key for event in seen.key_averages()}
+    assert "aten::scaled_dot_product_attention" in called
+    assert not [name for name in called if "flash" in name]
+
+
 def test_weighted_loss_is_torch_s_with_inverse_class_counts(faces: FaceSet) -> None:
+    torch.manual_seed(0)
     recipe = Recipe.load("cnn-v1", ["data.imbalance=loss"])
     train = faces.select("train")
     network = build(recipe.model, recipe.preprocess, 7)

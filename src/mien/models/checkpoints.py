@@ -185,7 +185,8 @@ def _file(backbone: str, name: str) -> Path | None:
     except EntryNotFoundError:
         return None
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise InputError(
+        kind = MissingCheckpointError if isinstance(error, HfHubHTTPError) else InputError
+        raise kind(
             f"model.backbone {backbone}: no such checkpoint on the Hugging Face hub, or no access to it "
             f"({type(error).__name__}). {_INSTEAD}"
         ) from error

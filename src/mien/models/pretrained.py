@@ -81,8 +81,14 @@ class Backbone(nn.Module):
     def _count_prefix_tokens(self, size: int) -> int:
         """Class token and registers in front of the patches; 0 for networks without."""
         self._size = size
+        shades = torch.linspace(0, 1, 3 * size * size).view(1, 3, size, size)  # no two patches alike
         with torch.no_grad():
-            hidden = self.network(torch.zeros(1, 3, size, size)).last_hidden_state
+            hidden, again = (self.network(shades).last_hidden_state for _ in range(2))
+        if hidden.shape != again.shape or not torch.allclose(hidden, again, atol=1e-3):
+            raise InputError(
+                "this backbone gives other numbers each time that it sees the same image (it hides patches at random, "
+                "as masked autoencoders do), so it has no features of an image. Use one that sees all patches"
+            )
         patch = patch_size(self.config)
         if hidden.ndim != 3 or patch is None:
             return 0
@@ -92,10 +98,12 @@ class Backbone(nn.Module):
         hidden: torch.Tensor = output.last_hidden_state
         if self.kind != "mean" and not self._prefix_tokens:
             raise InputError(f"model.features is {self.kind}, but this backbone has no class token. Use mean")
+        pooled: torch.Tensor | None = getattr(output, "pooler_output", None)
         if hidden.ndim == 4:  # convolutional: some put a norm after the mean, which is then in their own pooling
-            pooled = getattr(output, "pooler_output", None)
             return pooled.flatten(1) if pooled is not None else hidden.mean(dim=(2, 3))
         means = hidden[:, self._prefix_tokens :].mean(dim=1)
+        if pooled is not None and getattr(getattr(self.network, "config", None), "use_mean_pooling", False):
+            means = pooled  # as in BEiT: its last norm comes after the mean
         if self.kind == "mean":
             return means
         return hidden[:, 0] if self.kind == "cls" else torch.cat([hidden[:, 0], means], dim=1)

@@ -15,6 +15,8 @@ from torch import nn
 from mien.errors import InputError
 from mien.files import write_whole
 
+LIGHTNING_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's own format. Its writer goes through the system's temporary folder, which may be another disk."""
@@ -25,14 +27,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write_whole(Path(path), buffer.getbuffer())
 
 
-def check_checkpoint(path: Path) -> None:
-    """Raise `InputError` unless `path` is a whole checkpoint that holds plain state and no code."""
+def check_checkpoint(path: Path, precision: str) -> None:
+    """Raise `InputError` unless `path` is a whole checkpoint of plain state, no code, of a training in `precision`."""
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise InputError(
             f"{path}: cannot be read as a checkpoint. Delete the run's folder and train again (--overwrite)"
         ) from error
+    begun = {named: ours for ours, named in LIGHTNING_PRECISION.items()}.get(found.get("precision"))
+    if begun != precision:
+        raise InputError(
+            f"{path}: was begun in precision {begun}, this would go on in {precision}: other numbers than an "
+            f"uninterrupted run. Resume it with --precision {begun}"
+        )
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

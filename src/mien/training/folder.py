@@ -19,7 +19,7 @@ _FOLDERS = ("checkpoints", "predictions", "report")
 Plan = Literal["new", "replace", "resume", "done"]
 
 
-def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bool) -> Plan:
+def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bool, precision: str) -> Plan:
     """What is to be done with the folder. Changes nothing; raises `InputError` where it must be left alone."""
     folder = run.folder
     if folder.exists() and not folder.is_dir():
@@ -27,7 +27,7 @@ def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bo
     if not folder.is_dir() or not any(folder.iterdir()):
         return "new"
     if resume:
-        return _plan_resume(run, recipe, seen)
+        return _plan_resume(run, recipe, seen, precision)
     if not overwrite:
         raise InputError(
             f"{folder}: is not empty. Continue the run in it with --resume, replace it with --overwrite, "
@@ -38,7 +38,7 @@ def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bo
     return "replace"
 
 
-def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet) -> Plan:
+def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet, precision: str) -> Plan:
     left_over = (run.folder / "card.json").is_file() and not run.finished and not run.last_checkpoint.is_file()
     if not run.begun or left_over:  # other files, or what was kept of a finished run
         raise InputError(f"{run.folder}: holds no run to resume, so it is kept as it is. Choose another --out")
@@ -55,7 +55,7 @@ def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet) -> Plan:
         return "done"
     if not run.last_checkpoint.is_file():
         return "replace"  # stopped before its first epoch was finished: nothing to keep
-    check_checkpoint(run.last_checkpoint)
+    check_checkpoint(run.last_checkpoint, precision)
     return "resume"
 
 

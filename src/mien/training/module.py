@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.data.faceset import FaceSet
-from mien.errors import DivergedError, InputError
+from mien.errors import DivergedError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Augment
@@ -135,14 +135,6 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["precision"] = str(self.trainer.precision)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        begun = checkpoint.get("precision")
-        if begun != str(self.trainer.precision):
-            raise InputError(
-                f"the run was begun in precision {begun}, this would go on in {self.trainer.precision}: "
-                "other numbers than an uninterrupted run. Give the --precision that it was begun with"
-            )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.network, self.recipe)

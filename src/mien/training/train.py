@@ -28,7 +28,7 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained
 from mien.training import folder
 from mien.training.bar import Bar
-from mien.training.checkpoint import AtomicCheckpointIO
+from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
 from mien.training.features import Features, frozen_features
 from mien.training.follow import Follow, best_epoch
 from mien.training.hardware import Hardware, detect
@@ -65,7 +65,9 @@ def train(
     if not len(fit) or not len(val):
         raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
     run = Run(Path(out))
-    how = folder.plan(run, recipe, seen, resume=resume, overwrite=overwrite) if _is_first_process() else "resume"
+    how: folder.Plan = "resume"
+    if _is_first_process():
+        how = folder.plan(run, recipe, seen, resume=resume, overwrite=overwrite, precision=hardware.precision)
     if how == "done":
         return run
     commit = _commit()
@@ -177,7 +179,7 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
                 accelerator=hardware.device,
                 devices=devices,
                 strategy=_strategy(recipe, devices),
-                precision="bf16-mixed" if hardware.precision == "bfloat16" else "32-true",
+                precision=LIGHTNING_PRECISION[hardware.precision],
                 max_epochs=recipe.epochs,
                 callbacks=callbacks,
                 plugins=[AtomicCheckpointIO()],
