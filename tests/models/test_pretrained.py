@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -23,6 +26,7 @@ BLOCKS = {
     "vit": 4, "deit": 4, "beit": 4, "dinov2": 4, "dinov2-registers": 4, "swin": 2, "resnet": 3, "convnextv2": 3,
     "efficientnet": 7,
 }  # fmt: skip
+MEAN, STD = np.array([0.5, 0.4, 0.3]), np.array([0.2, 0.3, 0.4])  # of their preprocessor files
 FLAT = ("vit", "deit", "beit", "dinov2", "dinov2-registers")
 
 
@@ -176,6 +180,30 @@ def test_a_size_the_patch_does_not_divide(tiny_vit: Path, size: int, nearest: st
 def test_size_mean_and_std_come_from_the_checkpoint(tiny_vit: Path) -> None:
     said = checkpoints.native_input(str(tiny_vit))
     assert said.preprocess() == Preprocess(size=32, color="rgb", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+
+
+@pytest.mark.parametrize(
+    ("scale", "by_hand"),
+    [
+        ({"rescale_factor": 1 / 127.5}, lambda x: (x / 127.5 - MEAN) / STD),
+        (
+            {"do_rescale": True, "rescale_factor": 1 / 127.5, "rescale_offset": True},
+            lambda x: (x / 127.5 - 1 - MEAN) / STD,
+        ),
+        ({"do_rescale": False}, lambda x: (x - MEAN) / STD),
+        ({"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": False}, lambda x: x / 255),
+    ],
+    ids=["factor", "offset", "no-rescale", "no-normalize"],
+)
+def test_the_scale_of_the_preprocessor_file_is_kept(
+    save_checkpoint: Save, tmp_path: Path, scale: dict[str, object], by_hand: Callable[[Any], Any]
+) -> None:
+    folder = save_checkpoint(tmp_path / "vit", "vit")
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **scale}))
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    ours = checkpoints.native_input(str(folder)).preprocess()([pixels])[0]
+    np.testing.assert_allclose(ours.transpose(1, 2, 0), by_hand(pixels.astype(np.float64)), rtol=1e-4, atol=1e-4)
 
 
 def test_without_a_preprocessor_file_nothing_is_guessed(save_checkpoint: Save, tmp_path: Path) -> None:

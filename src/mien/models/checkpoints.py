@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,14 +50,32 @@ def native_input(backbone: str) -> Input:
     size = said.get("crop_size") or said.get("size") or config.get("image_size")
     if isinstance(size, dict):
         size = size.get("height") or size.get("shortest_edge")
+    try:
+        mean, std = _normalization(said)
+        return Input(size=size if isinstance(size, int) else None, color="rgb", mean=mean, std=std)
+    except (ValidationError, TypeError) as error:
+        found = ", ".join(f"{key} {said[key]}" for key in _NORMALIZATION if key in said)
+        raise InputError(
+            f"model.backbone {backbone}: its preprocessor_config.json says size {size}, {found}, of no use"
+        ) from error
+
+
+_NORMALIZATION = ("do_rescale", "rescale_factor", "rescale_offset", "do_normalize", "image_mean", "image_std")
+
+
+def _normalization(said: dict[str, Any]) -> tuple[Any, Any]:
+    """Mean and std of values scaled to 0–1, whatever scale the checkpoint works on; None where the file is silent.
+
+    Source: image processors of transformers: `pixel · rescale_factor`, less 1 with `rescale_offset`, less mean, by std.
+    """
     mean, std = said.get("image_mean"), said.get("image_std")
     if said.get("do_normalize") is False:
         mean, std = (0.0,) * 3, (1.0,) * 3
-    try:
-        return Input(size=size if isinstance(size, int) else None, color="rgb", mean=mean, std=std)
-    except ValidationError as error:
-        found = f"size {size}, mean {mean}, std {std}"
-        raise InputError(f"model.backbone {backbone}: its preprocessor_config.json says {found}, of no use") from error
+    scale = 1.0 if said.get("do_rescale") is False else said.get("rescale_factor") or 1 / 255
+    largest, offset = 255 * scale, 1.0 if said.get("rescale_offset") else 0.0
+    if mean is None or std is None or (offset == 0 and math.isclose(largest, 1, abs_tol=1e-4)):
+        return mean, std
+    return tuple((value + offset) / largest for value in mean), tuple(value / largest for value in std)
 
 
 def load(how: Pretrained, size: int) -> Backbone:
