@@ -41,6 +41,7 @@ class Card(BaseModel):
     preprocess: Preprocess
     backbone: str | None = None  # the pre-trained network that the weights started from
     parameters: int
+    mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."

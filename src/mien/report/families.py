@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Cnn, Pretrained, Vit
+from mien.recipes.sections import Cnn, Pretrained, Residual, Vit
 from mien.report.content import RunReport
 
 Family = Literal["CNN from zero", "ViT from zero", "pre-trained ViT", "pre-trained CNN", "pre-trained"]
@@ -25,7 +25,7 @@ def family(recipe: Recipe) -> Family:
     "pre-trained" and takes no side.
     """
     model = recipe.model
-    if isinstance(model, Cnn):
+    if isinstance(model, Cnn | Residual):
         return "CNN from zero"
     if isinstance(model, Vit):
         return "ViT from zero"

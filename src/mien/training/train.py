@@ -19,11 +19,13 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mien.card import Card, Training
 from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError
 from mien.files import write_whole
 from mien.models.build import build, complete, count_parameters
 from mien.models.checkpoints import display_name
 from mien.models.pretrained import PretrainedClassifier
+from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained
 from mien.training import folder
@@ -35,6 +37,7 @@ from mien.training.hardware import Hardware, detect
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
+from mien.training.targets import check_sources, first_of_repeats, targets
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
@@ -50,16 +53,21 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     devices: int = 1,
+    votes: Votes | None = None,
+    teacher: Predictions | None = None,
     progress_bar: bool = False,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
 
+    `votes` of taggers and the probabilities of a `teacher` for the train split become targets, in the shares that the
+    recipe gives them; those of val and test images are not used.
     `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
     for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
     """
     hardware = detect(device, precision)
     recipe = complete(recipe)
+    check_sources(recipe, votes, teacher)
     seen = faces.select("train", "val")
     fit, val = seen.select("train"), seen.select("val")
     if not len(fit) or not len(val):
@@ -70,6 +78,12 @@ def train(
         how = folder.plan(run, recipe, seen, resume=resume, overwrite=overwrite, precision=hardware.precision)
     if how == "done":
         return run
+    wanted = targets(recipe, fit, votes, teacher)
+    if recipe.data.repeats == "merge":
+        once = first_of_repeats(seen)
+        wanted = wanted[once[seen.splits == "train"]] if wanted is not None else None
+        seen = seen.keep(once)
+        fit = seen.select("train")
     commit = _commit()
     network = fresh_network(recipe, seen)
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
@@ -83,10 +97,10 @@ def train(
     except KeyboardInterrupt as stop:
         raise _interrupted(run) from stop
     by_split = {split: features.select(seen.splits == split) for split in ("train", "val")} if features else None
-    _fit(trainer, Classifier(network, recipe, fit, val, by_split), run)
+    _fit(trainer, Classifier(network, recipe, fit, val, by_split, wanted), run)
     if trainer.is_global_zero:
         try:
-            _finish(run, recipe, seen, network, hardware, commit, features.seconds if features else 0.0)
+            _finish(run, recipe, seen, network, hardware, commit, features.seconds if features else 0.0, votes)
         except KeyboardInterrupt as stop:
             raise _interrupted(run) from stop
         if features:
@@ -223,6 +237,7 @@ def _finish(
     hardware: Hardware,
     commit: str | None,
     frozen_seconds: float,
+    votes: Votes | None,
 ) -> None:
     """Best weights, card and val predictions: with these three a run is finished."""
     history = run.history
@@ -235,8 +250,9 @@ def _finish(
         preprocess=recipe.preprocess,
         backbone=_backbone_name(recipe),
         parameters=count_parameters(network),
+        mirror=recipe.mirror,
         training=Training(
-            data=seen.source,
+            data=seen.source if votes is None else f"{seen.source} and {votes.source}",
             fingerprint=seen.fingerprint,
             train_images=int((seen.splits == "train").sum()),
             val_images=int((seen.splits == "val").sum()),
