@@ -17,8 +17,9 @@ class Training(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str  # name of the source, without its folder
+    votes: str | None = None  # name of the file of taggers' votes that gave targets, where there was one
     fingerprint: str  # of the FaceSet: the same for every lossless copy of the images
-    train_images: int
+    train_images: int  # that were fitted, repeats counted once where the recipe merges them
     val_images: int
     seed: int
     epochs: int  # finished

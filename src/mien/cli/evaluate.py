@@ -9,10 +9,13 @@ import typer
 from mien.cli.console import (
     DataOption,
     DeviceOption,
+    FerplusOption,
     JsonOption,
     LabelsOption,
     SkipOption,
+    VotesOption,
     open_faces,
+    open_votes,
     progress,
     say,
     table,
@@ -27,9 +30,13 @@ _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder.")],
     data: DataOption,
-    split: Annotated[str, typer.Option("--split", help="val, test, or pooled (both, as the study did).")] = "test",
+    split: Annotated[
+        str, typer.Option("--split", help="val, test, pooled (both, as the study did), or train.")
+    ] = "test",
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
+    votes: VotesOption = None,
+    ferplus: FerplusOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -42,6 +49,7 @@ def evaluate(
 
     opened = Run.open(run)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    _, faces = open_votes(votes, faces, ferplus)
     with progress() as bar:
         evaluation = evaluate_run(opened, faces, split, device=device, progress=bar)
     file = evaluation_file(opened, faces, split)

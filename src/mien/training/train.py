@@ -9,10 +9,12 @@ import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -69,7 +71,9 @@ def train(
     recipe = complete(recipe)
     check_sources(recipe, votes, teacher)
     seen = faces.select("train", "val")
-    fit, val = seen.select("train"), seen.select("val")
+    shown = first_of_repeats(seen) if recipe.data.repeats == "merge" else np.ones(len(seen), dtype=bool)
+    parts = {split: shown & (seen.splits == split) for split in ("train", "val")}
+    fit, val = seen.keep(parts["train"]), seen.keep(parts["val"])
     if not len(fit) or not len(val):
         raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
     run = Run(Path(out))
@@ -78,12 +82,9 @@ def train(
         how = folder.plan(run, recipe, seen, resume=resume, overwrite=overwrite, precision=hardware.precision)
     if how == "done":
         return run
-    wanted = targets(recipe, fit, votes, teacher)
-    if recipe.data.repeats == "merge":
-        once = first_of_repeats(seen)
-        wanted = wanted[once[seen.splits == "train"]] if wanted is not None else None
-        seen = seen.keep(once)
-        fit = seen.select("train")
+    wanted = targets(recipe, seen.select("train"), votes, teacher)
+    if wanted is not None:
+        wanted = wanted[shown[seen.splits == "train"]]
     commit = _commit()
     network = fresh_network(recipe, seen)
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
@@ -96,11 +97,12 @@ def train(
             features = _features(network, recipe, seen, hardware, progress_bar)
     except KeyboardInterrupt as stop:
         raise _interrupted(run) from stop
-    by_split = {split: features.select(seen.splits == split) for split in ("train", "val")} if features else None
+    by_split = {split: features.select(mask) for split, mask in parts.items()} if features else None
     _fit(trainer, Classifier(network, recipe, fit, val, by_split, wanted), run)
     if trainer.is_global_zero:
         try:
-            _finish(run, recipe, seen, network, hardware, commit, features.seconds if features else 0.0, votes)
+            facts = _Facts(commit, len(fit), votes.source if votes else None, features.seconds if features else 0.0)
+            _finish(run, recipe, seen, network, hardware, facts)
         except KeyboardInterrupt as stop:
             raise _interrupted(run) from stop
         if features:
@@ -229,15 +231,18 @@ def quiet_lightning() -> Iterator[None]:
         talkative.setLevel(level)
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What a card says that neither the recipe nor the run's history holds."""
+
+    commit: str | None
+    train_images: int
+    votes: str | None
+    frozen_seconds: float
+
+
 def _finish(
-    run: Run,
-    recipe: Recipe,
-    seen: FaceSet,
-    network: torch.nn.Module,
-    hardware: Hardware,
-    commit: str | None,
-    frozen_seconds: float,
-    votes: Votes | None,
+    run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware, facts: _Facts
 ) -> None:
     """Best weights, card and val predictions: with these three a run is finished."""
     history = run.history
@@ -252,9 +257,10 @@ def _finish(
         parameters=count_parameters(network),
         mirror=recipe.mirror,
         training=Training(
-            data=seen.source if votes is None else f"{seen.source} and {votes.source}",
+            data=seen.source,
+            votes=facts.votes,
             fingerprint=seen.fingerprint,
-            train_images=int((seen.splits == "train").sum()),
+            train_images=facts.train_images,
             val_images=int((seen.splits == "val").sum()),
             seed=recipe.seed,
             epochs=len(history),
@@ -262,9 +268,9 @@ def _finish(
             best_value=getattr(best, monitor),
             device=hardware.name,
             precision=hardware.precision,
-            minutes=round((frozen_seconds + sum(row.seconds for row in history)) / 60, 2),
+            minutes=round((facts.frozen_seconds + sum(row.seconds for row in history)) / 60, 2),
             versions={name: metadata.version(name) for name in _packages(recipe)},
-            commit=commit,
+            commit=facts.commit,
         ),
     )
     card.save(run.folder / "card.json")
