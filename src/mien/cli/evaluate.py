@@ -30,9 +30,7 @@ _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder.")],
     data: DataOption,
-    split: Annotated[
-        str, typer.Option("--split", help="val, test, pooled (both, as the study did), or train.")
-    ] = "test",
+    split: Annotated[str, typer.Option("--split", help="val, test, pooled (both, as in the study) or train.")] = "test",
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
