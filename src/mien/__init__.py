@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mien.data.votes import Votes
     from mien.errors import InputError, MienError
     from mien.evaluation.runs import compare, evaluate
-    from mien.export import export
+    from mien.export import to_onnx
     from mien.predictions import Predictions
     from mien.recipes.recipe import Recipe
     from mien.recognize.recognizer import Recognizer
@@ -31,13 +31,13 @@ _HOMES = {
     "Votes": "mien.data.votes",
     "compare": "mien.evaluation.runs",
     "evaluate": "mien.evaluation.runs",
-    "export": "mien.export",
+    "to_onnx": "mien.export",
     "train": "mien.training.train",
 }
 
 __all__ = [
     "FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run", "Votes",
-    "compare", "evaluate", "export", "train",
+    "compare", "evaluate", "to_onnx", "train",
 ]  # fmt: skip
 
 

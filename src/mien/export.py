@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, MissingExtraError, unknown_name
+from mien.errors import InputError, MienError, MissingExtraError, unknown_name
 from mien.files import write_whole
 from mien.recognize.classifier import CARD_KEY, Classifier
 from mien.training.predict import classify
@@ -32,6 +32,8 @@ _TOLERANCE = {"float32": 1e-4, "float16": 1e-2}  # of a probability
 _FACES = 256  # that torch and the file must agree on
 _SMALLEST = 256  # numbers in a weight that is worth halving
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -43,7 +45,7 @@ class Parity:
     bytes: int  # of the file
 
 
-def export(run: Run, faces: FaceSet, path: str | Path | None = None, precision: str = "float32") -> Parity:
+def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision: str = "float32") -> Parity:
     """Write `run` to `path` (`model.onnx` in its folder, if None) once torch and the file agree on up to 256 `faces`.
 
     `float16` stores the weights in half the room; they are widened when the file is opened, so it computes in float32.
@@ -66,6 +68,14 @@ def export(run: Run, faces: FaceSet, path: str | Path | None = None, precision: 
     except OSError as error:
         raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error
     return parity
+
+
+def leave_onnx(run: Run, faces: FaceSet) -> None:
+    """Write `model.onnx` at the end of a training. A run is whole without it: what goes wrong is a line in the log."""
+    try:
+        to_onnx(run, faces)
+    except MienError as error:
+        logger.warning("model.onnx was not written: %s", error)
 
 
 def _parity(run: Run, classifier: Classifier, faces: FaceSet, size: int) -> Parity:

@@ -21,6 +21,7 @@ from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
 from mien.evaluation.runs import SPLITS, evaluate, load_predictions
+from mien.export import leave_onnx
 from mien.files import write_whole
 from mien.models.build import complete
 from mien.models.checkpoints import display_name
@@ -75,6 +76,7 @@ def study(
                     precision=precision,
                     progress_bar=progress_bar,
                 )
+                leave_onnx(run, faces)
             for split in SPLITS if (faces.splits == "test").any() else ("val",):
                 evaluate(run, faces, split, device=device, progress=progress)
         except (InterruptedRunError, KeyboardInterrupt) as stop:

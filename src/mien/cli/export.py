@@ -23,12 +23,12 @@ def export(
     skip_unreadable: SkipOption = False,
 ) -> None:
     """Write a run as an ONNX file that holds its card. Torch and the file must agree on faces of --data first."""
-    from mien.export import export as export_run
+    from mien.export import to_onnx
     from mien.training.run import Run
 
     opened = Run.open(run)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
-    parity = export_run(opened, faces, to, "float16" if half else "float32")
+    parity = to_onnx(opened, faces, to, "float16" if half else "float32")
     say(f"{to or opened.folder / 'model.onnx'}: {parity.bytes / 1e6:.2f} MB")
     say(
         f"against torch on {parity.n} faces: largest difference of a probability {parity.largest:.1e}, "

@@ -18,7 +18,6 @@ from mien.cli.console import (
     SkipOption,
     VotesOption,
     is_terminal,
-    note,
     open_faces,
     open_votes,
     progress,
@@ -28,7 +27,6 @@ from mien.cli.console import (
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
     from mien.recipes.recipe import Recipe
-    from mien.training.run import Run
 
 
 def train(
@@ -72,6 +70,7 @@ def train(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
+    from mien.export import leave_onnx
     from mien.models.build import complete
     from mien.report.plots import curves
     from mien.report.style import save
@@ -104,7 +103,7 @@ def train(
     done = run.card.training
     picture = run.folder / "report" / "curves.png"
     save(curves(run.history, chosen.name, done.best_epoch), picture)
-    _export(run, faces)
+    leave_onnx(run, faces)
     monitor = chosen.early_stopping.monitor if chosen.early_stopping else "val_accuracy"
     say(f"{run.folder}: {done.epochs} epochs, {done.minutes:.1f} minutes on {done.device} ({done.precision})")
     say(
@@ -112,17 +111,6 @@ def train(
     )
     only_val = "" if (faces.splits == "test").any() else " --split val"
     say(f"next: mien evaluate {run.folder} --data {data}{only_val}")
-
-
-def _export(run: Run, faces: FaceSet) -> None:
-    """A run is whole without it, so what goes wrong here ends nothing."""
-    from mien.errors import MienError
-    from mien.export import export
-
-    try:
-        export(run, faces)
-    except MienError as error:
-        note(f"warning: model.onnx was not written: {error}")
 
 
 def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, device: str, precision: str) -> None:

@@ -30,9 +30,10 @@ class Classifier:
 
     @classmethod
     def open(cls, path: str | Path, *, threads: int | None = None) -> Classifier:
-        """Open a `.onnx` that `mien export` wrote. `threads`: cores that one call may use; None leaves it to the runtime.
+        """Open a `.onnx` that `mien export` wrote.
 
-        Raises `InputError` for a file that is missing, damaged or of another program.
+        `threads`: cores that one call may use; None leaves it to the runtime. Raises `InputError` for a file that is
+        missing, damaged or of another program.
         """
         place = Path(path)
         if not place.is_file():
