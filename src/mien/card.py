@@ -41,6 +41,7 @@ class Card(BaseModel):
     labels: tuple[str, ...]
     preprocess: Preprocess
     backbone: str | None = None  # the pre-trained network that the weights started from
+    members: tuple[str, ...] = ()  # runs whose probabilities an ensemble averages; `training` is then of the first
     parameters: int
     mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
     training: Training

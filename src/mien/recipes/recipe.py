@@ -18,6 +18,7 @@ from mien.preprocess import Preprocess
 from mien.recipes.sections import (
     Data,
     EarlyStopping,
+    Ensemble,
     Expected,
     Model,
     Optimizer,
@@ -60,7 +61,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _only_a_backbone_leaves_things_out(self) -> Recipe:
-        if isinstance(self.model, Pretrained):
+        if isinstance(self.model, Pretrained | Ensemble):
             return self
         if self.data.preprocess.missing:
             raise ValueError(

@@ -159,7 +159,17 @@ class Pretrained(Section):
     head: Head = Head()  # type: ignore[call-arg]
 
 
-Model = Annotated[Cnn | Residual | Vit | Pretrained, Field(discriminator="kind")]
+Network = Annotated[Cnn | Residual | Vit | Pretrained, Field(discriminator="kind")]
+
+
+class Ensemble(Section):
+    """Networks that see the same images and give their mean probability. `mien ensemble` makes one of trained runs."""
+
+    kind: Literal["ensemble"]
+    members: tuple[Network, ...] = Field(min_length=2)
+
+
+Model = Annotated[Cnn | Residual | Vit | Pretrained | Ensemble, Field(discriminator="kind")]
 
 
 class Optimizer(Section):

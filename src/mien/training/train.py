@@ -29,7 +29,7 @@ from mien.models.checkpoints import display_name
 from mien.models.pretrained import PretrainedClassifier
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Pretrained
+from mien.recipes.sections import Ensemble, Pretrained
 from mien.training import folder
 from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
@@ -68,6 +68,8 @@ def train(
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
     """
     hardware = detect(device, precision)
+    if isinstance(recipe.model, Ensemble):
+        raise InputError(f"recipe '{recipe.name}' is an ensemble: train its members, then mien ensemble RUN RUN …")
     recipe = complete(recipe)
     check_sources(recipe, votes, teacher)
     seen = faces.select("train", "val")
