@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
-from mien.errors import InputError
+from mien.errors import InputError, MissingSourceError
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 
@@ -18,11 +18,14 @@ Floats = npt.NDArray[np.float32]
 
 
 def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | None) -> None:
-    """Raise `InputError` unless what the recipe learns from is given, and nothing that it would pass over."""
+    """Raise `MissingSourceError` unless what the recipe learns from is given, `InputError` for what it would pass over."""
     how = recipe.targets
     for share, given, name in ((how.votes, votes, "votes"), (how.teacher, teacher, "teacher")):
         if share and given is None:
-            raise InputError(f"recipe '{recipe.name}' takes {share:g} of its targets from {name}: pass --{name} FILE")
+            what = "FILE" if name == "votes" else "RUN"
+            raise MissingSourceError(
+                f"recipe '{recipe.name}' takes {share:g} of its targets from {name}: pass --{name} {what}"
+            )
         if given is not None and not share:
             raise InputError(
                 f"recipe '{recipe.name}' has no use for --{name}. Give it a share: --set targets.{name}=0.5"
