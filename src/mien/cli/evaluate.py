@@ -39,6 +39,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on val, test or both; predictions and figures are kept in the run folder."""
+    from mien.errors import InputError
     from mien.evaluation.runs import evaluate as evaluate_run
     from mien.evaluation.runs import evaluation_file
     from mien.report.plots import confusion
@@ -47,6 +48,8 @@ def evaluate(
 
     opened = Run.open(run)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    if votes and not ferplus:
+        raise InputError("--votes is for --ferplus majority or --ferplus argmax here")
     _, faces = open_votes(votes, faces, ferplus)
     with progress() as bar:
         evaluation = evaluate_run(opened, faces, split, device=device, progress=bar)

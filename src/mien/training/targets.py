@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | None) -> None:
-    """Raise `MissingSourceError` unless what the recipe learns from is given, `InputError` for what it would pass over."""
+    """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it has no use for."""
     how = recipe.targets
     for share, given, name in ((how.votes, votes, "votes"), (how.teacher, teacher, "teacher")):
         if share and given is None:
