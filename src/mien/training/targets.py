@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | None) -> None:
-    """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it has no use for."""
+    """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it does not use."""
     how = recipe.targets
     for share, given, name in ((how.votes, votes, "votes"), (how.teacher, teacher, "teacher")):
         if share and given is None:
