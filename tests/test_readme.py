@@ -63,7 +63,8 @@ def test_commands(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
     for made in (
         "stats.png", "probabilities.png", "runs/study/report.html", "faces.zip", "runs/tuned-find-lr.png",
-        "runs/sweep/sweep.png", "model.onnx", "runs/both/card.json", "runs/study/vit-v1.3-frozen-dinov2-small-224px/card.json", "runs/vit/model.safetensors",
+        "runs/sweep/sweep.png", "model.onnx",
+        "runs/both/card.json", "runs/study/vit-v1.3-frozen-dinov2-small-224px/card.json", "runs/vit/model.safetensors",
     ):  # fmt: skip
         assert (workplace / made).is_file(), made
 
