@@ -55,16 +55,18 @@ def test_commands(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("mien ")]
     assert len(lines) >= 10
     for line in lines:
-        # Fewer epochs than a real run; everything else as it is written.
+        # Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written.
         short = " --set epochs=1" if line.startswith(("mien train", "mien study", "mien sweep")) else ""
+        if line.startswith(("mien train vit", "mien train efficientnet")):
+            short += " --set data.preprocess.size=64"
         if line.startswith("mien study") and "--recipes" not in line:
-            short += " --recipes cnn-v1,vit-v1.3-frozen"  # instead of all
+            short += " --recipes cnn-v1,vit-v1.3-frozen --set vit-*:data.preprocess.size=64"  # instead of all
         monkeypatch.setattr(sys, "argv", shlex.split(line + short))
         assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
     for made in (
         "stats.png", "probabilities.png", "runs/study/report.html", "faces.zip", "runs/tuned-find-lr.png",
         "runs/sweep/sweep.png", "model.onnx",
-        "runs/both/card.json", "runs/study/vit-v1.3-frozen-dinov2-small-224px/card.json", "runs/vit/model.safetensors",
+        "runs/both/card.json", "runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json", "runs/vit/model.safetensors",
     ):  # fmt: skip
         assert (workplace / made).is_file(), made
 
