@@ -5,7 +5,6 @@ Shapes: N faces, C channels, S pixels, K classes. The file maps `images` (N, C, 
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -100,22 +99,20 @@ def _content(run: Run, precision: str) -> bytes:
         _halve(model)
     model.producer_name = "mien"
     model.metadata_props.add(key=CARD_KEY, value=card.model_dump_json())
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _traced(network: torch.nn.Module, run: Run, shape: tuple[int, ...]) -> ModelProto:
     try:
-        import onnx
         import onnxscript  # noqa: F401  torch's exporter needs it
     except ModuleNotFoundError as error:
         raise MissingExtraError("export to ONNX", "train") from error
-    buffer = io.BytesIO()
     try:
         with _quiet_exporter():
-            torch.onnx.export(
+            program = torch.onnx.export(
                 network,
                 (torch.zeros(shape),),
-                buffer,
                 input_names=["images"],
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
@@ -126,7 +123,8 @@ def _traced(network: torch.nn.Module, run: Run, shape: tuple[int, ...]) -> Model
         raise InputError(
             f"{run.folder}: torch cannot export this network to ONNX ({str(error).strip().splitlines()[0]})"
         ) from error
-    return onnx.load_from_string(buffer.getvalue())
+    assert program is not None  # what the exporter gives when it is to write no file
+    return program.model_proto
 
 
 def _halve(model: ModelProto) -> None:

@@ -72,9 +72,9 @@ class Classifier:
     def _answer(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         shown = self.card.preprocess(crops)
         answer = self._probabilities(shown)
-        if self.card.mirror:
-            answer = (answer + self._probabilities(np.ascontiguousarray(shown[..., ::-1]))) / 2
-        return answer
+        if not self.card.mirror:
+            return answer
+        return np.asarray((answer + self._probabilities(np.ascontiguousarray(shown[..., ::-1]))) / 2)
 
     def _probabilities(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (logits,) = self._session.run(None, {self._input: shown})

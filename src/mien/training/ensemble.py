@@ -16,7 +16,7 @@ from mien.errors import InputError
 from mien.files import write_whole
 from mien.predictions import Predictions, check_same_images
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Ensemble
+from mien.recipes.sections import Ensemble, Expected
 from mien.training.run import Run
 
 _SPLITS = ("val", "test", "train")
@@ -74,8 +74,8 @@ def _check(runs: Sequence[Run]) -> None:
 def _mean(members: Sequence[Predictions]) -> Predictions:
     for other in members[1:]:
         check_same_images(members[0], other)
-    probabilities = np.mean([member.probabilities for member in members], axis=0, dtype=np.float64)
-    return replace(members[0], probabilities=probabilities.astype(np.float32))
+    stacked = np.stack([member.probabilities for member in members])
+    return replace(members[0], probabilities=np.asarray(stacked.mean(axis=0, dtype=np.float64), dtype=np.float32))
 
 
 def _recipe(runs: Sequence[Run]) -> Recipe:
@@ -85,8 +85,8 @@ def _recipe(runs: Sequence[Run]) -> Recipe:
         update={
             "name": "ensemble",
             "describe": f"Mean of the probabilities of {names}. Settings other than the model are those of the first.",
-            "expected": type(first.expected)(),  # type: ignore[call-arg]
-            "model": Ensemble(kind="ensemble", members=tuple(run.recipe.model for run in runs)),  # type: ignore[arg-type]
+            "expected": Expected(),  # type: ignore[call-arg]
+            "model": Ensemble.model_validate({"kind": "ensemble", "members": [run.recipe.model for run in runs]}),
         }
     )
 
