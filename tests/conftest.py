@@ -39,13 +39,18 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fer2013() -> FaceSet:
-    """The real FER2013; tests that ask for it are skipped without it."""
-    shared = Path(os.environ.get("MIEN_SHARED") or Path(__file__).parents[2] / "shared")
-    path = shared / "data" / "fer2013.zip"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there; set MIEN_SHARED to the folder that holds data/fer2013.zip")
-    return FaceSet.open(path, size=48)
+def real_data() -> Path:
+    """The folder of the real data; tests that ask for it are skipped without it."""
+    folder = Path(os.environ.get("MIEN_SHARED") or Path(__file__).parents[2] / "shared") / "data"
+    if not (folder / "fer2013.zip").is_file():
+        pytest.skip(f"{folder} holds no fer2013.zip; set MIEN_SHARED to the folder that holds data/fer2013.zip")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fer2013(real_data: Path) -> FaceSet:
+    """The real FER2013."""
+    return FaceSet.open(real_data / "fer2013.zip", size=48)
 
 
 @pytest.fixture(scope="session")

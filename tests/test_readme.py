@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mien import Recipe
+from mien import FaceSet, Recipe
 from mien.cli.main import main
 from mien.data.draw import draw_set
 
@@ -36,25 +36,37 @@ def code_of(program: Callable[[], None]) -> int | str | None:
 def workplace(drawn_folder: Path, save_checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # type: ignore[no-untyped-def]
     here = tmp_path / "project"
     draw_set(here / "fer2013.zip", 400, seed=1)  # ten batches, which the learning rate search needs
+    _write_votes(here)
     shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), here / "face.png")
     save_checkpoint(tmp_path / "shared" / "models" / "dinov2-small", "vit", blocks=12)
     monkeypatch.chdir(here)
     return here
 
 
+def _write_votes(folder: Path) -> None:
+    """Ten votes on each face of fer2013.zip, for neutral or happiness."""
+    names = FaceSet.open(folder / "fer2013.zip", size=48).names
+    rows = [f"{name},{6 if i % 2 else 0},{4 if i % 2 else 10},0,0,0,0,0,0,0,0" for i, name in enumerate(names)]
+    header = "path,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    (folder / "ferplus.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
 def test_commands(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("mien ")]
     assert len(lines) >= 10
     for line in lines:
-        # Fewer epochs than a real run; everything else as it is written.
+        # Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written.
         short = " --set epochs=1" if line.startswith(("mien train", "mien study", "mien sweep")) else ""
+        if line.startswith(("mien train vit", "mien train efficientnet")):
+            short += " --set data.preprocess.size=64"
         if line.startswith("mien study") and "--recipes" not in line:
-            short += " --recipes cnn-v1,vit-v1.3-frozen"  # instead of all
+            short += " --recipes cnn-v1,vit-v1.3-frozen --set vit-*:data.preprocess.size=64"  # instead of all
         monkeypatch.setattr(sys, "argv", shlex.split(line + short))
         assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
     for made in (
         "stats.png", "probabilities.png", "runs/study/report.html", "faces.zip", "runs/tuned-find-lr.png",
-        "runs/sweep/sweep.png", "runs/study/vit-v1.3-frozen-dinov2-small-224px/card.json", "runs/vit/model.safetensors",
+        "runs/sweep/sweep.png", "model.onnx",
+        "runs/both/card.json", "runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json", "runs/vit/model.safetensors",
     ):  # fmt: skip
         assert (workplace / made).is_file(), made
 

@@ -17,8 +17,9 @@ class Training(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str  # name of the source, without its folder
+    votes: str | None = None  # name of the file of taggers' votes that gave targets, where there was one
     fingerprint: str  # of the FaceSet: the same for every lossless copy of the images
-    train_images: int
+    train_images: int  # that were fitted, repeats counted once where the recipe merges them
     val_images: int
     seed: int
     epochs: int  # finished
@@ -40,7 +41,9 @@ class Card(BaseModel):
     labels: tuple[str, ...]
     preprocess: Preprocess
     backbone: str | None = None  # the pre-trained network that the weights started from
+    members: tuple[str, ...] = ()  # runs whose probabilities an ensemble averages; `training` is then of the first
     parameters: int
+    mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."

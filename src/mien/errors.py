@@ -18,6 +18,10 @@ class MissingCheckpointError(InputError):
     """Pre-trained weights that are neither on this machine nor to be had from it."""
 
 
+class MissingSourceError(InputError):
+    """What a recipe learns from besides labeled faces, votes or a teacher, was not given."""
+
+
 class DivergedError(InputError):
     """The loss of a training is no longer a number. `what` says where, without the advice that the message adds."""
 

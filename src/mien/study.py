@@ -15,12 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 from mien.data.audit import audit
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, InterruptedRunError, MissingCheckpointError
+from mien.data.votes import Votes
+from mien.errors import InputError, InterruptedRunError, MissingCheckpointError, MissingSourceError
 from mien.evaluation.classes import ClassTests, class_tests
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
 from mien.evaluation.runs import SPLITS, evaluate, load_predictions
+from mien.export import leave_onnx
 from mien.files import write_whole
 from mien.models.build import complete
 from mien.models.checkpoints import display_name
@@ -34,6 +36,7 @@ from mien.report.html import write_report
 from mien.training.estimate import estimate_seconds
 from mien.training.hardware import detect
 from mien.training.run import Run
+from mien.training.targets import check_sources
 from mien.training.train import train
 
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
@@ -50,12 +53,14 @@ def study(
     *,
     device: str = "auto",
     precision: str = "auto",
+    votes: Votes | None = None,
     progress_bar: bool = False,
     progress: Progress | None = None,
 ) -> list[Run]:
     """Train what is missing under `out`, one folder per recipe (see `run_name`), and evaluate all.
 
-    What an interrupted study has finished is kept, and a training that was stopped goes on from its last epoch.
+    What an interrupted study has finished is kept, and a training that was stopped goes on from its last epoch. `votes`
+    are for the recipes that give them a share of their targets.
     """
     runs = []
     for recipe in map(complete, recipes):
@@ -73,8 +78,10 @@ def study(
                     resume=True,
                     device=device,
                     precision=precision,
+                    votes=_wanted(votes, recipe),
                     progress_bar=progress_bar,
                 )
+                leave_onnx(run, faces)
             for split in SPLITS if (faces.splits == "test").any() else ("val",):
                 evaluate(run, faces, split, device=device, progress=progress)
         except (InterruptedRunError, KeyboardInterrupt) as stop:
@@ -84,6 +91,10 @@ def study(
         runs.append(run)
     _save_data(out / "data.json", faces)
     return runs
+
+
+def _wanted(votes: Votes | None, recipe: Recipe) -> Votes | None:
+    return votes if recipe.targets.votes else None
 
 
 def run_name(recipe: Recipe) -> str:
@@ -109,9 +120,14 @@ class Planned:
 
 
 def plan(
-    recipes: Sequence[Recipe], out: Path, faces: FaceSet, device: str = "auto", precision: str = "auto"
+    recipes: Sequence[Recipe],
+    out: Path,
+    faces: FaceSet,
+    device: str = "auto",
+    precision: str = "auto",
+    votes: Votes | None = None,
 ) -> tuple[list[Planned], list[NotRun]]:
-    """The recipes in the order of their cost, and those whose checkpoint cannot be had here."""
+    """The recipes in the order of their cost, and those whose checkpoint, votes or teacher are not at hand."""
     hardware = detect(device, precision)
     images = {split: int((faces.splits == split).sum()) for split in ("train", "val")}
     known: dict[str, float] = {}  # recipes that differ in what costs nothing take equally long
@@ -119,7 +135,8 @@ def plan(
     for recipe in recipes:
         try:
             ready = _finished_recipe(recipe, out) or complete(recipe)
-            if not (Run(out / run_name(ready)).finished):
+            if not Run(out / run_name(ready)).finished:
+                check_sources(ready, _wanted(votes, ready), None)
                 key = _cost_key(ready)
                 known[key] = known.get(key) or estimate_seconds(
                     ready, len(faces.label_set), images["train"], images["val"], hardware
@@ -127,7 +144,7 @@ def plan(
                 planned.append(Planned(ready, known[key]))
             else:
                 planned.append(Planned(ready, 0.0))
-        except MissingCheckpointError as error:
+        except (MissingCheckpointError, MissingSourceError) as error:
             missing.append(NotRun(recipe, str(error)))
     return sorted(planned, key=lambda one: one.seconds), missing
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
 from mien.errors import DivergedError, InputError, InterruptedRunError
 from mien.evaluation.evaluate import Estimate, Frozen, score
 from mien.files import write_whole
@@ -221,13 +222,15 @@ def sweep(
     *,
     device: str = "auto",
     precision: str = "auto",
+    votes: Votes | None = None,
     progress_bar: bool = False,
 ) -> Sweep:
     """Train what is missing under `out`, one folder per setting, and write `sweep.csv` and `sweep.png` there.
 
     `open_faces` gives the faces as stored for a model of that input size. Finished runs are kept, stopped ones go on, a
-    setting that diverged is tried again and ends nothing. The test split is never looked at. Raises `InputError` for
-    folders that hold something else before anything is trained; `InterruptedRunError` on Ctrl-C.
+    setting that diverged is tried again and ends nothing. `votes` are for the settings that give them a share of their
+    targets. The test split is never looked at. Raises `InputError` for folders that hold something else before anything
+    is trained; `InterruptedRunError` on Ctrl-C.
     """
     hardware = detect(device, precision)  # a mistake there should not wait for the data
     if not settings:
@@ -249,6 +252,7 @@ def sweep(
                 resume=True,
                 device=device,
                 precision=precision,
+                votes=votes if setting.recipe.targets.votes else None,
                 progress_bar=progress_bar,
             )
         except DivergedError as error:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from mien import Run
+from mien import FaceSet, Run
 from mien.cli.main import main
 from mien.recipes.recipe import names
 
@@ -136,6 +136,58 @@ def test_train_evaluate_compare_recognize(mien, drawn_zip: Path, drawn_folder: P
     assert some.code == 1
     assert len(some.out.splitlines()) == 2
     assert "broken.png" in some.err
+
+
+@pytest.fixture(scope="module")
+def votes(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten votes on every drawn face, seven of them for its label."""
+    emotions = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    lines = [",".join(["path", *emotions, "contempt", "unknown", "NF"])]
+    for name, label in zip(drawn_faces.names, drawn_faces.labels, strict=True):
+        counts = [7 if i == label else 0 for i in range(7)]
+        lines.append(",".join([str(name), *map(str, counts), "1", "1", "1"]))
+    file = tmp_path_factory.mktemp("votes") / "votes.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_votes_ensemble_teacher_export(mien, drawn_zip: Path, drawn_folder: Path, votes: Path, tmp_path: Path) -> None:
+    short = ["--data", drawn_zip, "--set", "epochs=1"]
+    for seed in (0, 1):
+        out = tmp_path / f"s{seed}"
+        soft = ["--votes", votes, "--set", "targets.votes=0.5", "--set", "data.repeats=merge", "--seed", seed]
+        assert mien("train", "cnn-v1", *short, *soft, "--out", out).code == 0
+        assert Run(out).card.training.votes == "votes.csv"
+        assert mien("evaluate", out, "--data", drawn_zip, "--split", "train").code == 0
+    made = mien("ensemble", tmp_path / "s0", tmp_path / "s1", "--out", tmp_path / "both")
+    assert made.code == 0, made.err
+    assert made.out.count("val accuracy") == 3
+    taught = mien(
+        "train", "cnn-v1", *short, "--out", tmp_path / "pupil", "--teacher", tmp_path / "both",
+        "--set", "targets.teacher=0.7",
+    )  # fmt: skip
+    assert taught.code == 0, taught.err
+    exported = mien("export", tmp_path / "both", "--data", drawn_zip, "--to", tmp_path / "both.onnx", "--float16")
+    assert exported.code == 0, exported.err
+    assert "against torch on 14 faces: largest difference" in exported.out
+    face = next((drawn_folder / "test" / "happy").iterdir())
+    assert mien("recognize", face, "--model", tmp_path / "both.onnx").code == 0
+
+
+def test_the_eight_labels_of_ferplus(mien, drawn_zip: Path, votes: Path, tmp_path: Path) -> None:
+    ferplus = ["--data", drawn_zip, "--votes", votes, "--ferplus", "majority"]
+    trained = mien("train", "cnn-v1", *ferplus, "--out", tmp_path / "eight", "--set", "epochs=1")
+    assert trained.code == 0, trained.err
+    assert "FER+ majority: 140 of 140 faces have a label" in trained.err
+    assert Run(tmp_path / "eight").card.labels[-1] == "contempt"
+    scored = mien("evaluate", tmp_path / "eight", *ferplus, "--json")
+    assert json.loads(scored.out)["scores"]["n"] == 14
+    alone = mien("evaluate", tmp_path / "eight", "--data", drawn_zip, "--ferplus", "majority")
+    assert alone.code == 2
+    assert "pass --votes FILE" in alone.err
+    missing = mien("train", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "no", "--set", "targets.votes=0.5")
+    assert missing.code == 2
+    assert "takes 0.5 of its targets from votes: pass --votes FILE" in missing.err
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path, tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ def faces(drawn_zip: Path) -> FaceSet:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    """Everything random is on: order, sampler, dropout, augmentation."""
+    """Everything random is on: order, sampler, dropout, augmentation, mixing; and a moving average of the weights."""
     return Recipe.load(
         "cnn-v2",
         [
             "epochs=4",
             "data.imbalance=sampler",
-            "data.augment={flip: 0.5, rotate: 10, erase: 0.5}",
+            "data.augment={flip: 0.5, rotate: 10, erase: 0.5, mixup: 0.2, cutmix: 1.0}",
+            "average=0.9",
             "schedule={name: cosine, warmup_epochs: 1}",
             "early_stopping.patience=3",
         ],

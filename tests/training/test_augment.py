@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mien.recipes.sections import Augment
-from mien.training.augment import augment
+from mien.training.augment import augment, mix
 
 
 @pytest.fixture
@@ -83,3 +83,44 @@ def test_same_seed_same_change_and_images_differ(images: torch.Tensor) -> None:
 def test_all_off_is_off(images: torch.Tensor) -> None:
     assert not Augment().on
     assert augment(images, Augment()) is images
+
+
+@pytest.fixture
+def gray() -> tuple[torch.Tensor, torch.Tensor]:
+    """Ten images of one value each, 0.0 to 0.9, each its own class: what is mixed can be read off."""
+    return (torch.arange(10) / 10).view(10, 1, 1, 1).expand(10, 1, 16, 16).clone(), torch.eye(10)
+
+
+def test_without_mixing_nothing_changes(gray: tuple[torch.Tensor, torch.Tensor]) -> None:
+    images, targets = mix(*gray, Augment(flip=1))
+    assert images is gray[0]
+    assert targets is gray[1]
+
+
+def test_mixup_mixes_images_and_targets_in_one_share(gray: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    images, targets = mix(*gray, Augment(mixup=1.0))
+    values = images.flatten(1)
+    assert (values == values[:, :1]).all()
+    torch.testing.assert_close(values[:, 0], targets @ (torch.arange(10) / 10))  # the same share in both
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(10))
+    shares = {round(float(share), 4) for row in targets for share in row if 0 < share < 1}
+    assert len(shares) == 2
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+
+
+def test_cutmix_pastes_a_rectangle_and_counts_its_area(gray: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(1)
+    for _ in range(20):
+        images, targets = mix(*gray, Augment(cutmix=1.0))
+        torch.testing.assert_close(images.mean(dim=(1, 2, 3)), targets @ (torch.arange(10) / 10))
+        assert all(len(image.unique()) <= 2 for image in images)
+        changed = (images[:, 0] != gray[0][:, 0]).any(dim=0)  # of any image: the rectangle
+        rows, columns = changed.any(dim=1), changed.any(dim=0)
+        assert changed.sum() == rows.sum() * columns.sum()
+
+
+def test_both_kinds_of_mixing_are_met(gray: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    flat = [bool((mix(*gray, Augment(mixup=1.0, cutmix=1.0))[0].flatten(2).std(dim=2) == 0).all()) for _ in range(60)]
+    assert 15 <= sum(flat) <= 45  # mixup leaves images of one value; cutmix nearly never

@@ -78,3 +78,46 @@ def test_weighted_loss_is_torch_s_with_inverse_class_counts(faces: FaceSet) -> N
     expected = functional.cross_entropy(logits, labels, weight=weights)
     assert classifier.training_step((pixels, labels), 0).item() == pytest.approx(expected.item(), rel=1e-5)
     assert expected.item() != pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-3)
+
+
+def test_soft_targets_are_compared_as_distributions(faces: FaceSet) -> None:
+    torch.manual_seed(0)
+    recipe = Recipe.load("cnn-v1", ["targets.smoothing=0.2"])
+    train = faces.select("train")
+    network = build(recipe.model, recipe.preprocess, 7)
+    classifier = module.Classifier(network, recipe, train, train)
+    pixels, targets = torch.from_numpy(train.images[:6]), torch.rand(6, 7).softmax(dim=1)
+    logs = network(prepare(pixels, recipe.preprocess)).log_softmax(dim=1)
+    by_hand = -((0.8 * targets + 0.2 / 7) * logs).sum(dim=1).mean()
+    assert classifier.training_step((pixels, targets), 1).item() == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+def test_the_moving_average_has_short_memory_first_then_that_of_its_decay() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
+    average = module.average_of(network, 0.9)
+    weight, expected = network[0].weight, None
+    for step in range(200):
+        with torch.no_grad():
+            weight.fill_(float(step))
+            network[1].running_mean.fill_(float(-step))
+            network[1].num_batches_tracked.fill_(step)
+        average.update_parameters(network)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = float(step) if expected is None else decay * expected + (1 - decay) * step
+    assert average.module[0].weight.item() == pytest.approx(expected, rel=1e-4)
+    assert average.module[1].running_mean.item() == pytest.approx(-expected, rel=1e-4)
+    assert average.module[1].num_batches_tracked.item() == 199
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+    assert weight.item() == 199  # the network itself goes its own way
+
+
+def test_val_is_seen_by_the_average(faces: FaceSet) -> None:
+    recipe = Recipe.load("cnn-v1", ["average=0.99"])
+    train = faces.select("train")
+    classifier = module.Classifier(build(recipe.model, recipe.preprocess, 7), recipe, train, train).eval()
+    batch = torch.from_numpy(train.images[:4]), torch.from_numpy(train.labels[:4])
+    for parameter in classifier.kept.parameters():
+        parameter.data.zero_()
+    classifier.validation_step(batch, 0)
+    assert classifier.figures["val_loss"].compute().item() == pytest.approx(math.log(7), rel=1e-6)
+    assert classifier.kept is not classifier.network

@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from mien.data.cache import Progress
     from mien.data.faceset import FaceSet
+    from mien.data.votes import Votes
 
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
 LabelsOption = Annotated[
@@ -21,6 +22,13 @@ LabelsOption = Annotated[
 ]
 SkipOption = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read; they are listed.")
+]
+VotesOption = Annotated[
+    str | None, typer.Option("--votes", help="CSV with the votes of several taggers on each picture, as FER+ has it.")
+]
+FerplusOption = Annotated[
+    str | None,
+    typer.Option("--ferplus", help="Take the eight labels of FER+ from --votes, by this protocol: majority or argmax."),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
@@ -47,6 +55,21 @@ def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: in
     for why in faces.unreadable.values():
         note(f"left out: {why}")
     return faces
+
+
+def open_votes(path: str | None, faces: FaceSet, ferplus: str | None) -> tuple[Votes | None, FaceSet]:
+    """The votes, where a file of them is given, and the faces, with labels of FER+ where a protocol asks for them."""
+    from mien.data.votes import Votes, relabeled
+    from mien.errors import InputError
+
+    if ferplus and path is None:
+        raise InputError("--ferplus takes its labels from votes: pass --votes FILE")
+    votes = None if path is None else Votes.open(path)
+    if votes is None or ferplus is None:
+        return votes, faces
+    chosen = relabeled(faces, votes, ferplus)
+    note(f"FER+ {ferplus}: {len(chosen):,} of {len(faces):,} faces have a label")
+    return votes, chosen
 
 
 def opener(data: str, labels: str | None, *, skip_unreadable: bool) -> Callable[[int], FaceSet]:

@@ -9,10 +9,13 @@ import typer
 from mien.cli.console import (
     DataOption,
     DeviceOption,
+    FerplusOption,
     JsonOption,
     LabelsOption,
     SkipOption,
+    VotesOption,
     open_faces,
+    open_votes,
     progress,
     say,
     table,
@@ -27,13 +30,16 @@ _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder.")],
     data: DataOption,
-    split: Annotated[str, typer.Option("--split", help="val, test, or pooled (both, as the study did).")] = "test",
+    split: Annotated[str, typer.Option("--split", help="val, test, pooled (both, as in the study) or train.")] = "test",
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
+    votes: VotesOption = None,
+    ferplus: FerplusOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on val, test or both; predictions and figures are kept in the run folder."""
+    from mien.errors import InputError
     from mien.evaluation.runs import evaluate as evaluate_run
     from mien.evaluation.runs import evaluation_file
     from mien.report.plots import confusion
@@ -42,6 +48,9 @@ def evaluate(
 
     opened = Run.open(run)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    if votes and not ferplus:
+        raise InputError("--votes is for --ferplus majority or --ferplus argmax here")
+    _, faces = open_votes(votes, faces, ferplus)
     with progress() as bar:
         evaluation = evaluate_run(opened, faces, split, device=device, progress=bar)
     file = evaluation_file(opened, faces, split)

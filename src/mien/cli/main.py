@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli import compare, data, evaluate, recipes, recognize, study, sweep, train
+from mien.cli import compare, data, ensemble, evaluate, export, recipes, recognize, study, sweep, train
 from mien.cli.console import log_to_stderr, note
 from mien.errors import InterruptedRunError, MienError, MissingExtraError
 
@@ -24,6 +24,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)
+app.command("ensemble")(ensemble.ensemble)
+app.command("export")(export.export)
 app.command("recognize")(recognize.recognize)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")

@@ -12,7 +12,7 @@ from mien.cli.console import JsonOption, note, say
 
 def recognize(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures of one face each, already cropped to it.")],
-    model: Annotated[str, typer.Option("--model", help="Run folder.")],
+    model: Annotated[str, typer.Option("--model", help="Run folder that holds model.onnx, or such a file.")],
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Write the face with its probabilities; for one picture.")
     ] = None,
@@ -21,13 +21,11 @@ def recognize(
     """Say which emotion a face shows, with the probability of each. Faces must be cropped already."""
     from mien.errors import InputError
     from mien.images import decode
-    from mien.recognize.recognizer import read_probabilities
-    from mien.training.predict import classify
-    from mien.training.run import Run
+    from mien.recognize.recognizer import Recognizer, read_probabilities
 
     if plot and len(pictures) > 1:
         raise InputError(f"--plot draws one picture, got {len(pictures)}")
-    run = Run.open(model)
+    recognizer = Recognizer(model)
     images, names, failed = [], [], 0
     for path in pictures:
         try:
@@ -38,10 +36,9 @@ def recognize(
             note(f"error: {error}")
     faces = []
     if images:
-        labels = run.card.labels
         faces = [
-            read_probabilities(name, labels, probabilities, (image.shape[0], image.shape[1]))
-            for name, image, probabilities in zip(names, images, classify(run, images), strict=True)
+            read_probabilities(name, recognizer.labels, probabilities, (image.shape[0], image.shape[1]))
+            for name, image, probabilities in zip(names, images, recognizer.classify(images), strict=True)
         ]
     if as_json:
         import json

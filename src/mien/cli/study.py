@@ -17,6 +17,7 @@ from mien.cli.console import (
     LabelsOption,
     PrecisionOption,
     SkipOption,
+    VotesOption,
     is_terminal,
     note,
     opener,
@@ -53,6 +54,7 @@ def study(
     docs: Annotated[
         Path | None, typer.Option("--docs", help="With --keep: write results.json and study.md here from it.")
     ] = None,
+    votes: VotesOption = None,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
     device: DeviceOption = "auto",
@@ -60,6 +62,7 @@ def study(
 ) -> None:
     """Train what is missing, evaluate, compare and write one report. Interrupted, it goes on where it stopped."""
     from mien import study as studies
+    from mien.data.votes import Votes
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe, names
 
@@ -71,14 +74,17 @@ def study(
     chosen = [Recipe.load(name, [*changes[name], *seed]) for name in wanted for seed in extra]
     faces = opener(data, labels, skip_unreadable=skip_unreadable)
     smallest = min(recipe.data.preprocess.size or DEFAULT_SIZE for recipe in chosen)
-    planned, missing = studies.plan(chosen, out, faces(smallest), device, precision)
+    tagged = Votes.open(votes) if votes else None
+    planned, missing = studies.plan(chosen, out, faces(smallest), device, precision, tagged)
     _tell(planned, missing)
     if not planned:
         raise InputError("none of these recipes can be trained here; the lines above say why")
     runs = []
     for one in planned:
         seen = faces(one.recipe.preprocess.size)  # each sees native pictures reduced once
-        runs += studies.study([one.recipe], seen, out, device=device, precision=precision, progress_bar=is_terminal())
+        runs += studies.study(
+            [one.recipe], seen, out, device=device, precision=precision, votes=tagged, progress_bar=is_terminal()
+        )
     studies.time_runs(runs, out)
     command = shlex.join(["mien", *sys.argv[1:]])
     page = studies.report(out, TITLE, [command], [run.name for run in runs], missing)

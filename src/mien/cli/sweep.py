@@ -14,6 +14,7 @@ from mien.cli.console import (
     LabelsOption,
     PrecisionOption,
     SkipOption,
+    VotesOption,
     is_terminal,
     note,
     opener,
@@ -40,6 +41,7 @@ def sweep(
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every run. Repeatable.")] = None,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
+    votes: VotesOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
@@ -49,12 +51,21 @@ def sweep(
     Interrupted or repeated, it keeps what is finished and goes on where it stopped.
     """
     from mien import sweep as sweeps
+    from mien.data.votes import Votes
     from mien.training.hardware import detect
 
     detect(device, precision)
     planned = sweeps.plan(recipe, grids, settings or [])
     faces = opener(data, labels, skip_unreadable=skip_unreadable)
-    found = sweeps.sweep(planned, faces, out, device=device, precision=precision, progress_bar=is_terminal())
+    found = sweeps.sweep(
+        planned,
+        faces,
+        out,
+        device=device,
+        precision=precision,
+        votes=Votes.open(votes) if votes else None,
+        progress_bar=is_terminal(),
+    )
     if as_json:
         say(found.model_dump_json(indent=2))
     else:

@@ -12,11 +12,14 @@ import typer
 from mien.cli.console import (
     DataOption,
     DeviceOption,
+    FerplusOption,
     LabelsOption,
     PrecisionOption,
     SkipOption,
+    VotesOption,
     is_terminal,
     open_faces,
+    open_votes,
     progress,
     say,
 )
@@ -38,6 +41,14 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
+    votes: VotesOption = None,
+    ferplus: FerplusOption = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher", help="Run or ensemble to learn from; it needs: mien evaluate RUN --data PATH --split train."
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each.")] = 1,
@@ -59,15 +70,18 @@ def train(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
+    from mien.export import leave_onnx
     from mien.models.build import complete
     from mien.report.plots import curves
     from mien.report.style import save
     from mien.training.hardware import detect
+    from mien.training.run import Run
     from mien.training.train import train as run_training
 
     detect(device, precision)  # a mistake there should not wait for the data
     chosen = complete(chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
+    tagged, faces = open_votes(votes, faces, ferplus)
     if find_lr:
         _find_lr(chosen, faces, out, device, precision)
         return
@@ -80,6 +94,8 @@ def train(
         device=device,
         precision=precision,
         devices=devices,
+        votes=tagged if chosen.targets.votes or not ferplus else None,
+        teacher=Run.open(teacher).predictions("train") if teacher else None,
         progress_bar=is_terminal(),
     )
     if not run.finished:
@@ -87,6 +103,7 @@ def train(
     done = run.card.training
     picture = run.folder / "report" / "curves.png"
     save(curves(run.history, chosen.name, done.best_epoch), picture)
+    leave_onnx(run, faces)
     monitor = chosen.early_stopping.monitor if chosen.early_stopping else "val_accuracy"
     say(f"{run.folder}: {done.epochs} epochs, {done.minutes:.1f} minutes on {done.device} ({done.precision})")
     say(

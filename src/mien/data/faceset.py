@@ -122,7 +122,10 @@ class FaceSet:
         unknown = set(splits) - set(SPLITS)
         if unknown:
             raise InputError(f"unknown split {', '.join(sorted(unknown))}. Known: {', '.join(SPLITS)}")
-        mask = np.isin(self.splits, splits)
+        return self.keep(np.isin(self.splits, splits))
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> FaceSet:
+        """The faces where `mask` (N,) is true; no pixel is copied."""
         per_face = ("rows", "labels", "names", "splits", "hashes", "shapes", "blank")
         return replace(self, **{key: getattr(self, key)[mask] for key in per_face})
 

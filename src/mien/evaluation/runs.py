@@ -19,12 +19,13 @@ from mien.training.predict import predict
 from mien.training.run import Run
 
 SPLITS = ("val", "test", "pooled")
+_KNOWN = (*SPLITS, "train")  # the last for its predictions alone, which another model may learn from
 
 
 def evaluate(
     run: Run, faces: FaceSet, split: str = "test", *, device: str = "auto", progress: Progress | None = None
 ) -> Evaluation:
-    """Score a run on `val`, `test` or `pooled` (both, as the study did) of `faces`.
+    """Score a run on `val`, `test` or `pooled` (both, as the study did) of `faces`; or on `train`, for its predictions.
 
     Predictions and the evaluation as JSON are kept in the run folder; on other data than the run was trained on,
     under the name of that data. Raises `InputError` for other labels than the run's, or an empty split.
@@ -38,8 +39,8 @@ def predictions_of(
     run: Run, faces: FaceSet, split: str, *, device: str = "auto", progress: Progress | None = None
 ) -> Predictions:
     """Predictions of a run, read back when it made them before for the same images."""
-    if split not in SPLITS:
-        raise unknown_name("split", split, SPLITS)
+    if split not in _KNOWN:
+        raise unknown_name("split", split, _KNOWN)
     if split == "pooled":
         first, second = (predictions_of(run, faces, part, device=device, progress=progress) for part in ("val", "test"))
         return pool(first, second)
@@ -73,8 +74,8 @@ def _same_images(kept: Predictions, faces: FaceSet) -> bool:
 
 def load_predictions(run: Run, split: str) -> Predictions:
     """Predictions that `evaluate` kept in a run folder, on the data that it was trained on."""
-    if split not in SPLITS:
-        raise unknown_name("split", split, SPLITS)
+    if split not in _KNOWN:
+        raise unknown_name("split", split, _KNOWN)
     if split == "pooled":
         return pool(load_predictions(run, "val"), load_predictions(run, "test"))
     return run.predictions(split)

@@ -9,12 +9,14 @@ from torch import nn
 from mien.errors import InputError
 from mien.models import checkpoints
 from mien.models.cnn import cnn_v1, cnn_v2
+from mien.models.ensemble import EnsembleNet
 from mien.models.head import head
 from mien.models.pretrained import Backbone, PretrainedClassifier
+from mien.models.residual import ResidualNet
 from mien.models.vit import ScratchVit
 from mien.preprocess import Preprocess
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Cnn, Model, Pretrained, Vit
+from mien.recipes.sections import Cnn, Ensemble, Model, Pretrained, Residual, Vit
 
 _CNNS = {"cnn-v1": (cnn_v1, 4), "cnn-v2": (cnn_v2, 16)}  # and the smallest input size
 
@@ -40,8 +42,16 @@ def build(model: Model, preprocess: Preprocess, classes: int, config: dict[str, 
     Fresh weights come from torch's generator: seed that first. A backbone comes with its pre-trained weights, or with
     `config` (a `Backbone.config`) as the bare network that a run's weights are loaded into.
     """
+    if isinstance(model, Ensemble):
+        configs = config["members"] if config else [None] * len(model.members)
+        return EnsembleNet(
+            [build(one, preprocess, classes, its) for one, its in zip(model.members, configs, strict=True)]
+        )
     if isinstance(model, Cnn):
         return _cnn(model, preprocess, classes)
+    if isinstance(model, Residual):
+        _check_size(model.kind, model.smallest, preprocess)
+        return ResidualNet(preprocess.channels, classes, model)
     if isinstance(model, Vit):
         return ScratchVit(preprocess.channels, preprocess.size, classes, model)
     backbone: Backbone = (
@@ -54,11 +64,15 @@ def build(model: Model, preprocess: Preprocess, classes: int, config: dict[str, 
 
 def _cnn(model: Cnn, preprocess: Preprocess, classes: int) -> nn.Module:
     builder, smallest = _CNNS[model.kind]
+    _check_size(model.kind, smallest, preprocess)
+    return builder(preprocess.channels, preprocess.size, classes)
+
+
+def _check_size(kind: str, smallest: int, preprocess: Preprocess) -> None:
     if preprocess.size < smallest:
         raise InputError(
-            f"{model.kind} needs images of at least {smallest} pixels, data.preprocess.size is {preprocess.size}"
+            f"{kind} needs images of at least {smallest} pixels, data.preprocess.size is {preprocess.size}"
         )
-    return builder(preprocess.channels, preprocess.size, classes)
 
 
 def count_parameters(network: nn.Module) -> int:

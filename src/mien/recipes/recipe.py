@@ -18,12 +18,14 @@ from mien.preprocess import Preprocess
 from mien.recipes.sections import (
     Data,
     EarlyStopping,
+    Ensemble,
     Expected,
     Model,
     Optimizer,
     Pretrained,
     Schedule,
     Section,
+    Targets,
     Unfreeze,
 )
 
@@ -39,11 +41,16 @@ class Recipe(Section):
     expected: Expected = Expected()  # type: ignore[call-arg]
     data: Data
     model: Model
+    targets: Targets = Targets()  # type: ignore[call-arg]
     optimizer: Optimizer
     schedule: Schedule = Schedule()  # type: ignore[call-arg]
     unfreeze: Unfreeze = Unfreeze()
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay per step of a moving average of the weights, which is what is kept; 0: none"
+    )
     epochs: int = Field(ge=1, le=10_000)
     early_stopping: EarlyStopping | None = None
+    mirror: bool = Field(False, description="the trained model sees each face and its mirror image, and averages")
     seed: int = Field(0, ge=0, lt=2**31)
 
     @model_validator(mode="after")
@@ -54,7 +61,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _only_a_backbone_leaves_things_out(self) -> Recipe:
-        if isinstance(self.model, Pretrained):
+        if isinstance(self.model, Pretrained | Ensemble):
             return self
         if self.data.preprocess.missing:
             raise ValueError(

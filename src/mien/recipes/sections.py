@@ -48,10 +48,12 @@ class Augment(Section):
     rotate: float = Field(0.0, ge=0, le=180, description="largest rotation, degrees either way")
     scale: float = Field(0.0, ge=0, lt=1, description="largest relative change of scale either way")
     erase: float = Field(0.0, ge=0, le=1, description="chance of one erased rectangle of 2–20 % of the area")
+    mixup: float = Field(0.0, ge=0, le=10, description="alpha of mixup; 0: none (Zhang et al. 2018)")
+    cutmix: float = Field(0.0, ge=0, le=10, description="alpha of cutmix; 0: none (Yun et al. 2019)")
 
     @property
     def on(self) -> bool:
-        return any((self.flip, self.shift, self.rotate, self.scale, self.erase))
+        return any(value for _, value in self)
 
 
 class Data(Section):
@@ -63,6 +65,25 @@ class Data(Section):
         "none", description="sampler: draw images with chance inverse to their class count; loss: weight them so"
     )
     augment: Augment = Augment()  # type: ignore[call-arg]
+    repeats: Literal["keep", "merge"] = Field(
+        "keep", description="merge: identical train images count once, with the mean of their labels as target"
+    )
+
+
+class Targets(Section):
+    """What the loss compares the model with: the label, softened; the shares of label, votes and teacher sum to 1."""
+
+    smoothing: float = Field(0.0, ge=0, lt=1, description="share spread evenly over all classes (Szegedy et al. 2016)")
+    votes: float = Field(0.0, ge=0, le=1, description="share of the taggers' votes, where a face has any; needs votes")
+    teacher: float = Field(0.0, ge=0, le=1, description="share of another model's probabilities; needs a teacher")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Targets:
+        if self.votes + self.teacher > 1:
+            raise ValueError(
+                f"votes {self.votes} and teacher {self.teacher} are shares of one target: at most 1 together"
+            )
+        return self
 
 
 class Head(Section):
@@ -80,6 +101,31 @@ class Cnn(Section):
     """A convolutional network of the study, trained from fresh weights."""
 
     kind: Literal["cnn-v1", "cnn-v2"]
+
+
+class Residual(Section):
+    """A residual network for small faces, trained from fresh weights; every stage halves the side of its images."""
+
+    kind: Literal["residual"]
+    block: Literal["basic", "separable"] = Field("basic", description="two 3x3 convolutions, or an inverted residual")
+    stem: int = Field(32, ge=1, le=4096, description="channels of the first convolution")
+    stem_stride: Literal[1, 2] = Field(1, description="2 halves the side at once")
+    widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1, description="channels per stage")
+    depths: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(min_length=1, description="blocks per stage")
+    expand: int = Field(4, ge=1, le=16, description="of separable blocks: inner channels per channel")
+    squeeze: bool = Field(False, description="squeeze-and-excitation in every block")
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the last, linear layer")
+
+    @model_validator(mode="after")
+    def _one_depth_per_width(self) -> Residual:
+        if len(self.widths) != len(self.depths):
+            raise ValueError(f"widths names {len(self.widths)} stages, depths {len(self.depths)}")
+        return self
+
+    @property
+    def smallest(self) -> int:
+        """Side below which a stage would have nothing left to halve, in pixels."""
+        return int(self.stem_stride * 2 ** len(self.widths))
 
 
 class Vit(Section):
@@ -113,7 +159,17 @@ class Pretrained(Section):
     head: Head = Head()  # type: ignore[call-arg]
 
 
-Model = Annotated[Cnn | Vit | Pretrained, Field(discriminator="kind")]
+Network = Annotated[Cnn | Residual | Vit | Pretrained, Field(discriminator="kind")]
+
+
+class Ensemble(Section):
+    """Networks that see the same images and give their mean probability. `mien ensemble` makes one of trained runs."""
+
+    kind: Literal["ensemble"]
+    members: tuple[Network, ...] = Field(min_length=2)
+
+
+Model = Annotated[Cnn | Residual | Vit | Pretrained | Ensemble, Field(discriminator="kind")]
 
 
 class Optimizer(Section):

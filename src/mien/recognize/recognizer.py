@@ -1,12 +1,19 @@
-"""Face: what is said of one face in one picture."""
+"""Recognizer: the trained eye. A model by bundled name, run folder or file; face crops in, probabilities out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from mien.card import Card
+from mien.errors import InputError, suggestion
+from mien.images import Pixels
+from mien.recognize.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,57 @@ class Face:
     emotion: str
     probabilities: dict[str, float]
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the upright picture
+
+
+class Recognizer:
+    """Recognizes emotions with one model, without torch."""
+
+    def __init__(self, model: str | Path, *, threads: int | None = None) -> None:
+        """`model`: a bundled name, a run folder that holds `model.onnx`, or such a file.
+
+        `threads`: cores that one call may use; None leaves it to onnxruntime. Raises `InputError` for anything else.
+        """
+        self._classifier = _open(model, threads)
+
+    @property
+    def card(self) -> Card:
+        return self._classifier.card
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The order of every probability vector."""
+        return self._classifier.labels
+
+    def classify(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
+        """Probabilities `(N, K)` in the order of `labels`, for uint8 face crops of any size, gray or RGB."""
+        return self._classifier.classify(crops)
+
+
+def bundled() -> list[str]:
+    """Names of the models that lie in the package, sorted."""
+    return sorted(file.stem for file in _weights().glob("*.onnx"))
+
+
+def _weights() -> Path:
+    return Path(str(resources.files("mien.recognize"))) / "weights"
+
+
+def _open(model: str | Path, threads: int | None) -> Classifier:
+    place = Path(model)
+    if place.is_dir():
+        file = place / "model.onnx"
+        if not file.is_file():
+            raise InputError(f"{place}: holds no model.onnx. Write it: mien export {place} --data PATH")
+        return Classifier.open(file, threads=threads)
+    if place.suffix == ".onnx" or len(place.parts) > 1:
+        return Classifier.open(place, threads=threads)
+    if str(model) not in bundled():
+        known = bundled()
+        raise InputError(
+            f"unknown model '{model}'.{suggestion(str(model), known)} Expected a run folder, a .onnx file"
+            + (f", or one of {', '.join(known)}" if known else "")
+        )
+    return Classifier.open(_weights() / f"{model}.onnx", threads=threads)
 
 
 def read_probabilities(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Cnn, Pretrained, Vit
+from mien.recipes.sections import Cnn, Ensemble, Pretrained, Residual, Vit
 from mien.report.content import RunReport
 
 Family = Literal["CNN from zero", "ViT from zero", "pre-trained ViT", "pre-trained CNN", "pre-trained"]
@@ -18,14 +18,16 @@ _TRANSFORMERS = ("vit", "dinov2", "beit")  # deit, too, is used with its class t
 def family(recipe: Recipe) -> Family:
     """The family of a recipe's network.
 
-    A network from zero is named by the recipe's `kind`. Of a pre-trained one neither recipe nor card says what it is
-    made of, and a report opens no checkpoint, so it is told by what they do say: first by a name that all know as a
-    CNN's, because the setting `features` is passed over where features are maps and not tokens; then by features that
-    need a class token (cls, both), which only transformers have; then by a transformer's name. Anything else stays
-    "pre-trained" and takes no side.
+    A network from zero is named by the recipe's `kind`, an ensemble by its first member. Of a pre-trained one
+    neither recipe nor card says what it is made of, and a report opens no checkpoint, so it is told by what they do
+    say: first by a name that all know as a CNN's, because the setting `features` is passed over where features are
+    maps and not tokens; then by features that need a class token (cls, both), which only transformers have; then by
+    a transformer's name. Anything else stays "pre-trained" and takes no side.
     """
     model = recipe.model
-    if isinstance(model, Cnn):
+    if isinstance(model, Ensemble):
+        model = model.members[0]
+    if isinstance(model, Cnn | Residual):
         return "CNN from zero"
     if isinstance(model, Vit):
         return "ViT from zero"

@@ -13,7 +13,7 @@ from mien.recipes.recipe import Recipe
 from mien.training.checkpoint import check_checkpoint
 from mien.training.run import Run
 
-_FILES = ("recipe.yaml", "backbone.json", "card.json", "model.safetensors", "history.csv", "seen.npz")
+_FILES = ("recipe.yaml", "backbone.json", "card.json", "model.safetensors", "model.onnx", "history.csv", "seen.npz")
 _FOLDERS = ("checkpoints", "predictions", "report")
 
 Plan = Literal["new", "replace", "resume", "done"]

@@ -56,7 +56,8 @@ class Follow(pl.Callback):
         if not trainer.is_global_zero:
             return
         if best_epoch(self._rows, self._recipe) is row:
-            save_weights(pl_module.network, self._run.best_weights)  # type: ignore[arg-type]
+            assert isinstance(pl_module, Classifier)
+            save_weights(pl_module.kept, self._run.best_weights)
         write_history(self._run.folder / "history.csv", self._rows)
         logger.info(
             "epoch %d/%d: train loss %.4f, accuracy %.4f; val loss %.4f, accuracy %.4f; %.1f s, %.0f images/s",

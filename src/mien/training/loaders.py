@@ -21,7 +21,7 @@ from mien.preprocess import Preprocess
 if TYPE_CHECKING:
     from mien.training.features import Features
 
-# Pixels uint8 (B, H, W) or (B, H, W, 3), or features float32 (B, …); labels int64 (B,).
+# Pixels uint8 (B, H, W) or (B, H, W, 3), or features float32 (B, …); labels int64 (B,) or targets float32 (B, K).
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -36,6 +36,7 @@ class Batches:
     rank: int = 0
     world: int = 1
     features: Features | None = None  # of these faces, to be given instead of pixels
+    targets: npt.NDArray[np.float32] | None = None  # (N, K) of these faces, to be given instead of labels
 
     def __post_init__(self) -> None:
         share = -(-len(self.order) // self.world)
@@ -53,7 +54,8 @@ class Batches:
                 shown = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess))
             else:
                 shown = self.features.gather(indices)
-            yield shown, torch.from_numpy(self.faces.labels[indices])
+            wanted = self.faces.labels if self.targets is None else self.targets
+            yield shown, torch.from_numpy(wanted[indices])
 
     def _bounds(self) -> list[int]:
         """Where batches begin and end. A last face by itself joins the batch before: batch norm needs two."""

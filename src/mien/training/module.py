@@ -5,24 +5,27 @@ Shapes: B images, K classes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.swa_utils import AveragedModel
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.data.faceset import FaceSet
-from mien.errors import DivergedError
+from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Augment
+from mien.training.augment import mix
 from mien.training.hardware import training_attention
 from mien.training.loaders import Batch, Batches, class_weights, train_order
 from mien.training.prepare import prepare
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from mien.training.features import Features
 
 _EVAL_BATCH = 256
+_Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 _CHECK_EVERY = 50  # steps: looking at the loss makes a GPU wait
 
 
@@ -45,11 +49,17 @@ class Classifier(pl.LightningModule):
         train: FaceSet,
         val: FaceSet,
         features: Mapping[str, Features] | None = None,
+        targets: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """`features`: by split, what the frozen part of the network gives for its faces, to start from there."""
+        """`features`: by split, what the frozen part of the network gives for its faces, to start from there.
+
+        `targets`: (N, K) what the loss compares the train faces with, in place of their labels.
+        """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
         self._train_faces, self._val_faces, self._features = train, val, dict(features or {})
+        self._targets = targets
+        self._averaged = average_of(network, recipe.average) if recipe.average else None
         classes = len(train.label_set)
         weighted = recipe.data.imbalance == "loss"
         weights = class_weights(train.labels, classes) if weighted else np.ones(classes)
@@ -72,7 +82,8 @@ class Classifier(pl.LightningModule):
         )
         world, rank = self.trainer.world_size, self.trainer.global_rank
         features = self._features.get("train")
-        return Batches(self._train_faces, self.preprocess, data.batch_size, order, rank, world, features)
+        size = data.batch_size
+        return Batches(self._train_faces, self.preprocess, size, order, rank, world, features, self._targets)
 
     def val_dataloader(self) -> Batches:
         order = np.arange(len(self._val_faces))
@@ -87,28 +98,48 @@ class Classifier(pl.LightningModule):
         key = [self.recipe.seed, self.current_epoch, batch_idx, self.trainer.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
+    @property
+    def kept(self) -> nn.Module:
+        """The network whose figures count and whose weights are kept: the moving average where the recipe has one."""
+        return self.network if self._averaged is None else self._averaged.module
+
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        shown, labels = batch
+        shown, wanted = batch
+        how = self.recipe.data.augment
+        if not self._features:
+            shown = prepare(shown, self.preprocess, how)
+        if how.mixup or how.cutmix:
+            shown, wanted = mix(shown, self._as_targets(wanted), how)
         with training_attention(self.device.type):
-            logits = self._logits(shown, self.recipe.data.augment)
-        loss = functional.cross_entropy(logits, labels, weight=self._class_weights)  # type: ignore[arg-type]
+            logits = self._logits(self.network, shown)
+        smoothing = self.recipe.targets.smoothing
+        loss = functional.cross_entropy(logits, wanted, self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
         if batch_idx % _CHECK_EVERY == 0 and not torch.isfinite(loss):
             raise self.diverged()
-        self._follow("train", loss.detach(), logits.detach(), labels)
+        self._follow("train", loss.detach(), logits.detach(), wanted)
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         shown, labels = batch
-        logits = self._logits(shown)
+        if not self._features:
+            shown = prepare(shown, self.preprocess)
+        logits = self._logits(self.kept, shown)
         self._follow("val", functional.cross_entropy(logits, labels), logits, labels)
 
-    def _logits(self, shown: torch.Tensor, changes: Augment | None = None) -> torch.Tensor:
+    def _logits(self, network: nn.Module, shown: torch.Tensor) -> torch.Tensor:
         if not self._features:
-            logits: torch.Tensor = self.network(prepare(shown, self.preprocess, changes))
+            logits: torch.Tensor = network(shown)
         else:
-            assert isinstance(self.network, PretrainedClassifier)
-            logits = self.network.moving_part(shown, self._features["train"].depth)
+            assert isinstance(network, PretrainedClassifier)
+            logits = network.moving_part(shown, self._features["train"].depth)
         return logits.float()
+
+    def _as_targets(self, wanted: torch.Tensor) -> torch.Tensor:
+        return wanted if wanted.ndim == 2 else functional.one_hot(wanted, len(self._class_weights)).float()  # type: ignore[arg-type]
 
     def diverged(self) -> DivergedError:
         """That the loss is no longer a number: where, at which learning rate, and what to do."""
@@ -119,7 +150,8 @@ class Classifier(pl.LightningModule):
             f"{kept}Lower the learning rate: --set optimizer.lr={self.recipe.optimizer.lr / 10:g}",
         )
 
-    def _follow(self, split: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def _follow(self, split: str, loss: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor) -> None:
+        labels = wanted if wanted.ndim == 1 else wanted.argmax(dim=1)
         self.figures[f"{split}_loss"].update(loss, weight=len(labels))
         self.figures[f"{split}_accuracy"].update(logits, labels)
 
@@ -135,6 +167,14 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["precision"] = str(self.trainer.precision)
+        checkpoint["targets"] = self._targets_digest()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint.get("targets", "") != self._targets_digest():
+            raise InputError("the run was begun with other votes or another teacher. Resume it with the same files")
+
+    def _targets_digest(self) -> str:
+        return "" if self._targets is None else hashlib.blake2b(self._targets.tobytes(), digest_size=16).hexdigest()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.network, self.recipe)
@@ -143,6 +183,23 @@ class Classifier(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": _schedule(optimizer, self.recipe, steps), "interval": "step"},
         }
+
+
+def average_of(network: nn.Module, decay: float) -> AveragedModel:
+    """The moving average of a network's weights and statistics, of short memory at first and then of `decay` per step.
+
+    Source: Polyak and Juditsky 1992; the short memory at first is that of tf.train.ExponentialMovingAverage.
+    """
+
+    def move(average: _Tensors, now: _Tensors, steps: torch.Tensor | int) -> None:
+        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for theirs, ours in zip(average, now, strict=True):
+            if theirs.is_floating_point():
+                theirs.lerp_(ours, share)
+            else:
+                theirs.copy_(ours)  # counts of steps
+
+    return AveragedModel(network, multi_avg_fn=move, use_buffers=True).requires_grad_(False)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -42,7 +42,7 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
         names=chosen.names,
         hashes=chosen.hashes,
         labels=chosen.labels,
-        probabilities=_probabilities(run.load_model(), chosen, card.preprocess, hardware, progress),
+        probabilities=_probabilities(run.load_model(), chosen, card.preprocess, card.mirror, hardware, progress),
         in_train=np.isin(chosen.hashes, seen_train),
         in_val=np.isin(chosen.hashes, seen_val),
     )
@@ -52,12 +52,23 @@ def classify(run: Run, images: list[Pixels]) -> npt.NDArray[np.float32]:
     """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the order of the card's labels."""
     model = run.load_model()
     with torch.inference_mode():
-        logits = model(torch.from_numpy(run.card.preprocess(images)))
-        return np.asarray(logits.float().softmax(dim=1).numpy())
+        shown = torch.from_numpy(run.card.preprocess(images))
+        return np.asarray(_answer(model, shown, run.card.mirror).numpy())
+
+
+def _answer(model: nn.Module, shown: torch.Tensor, mirror: bool) -> torch.Tensor:
+    """Probabilities `(B, K)`; with `mirror` the mean of those for each face and for its mirror image."""
+    answer: torch.Tensor = model(shown).float().softmax(dim=1)
+    return (answer + model(shown.flip(-1)).float().softmax(dim=1)) / 2 if mirror else answer
 
 
 def _probabilities(
-    model: nn.Module, faces: FaceSet, preprocess: Preprocess, hardware: Hardware, progress: Progress | None
+    model: nn.Module,
+    faces: FaceSet,
+    preprocess: Preprocess,
+    mirror: bool,
+    hardware: Hardware,
+    progress: Progress | None,
 ) -> npt.NDArray[np.float32]:
     device = torch.device(hardware.device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -65,8 +76,7 @@ def _probabilities(
     blocks = []
     with torch.inference_mode():
         for step, (pixels, _) in enumerate(batches, start=1):
-            logits = model(prepare(pixels.to(device), preprocess))
-            blocks.append(logits.float().softmax(dim=1).cpu().numpy())
+            blocks.append(_answer(model, prepare(pixels.to(device), preprocess), mirror).cpu().numpy())
             if progress:
                 progress("predicting", step, len(batches))
     return np.concatenate(blocks)

@@ -19,7 +19,7 @@ from mien.errors import InputError
 from mien.files import write_whole
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Pretrained
+from mien.recipes.sections import Ensemble, Pretrained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,8 +107,12 @@ class Run:
 
     @property
     def backbone_config(self) -> dict[str, Any] | None:
-        """What the run's pre-trained backbone is rebuilt from; None for a network without one."""
-        if not isinstance(self.recipe.model, Pretrained):
+        """What the run's pre-trained backbone is rebuilt from; None for a network without one.
+
+        An ensemble holds those of its members, in their order, as `{"members": [...]}`.
+        """
+        model = self.recipe.model
+        if not any(isinstance(one, Pretrained) for one in (model.members if isinstance(model, Ensemble) else [model])):
             return None
         try:
             config: dict[str, Any] = json.loads(self._backbone_file.read_text(encoding="utf-8"))

@@ -9,23 +9,27 @@ import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mien.card import Card, Training
 from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError
 from mien.files import write_whole
 from mien.models.build import build, complete, count_parameters
 from mien.models.checkpoints import display_name
 from mien.models.pretrained import PretrainedClassifier
+from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Pretrained
+from mien.recipes.sections import Ensemble, Pretrained
 from mien.training import folder
 from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
@@ -35,6 +39,7 @@ from mien.training.hardware import Hardware, detect
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
+from mien.training.targets import check_sources, first_of_repeats, targets
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
@@ -50,18 +55,27 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     devices: int = 1,
+    votes: Votes | None = None,
+    teacher: Predictions | None = None,
     progress_bar: bool = False,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
 
+    `votes` of taggers and the probabilities of a `teacher` for the train split become targets, in the shares that the
+    recipe gives them; those of val and test images are not used.
     `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
     for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
     """
     hardware = detect(device, precision)
+    if isinstance(recipe.model, Ensemble):
+        raise InputError(f"recipe '{recipe.name}' is an ensemble: train its members, then mien ensemble RUN RUN …")
     recipe = complete(recipe)
+    check_sources(recipe, votes, teacher)
     seen = faces.select("train", "val")
-    fit, val = seen.select("train"), seen.select("val")
+    shown = first_of_repeats(seen) if recipe.data.repeats == "merge" else np.ones(len(seen), dtype=bool)
+    parts = {split: shown & (seen.splits == split) for split in ("train", "val")}
+    fit, val = seen.keep(parts["train"]), seen.keep(parts["val"])
     if not len(fit) or not len(val):
         raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
     run = Run(Path(out))
@@ -70,6 +84,9 @@ def train(
         how = folder.plan(run, recipe, seen, resume=resume, overwrite=overwrite, precision=hardware.precision)
     if how == "done":
         return run
+    wanted = targets(recipe, seen.select("train"), votes, teacher)
+    if wanted is not None:
+        wanted = wanted[shown[seen.splits == "train"]]
     commit = _commit()
     network = fresh_network(recipe, seen)
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
@@ -82,11 +99,12 @@ def train(
             features = _features(network, recipe, seen, hardware, progress_bar)
     except KeyboardInterrupt as stop:
         raise _interrupted(run) from stop
-    by_split = {split: features.select(seen.splits == split) for split in ("train", "val")} if features else None
-    _fit(trainer, Classifier(network, recipe, fit, val, by_split), run)
+    by_split = {split: features.select(mask) for split, mask in parts.items()} if features else None
+    _fit(trainer, Classifier(network, recipe, fit, val, by_split, wanted), run)
     if trainer.is_global_zero:
         try:
-            _finish(run, recipe, seen, network, hardware, commit, features.seconds if features else 0.0)
+            facts = _Facts(commit, len(fit), votes.source if votes else None, features.seconds if features else 0.0)
+            _finish(run, recipe, seen, network, hardware, facts)
         except KeyboardInterrupt as stop:
             raise _interrupted(run) from stop
         if features:
@@ -215,14 +233,18 @@ def quiet_lightning() -> Iterator[None]:
         talkative.setLevel(level)
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What a card says that neither the recipe nor the run's history holds."""
+
+    commit: str | None
+    train_images: int
+    votes: str | None
+    frozen_seconds: float
+
+
 def _finish(
-    run: Run,
-    recipe: Recipe,
-    seen: FaceSet,
-    network: torch.nn.Module,
-    hardware: Hardware,
-    commit: str | None,
-    frozen_seconds: float,
+    run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware, facts: _Facts
 ) -> None:
     """Best weights, card and val predictions: with these three a run is finished."""
     history = run.history
@@ -235,10 +257,12 @@ def _finish(
         preprocess=recipe.preprocess,
         backbone=_backbone_name(recipe),
         parameters=count_parameters(network),
+        mirror=recipe.mirror,
         training=Training(
             data=seen.source,
+            votes=facts.votes,
             fingerprint=seen.fingerprint,
-            train_images=int((seen.splits == "train").sum()),
+            train_images=facts.train_images,
             val_images=int((seen.splits == "val").sum()),
             seed=recipe.seed,
             epochs=len(history),
@@ -246,9 +270,9 @@ def _finish(
             best_value=getattr(best, monitor),
             device=hardware.name,
             precision=hardware.precision,
-            minutes=round((frozen_seconds + sum(row.seconds for row in history)) / 60, 2),
+            minutes=round((facts.frozen_seconds + sum(row.seconds for row in history)) / 60, 2),
             versions={name: metadata.version(name) for name in _packages(recipe)},
-            commit=commit,
+            commit=facts.commit,
         ),
     )
     card.save(run.folder / "card.json")

@@ -1,0 +1,27 @@
+"""mien ensemble: finished runs as one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.console import say
+
+
+def ensemble(
+    runs: Annotated[list[str], typer.Argument(help="Run folders, two or more, of the same data and preprocessing.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the ensemble, which is a run like any other.")],
+) -> None:
+    """Make one model of several runs: the mean of their probabilities."""
+    from mien.evaluation.evaluate import format_estimate, score
+    from mien.training.ensemble import ensemble as make
+    from mien.training.run import Run
+
+    members = [Run.open(run) for run in runs]
+    made = make(members, out)
+    for run in (*members, made):
+        accuracy = score(run.predictions("val"), run.name).scores.accuracy
+        say(f"{run.folder}: val accuracy {format_estimate(accuracy)}, {run.card.parameters:,} parameters")
+    say(f"next: mien evaluate {out} --data PATH; as one file: mien export {out} --data PATH")

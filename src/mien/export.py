@@ -1,0 +1,157 @@
+"""Export: a run as one ONNX file that holds its card, checked against torch on faces before it is written.
+
+Shapes: N faces, C channels, S pixels, K classes. The file maps `images` (N, C, S, S) to `logits` (N, K).
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+
+from mien.data.faceset import FaceSet
+from mien.errors import InputError, MienError, MissingExtraError, unknown_name
+from mien.files import write_whole
+from mien.recognize.classifier import CARD_KEY, Classifier
+from mien.training.predict import classify
+from mien.training.run import Run
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Precision = Literal["float32", "float16"]
+_TOLERANCE = {"float32": 1e-4, "float16": 1e-2}  # of a probability
+_FACES = 256  # that torch and the file must agree on
+_SMALLEST = 256  # numbers in a weight that is worth halving
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How torch and the file that was written differ, over `n` faces."""
+
+    n: int
+    largest: float  # difference of a probability
+    same_emotion: int  # faces, of n
+    bytes: int  # of the file
+
+
+def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision: str = "float32") -> Parity:
+    """Write `run` to `path` (`model.onnx` in its folder, if None) once torch and the file agree on up to 256 `faces`.
+
+    `float16` stores the weights in half the room; they are widened when the file is opened, so it computes in float32.
+    Faces are those of val, or of whatever splits there are. Raises `InputError` when probabilities differ by more than
+    1e-4 (float16: 1e-2) or the network cannot be exported; nothing is written then.
+    """
+    if precision not in get_args(Precision):
+        raise unknown_name("precision", precision, get_args(Precision))
+    place = run.folder / "model.onnx" if path is None else Path(path)
+    content = _content(run, precision)
+    parity = _parity(run, Classifier.read(content, str(place)), faces, len(content))
+    allowed = _TOLERANCE[precision]
+    if not parity.largest <= allowed:
+        raise InputError(
+            f"{run.folder}: its ONNX form differs from torch by {parity.largest:.2g} in a probability, over "
+            f"{parity.n} faces; at most {allowed:g} is let through. Nothing was written"
+        )
+    try:
+        write_whole(place, content)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error
+    return parity
+
+
+def leave_onnx(run: Run, faces: FaceSet) -> None:
+    """Write `model.onnx` at the end of a training. A run is whole without it: what goes wrong is a line in the log."""
+    try:
+        to_onnx(run, faces)
+    except MienError as error:
+        logger.warning("model.onnx was not written: %s", error)
+
+
+def _parity(run: Run, classifier: Classifier, faces: FaceSet, size: int) -> Parity:
+    chosen = faces.select("val") if "val" in faces.splits else faces
+    if not len(chosen):
+        raise InputError(f"{faces.source}: holds no face to check the export on")
+    spread = np.unique(np.linspace(0, len(chosen) - 1, _FACES).astype(np.int64))
+    images = list(chosen.gather(spread))
+    ours, theirs = classify(run, images), classifier.classify(images)
+    return Parity(
+        n=len(images),
+        largest=float(np.abs(ours - theirs).max()),
+        same_emotion=int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum()),
+        bytes=size,
+    )
+
+
+def _content(run: Run, precision: str) -> bytes:
+    card = run.card
+    model = _traced(run.load_model(), run, (2, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
+    if precision == "float16":
+        _halve(model)
+    model.producer_name = "mien"
+    model.metadata_props.add(key=CARD_KEY, value=card.model_dump_json())
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _traced(network: torch.nn.Module, run: Run, shape: tuple[int, ...]) -> ModelProto:
+    try:
+        import onnxscript  # noqa: F401  torch's exporter needs it
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("export to ONNX", "train") from error
+    try:
+        with _quiet_exporter():
+            program = torch.onnx.export(
+                network,
+                (torch.zeros(shape),),
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # each network has its own way to be beyond the exporter
+        raise InputError(
+            f"{run.folder}: torch cannot export this network to ONNX ({str(error).strip().splitlines()[0]})"
+        ) from error
+    assert program is not None  # what the exporter gives when it is to write no file
+    return program.model_proto
+
+
+def _halve(model: ModelProto) -> None:
+    """Store large weights as float16, each with a node that widens it again; onnxruntime does that once, on opening."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    wide = [
+        weight
+        for weight in model.graph.initializer
+        if weight.data_type == TensorProto.FLOAT and np.prod(weight.dims) >= _SMALLEST
+    ]
+    for weight in wide:
+        name = weight.name
+        values = numpy_helper.to_array(weight)
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        model.graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without its progress and its remarks on packages that are not installed."""
+    talker = logging.getLogger("torch.onnx")
+    level = talker.level
+    talker.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        talker.setLevel(level)

@@ -1,0 +1,92 @@
+"""Classifier: one model file on onnxruntime: face crops in, probabilities out.
+
+Shapes: N faces, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from mien.card import Card
+from mien.errors import InputError
+from mien.images import Pixels
+
+CARD_KEY = "mien.card"  # of the metadata of a model file
+_BATCH = 32
+
+
+class Classifier:
+    """A model file opened for use: onnxruntime's session and the card that lies in the file."""
+
+    def __init__(self, session: Any, card: Card) -> None:
+        self._session, self.card = session, card
+        self._input = session.get_inputs()[0].name
+
+    @classmethod
+    def open(cls, path: str | Path, *, threads: int | None = None) -> Classifier:
+        """Open a `.onnx` that `mien export` wrote.
+
+        `threads`: cores that one call may use; None leaves it to the runtime. Raises `InputError` for a file that is
+        missing, damaged or of another program.
+        """
+        place = Path(path)
+        if not place.is_file():
+            raise InputError(f"{path}: no such model file. Make one of a run: mien export RUN --data PATH --to {path}")
+        return cls.read(place.read_bytes(), str(path), threads=threads)
+
+    @classmethod
+    def read(cls, content: bytes, source: str, *, threads: int | None = None) -> Classifier:
+        """The same of a file's content; `source` names it in errors."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; they are raised as well
+        options.intra_op_num_threads = threads or 0
+        try:
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a class of its own for each way to fail
+            raise InputError(f"{source}: cannot be opened as an ONNX model ({error})") from error
+        card = _card(session, source)
+        outputs = session.get_outputs()[0].shape
+        if outputs[-1] != len(card.labels):
+            raise InputError(
+                f"{source}: its network answers with {outputs[-1]} numbers, its card has {len(card.labels)} labels"
+            )
+        return cls(session, card)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.card.labels
+
+    def classify(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
+        """Probabilities `(N, K)` in the order of `labels`, for uint8 crops of any size, gray or RGB."""
+        blocks = [self._answer(crops[start : start + _BATCH]) for start in range(0, len(crops), _BATCH)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), dtype=np.float32)
+
+    def _answer(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
+        shown = self.card.preprocess(crops)
+        answer = self._probabilities(shown)
+        if not self.card.mirror:
+            return answer
+        return np.asarray((answer + self._probabilities(np.ascontiguousarray(shown[..., ::-1]))) / 2)
+
+    def _probabilities(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        (logits,) = self._session.run(None, {self._input: shown})
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _card(session: Any, source: str) -> Card:
+    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    if text is None:
+        raise InputError(f"{source}: holds no card, so nothing says its labels and preprocessing. Export it with mien")
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError(f"{source}: its card is not one that this version reads ({error})") from error

@@ -1,0 +1,112 @@
+"""Ensemble: finished runs as one run, which answers with the mean of their probabilities."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+
+from mien.card import Card
+from mien.errors import InputError
+from mien.files import write_whole
+from mien.predictions import Predictions, check_same_images
+from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Ensemble, Expected
+from mien.training.run import Run
+
+_SPLITS = ("val", "test", "train")
+
+
+def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
+    """Write the ensemble of `runs` to `out`, a run like any other: evaluated, compared, exported, learned from.
+
+    Its predictions are the means of those that all members keep; nothing is computed from images. Raises `InputError`
+    for fewer than two members, an `out` that is not empty, an ensemble among the members, and members that differ in
+    labels, preprocessing, mirroring or data.
+    """
+    _check(runs)
+    place = Run(Path(out))
+    if place.folder.exists() and (not place.folder.is_dir() or any(place.folder.iterdir())):
+        raise InputError(f"{out}: is not empty. Choose another --out")
+    kept = {
+        split: _mean([run.predictions(split) for run in runs])
+        for split in _SPLITS
+        if all(run.predictions_file(split).is_file() for run in runs)
+    }
+    place.checkpoints.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(runs[0].folder / "seen.npz", place.folder / "seen.npz")
+    write_whole(place.folder / "recipe.yaml", _recipe(runs).to_yaml())
+    configs = [run.backbone_config for run in runs]
+    if any(configs):
+        place.save_backbone_config({"members": configs})
+    write_whole(place.weights_file, save(_weights(runs)))
+    for split, predictions in kept.items():
+        predictions.save(place.predictions_file(split))
+    _card(runs).save(place.folder / "card.json")
+    return place
+
+
+def _check(runs: Sequence[Run]) -> None:
+    if len(runs) < 2:
+        raise InputError(f"an ensemble needs at least two runs, got {len(runs)}")
+    names = [run.folder.resolve() for run in runs]
+    if len(set(names)) < len(names):
+        raise InputError("an ensemble needs different runs; one is named twice")
+    first = runs[0]
+    for run in runs:
+        if isinstance(run.recipe.model, Ensemble):
+            raise InputError(f"{run.folder}: is an ensemble itself. Name its members")
+        for what, theirs, ours in (
+            ("labels", run.card.labels, first.card.labels),
+            ("preprocessing", run.card.preprocess, first.card.preprocess),
+            ("mirroring", run.card.mirror, first.card.mirror),
+            ("train and val images", run.seen_fingerprint, first.seen_fingerprint),
+        ):
+            if theirs != ours:
+                raise InputError(f"{run.folder} and {first.folder} differ in {what}: they cannot be one model")
+
+
+def _mean(members: Sequence[Predictions]) -> Predictions:
+    for other in members[1:]:
+        check_same_images(members[0], other)
+    stacked = np.stack([member.probabilities for member in members])
+    return replace(members[0], probabilities=np.asarray(stacked.mean(axis=0, dtype=np.float64), dtype=np.float32))
+
+
+def _recipe(runs: Sequence[Run]) -> Recipe:
+    names = ", ".join(run.name for run in runs)
+    first = runs[0].recipe
+    return first.model_copy(
+        update={
+            "name": "ensemble",
+            "describe": f"Mean of the probabilities of {names}. Settings other than the model are those of the first.",
+            "expected": Expected(),  # type: ignore[call-arg]
+            "model": Ensemble.model_validate({"kind": "ensemble", "members": [run.recipe.model for run in runs]}),
+        }
+    )
+
+
+def _weights(runs: Sequence[Run]) -> dict[str, torch.Tensor]:
+    return {
+        f"members.{i}.{key}": value for i, run in enumerate(runs) for key, value in load_file(run.weights_file).items()
+    }
+
+
+def _card(runs: Sequence[Run]) -> Card:
+    """That of the first member, with what they are all together."""
+    cards = [run.card for run in runs]
+    training = cards[0].training.model_copy(update={"minutes": round(sum(card.training.minutes for card in cards), 2)})
+    return cards[0].model_copy(
+        update={
+            "recipe": "ensemble",
+            "backbone": None,
+            "members": tuple(run.name for run in runs),
+            "parameters": sum(card.parameters for card in cards),
+            "training": training,
+        }
+    )

@@ -1,0 +1,84 @@
+"""Targets: the distribution over classes that the loss compares the model with, for each train face.
+
+Shapes: N faces, K classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
+from mien.errors import InputError, MissingSourceError
+from mien.predictions import Predictions
+from mien.recipes.recipe import Recipe
+
+Floats = npt.NDArray[np.float32]
+
+
+def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | None) -> None:
+    """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it does not use."""
+    how = recipe.targets
+    for share, given, name in ((how.votes, votes, "votes"), (how.teacher, teacher, "teacher")):
+        if share and given is None:
+            what = "FILE" if name == "votes" else "RUN"
+            raise MissingSourceError(
+                f"recipe '{recipe.name}' takes {share:g} of its targets from {name}: pass --{name} {what}"
+            )
+        if given is not None and not share:
+            raise InputError(
+                f"recipe '{recipe.name}' has no use for --{name}. Give it a share: --set targets.{name}=0.5"
+            )
+
+
+def targets(recipe: Recipe, train: FaceSet, votes: Votes | None, teacher: Predictions | None) -> Floats | None:
+    """`(N, K)` rows that sum to 1, for the train faces; None where the labels say it all.
+
+    Where a face has no votes, its label takes their share. With `data.repeats: merge` identical images share the mean
+    of what is said of them.
+    """
+    how = recipe.targets
+    if not (how.votes or how.teacher or recipe.data.repeats == "merge"):
+        return None
+    label = np.eye(len(train.label_set), dtype=np.float32)[train.labels]
+    wanted = (1 - how.votes - how.teacher) * label
+    if votes is not None:
+        shares = votes.shares(train.names, train.label_set)
+        wanted += how.votes * np.where(np.isnan(shares), label, shares)
+    if teacher is not None:
+        wanted += how.teacher * _of_teacher(train, teacher)
+    return _mean_of_repeats(wanted, train.hashes) if recipe.data.repeats == "merge" else wanted
+
+
+def first_of_repeats(faces: FaceSet) -> npt.NDArray[np.bool_]:
+    """`(N,)` mask: every face that is not train, and of each set of identical train images the first."""
+    train = np.flatnonzero(faces.splits == "train")
+    mask: npt.NDArray[np.bool_] = faces.splits != "train"
+    mask[train[np.unique(faces.hashes[train], return_index=True)[1]]] = True
+    return mask
+
+
+def _mean_of_repeats(values: Floats, hashes: npt.NDArray[np.str_]) -> Floats:
+    _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(sizes), values.shape[1]), dtype=np.float64)
+    np.add.at(sums, group, values)
+    return (sums / sizes[:, None])[group].astype(np.float32)
+
+
+def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats:
+    """The teacher's probabilities, found by pixels, so that order and names do not matter."""
+    if teacher.label_names != train.label_set.labels:
+        raise InputError(
+            f"the teacher speaks of {', '.join(teacher.label_names)}, the faces are of "
+            f"{', '.join(train.label_set.labels)}"
+        )
+    place = {str(name): i for i, name in enumerate(teacher.hashes)}
+    rows = [place.get(str(name), -1) for name in train.hashes]
+    missing = rows.count(-1)
+    if missing:
+        raise InputError(
+            f"the teacher says nothing of {missing:,} of the {len(rows):,} train faces. "
+            "Make its predictions on the same data: mien evaluate RUN --data PATH --split train"
+        )
+    return np.asarray(teacher.probabilities[rows], dtype=np.float32)

@@ -1,0 +1,66 @@
+"""The residual network: shapes, counted parameters, and errors that name the key."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from mien.errors import InputError
+from mien.models.build import build, count_parameters
+from mien.preprocess import Preprocess
+from mien.recipes.sections import Residual
+
+GRAY48 = Preprocess(size=48, color="gray", mean=(0.5,), std=(0.5,))
+STAGES = {"kind": "residual", "widths": (8, 16), "depths": (2, 1)}
+
+
+@pytest.mark.parametrize("block", ["basic", "separable"])
+@pytest.mark.parametrize("squeeze", [False, True])
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_images_become_logits(block: str, squeeze: bool, stem_stride: int) -> None:
+    how = Residual(**STAGES, block=block, squeeze=squeeze, stem=4, stem_stride=stem_stride)
+    network = build(how, GRAY48, 7).eval()
+    assert network(torch.zeros(3, 1, 48, 48)).shape == (3, 7)
+
+
+def test_parameters_of_plain_blocks_as_counted_by_hand() -> None:
+    network = build(Residual(**STAGES, stem=4), GRAY48, 7)
+
+    def norm(width: int) -> int:
+        return 2 * width
+
+    first = 4 * 8 * 9 + norm(8) + 8 * 8 * 9 + norm(8) + 4 * 8 + norm(8)  # 3x3, 3x3, and a 1x1 shortcut
+    second = 2 * (8 * 8 * 9 + norm(8))  # a shortcut without weights
+    third = 8 * 16 * 9 + norm(16) + 16 * 16 * 9 + norm(16) + 8 * 16 + norm(16)
+    assert count_parameters(network) == 4 * 9 + norm(4) + first + second + third + 16 * 7 + 7
+
+
+def test_parameters_of_separable_blocks_as_counted_by_hand() -> None:
+    how = Residual(kind="residual", block="separable", expand=3, stem=4, widths=(4,), depths=(1,))
+    block = 4 * 12 + 2 * 12 + 12 * 9 + 2 * 12 + 12 * 4 + 2 * 4
+    assert count_parameters(build(how, GRAY48, 7)) == 4 * 9 + 2 * 4 + block + 4 * 7 + 7
+
+
+def test_a_block_whose_convolutions_say_nothing_passes_its_images_on() -> None:
+    network = build(Residual(**STAGES, stem=4), GRAY48, 7).eval()
+    block = network.body[-2]  # the second of the first stage: same width, no stride
+    torch.nn.init.zeros_(block.change[-1].weight)
+    images = torch.rand(2, 8, 12, 12)
+    torch.testing.assert_close(block(images), images)
+
+
+def test_odd_sides_keep_both_ways_equal() -> None:
+    how = Residual(**STAGES, stem=4)
+    assert build(how, GRAY48.model_copy(update={"size": 45}), 7).eval()(torch.zeros(2, 1, 45, 45)).shape == (2, 7)
+
+
+def test_one_depth_for_each_width() -> None:
+    with pytest.raises(ValidationError, match="widths names 2 stages, depths 1"):
+        Residual(kind="residual", widths=(8, 16), depths=(1,))
+
+
+def test_too_small_an_input_names_the_key() -> None:
+    how = Residual(kind="residual", widths=(8,) * 4, depths=(1,) * 4)
+    with pytest.raises(InputError, match=r"at least 16 pixels, data\.preprocess\.size is 12"):
+        build(how, GRAY48.model_copy(update={"size": 12}), 7)

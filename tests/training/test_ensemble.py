@@ -1,0 +1,77 @@
+"""Ensembles: a run like any other, whose probabilities are the mean of its members'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, evaluate, to_onnx, train
+from mien.training.ensemble import ensemble
+from mien.training.hardware import detect
+from mien.training.predict import classify, predict
+
+
+@pytest.fixture(scope="module")
+def members(drawn_faces: FaceSet, tiny_vit: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """A CNN and a fine-tuned transformer that see the same images."""
+    folder = tmp_path_factory.mktemp("members")
+    same = ["epochs=1", "data.preprocess={size: 32, color: rgb, mean: [.5, .5, .5], std: [.5, .5, .5]}"]
+    recipes = [
+        Recipe.load("cnn-v1", [*same, "early_stopping=null"]),
+        Recipe.load("vit-v1.3", [*same, f"model.backbone={tiny_vit}"]),
+    ]
+    runs = [train(recipe, drawn_faces, folder / recipe.name, precision="float32") for recipe in recipes]
+    for run in runs:
+        evaluate(run, drawn_faces, "test")
+    return runs
+
+
+@pytest.fixture(scope="module")
+def together(members: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return ensemble(members, tmp_path_factory.mktemp("ensemble") / "both")
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_kept_predictions_are_the_mean_and_those_that_the_network_gives(
+    together: Run, members: list[Run], drawn_faces: FaceSet, split: str
+) -> None:
+    mean = np.mean([run.predictions(split).probabilities for run in members], axis=0)
+    np.testing.assert_allclose(together.predictions(split).probabilities, mean, atol=1e-6)
+    computed = predict(together, drawn_faces, split, detect("cpu", "float32"))
+    np.testing.assert_allclose(computed.probabilities, mean, atol=1e-5)
+    np.testing.assert_array_equal(computed.hashes, together.predictions(split).hashes)
+
+
+def test_it_is_evaluated_exported_and_used_as_any_run(together: Run, members: list[Run], drawn_faces: FaceSet) -> None:
+    assert evaluate(Run.open(together.folder), drawn_faces, "test").scores.n == 14
+    assert to_onnx(together, drawn_faces).largest < 1e-4
+    crops = list(drawn_faces.images[:4])
+    mean = np.mean([classify(run, crops) for run in members], axis=0)
+    np.testing.assert_allclose(Recognizer(together.folder).classify(crops), mean, atol=1e-4)
+
+
+def test_the_card_tells_its_members(together: Run, members: list[Run]) -> None:
+    assert together.card.members == tuple(run.name for run in members)
+    assert together.card.parameters == sum(run.card.parameters for run in members)
+    assert together.recipe.name == "ensemble"
+
+
+def test_what_makes_no_ensemble(members: list[Run], together: Run, trained_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least two runs, got 1"):
+        ensemble(members[:1], tmp_path / "one")
+    with pytest.raises(InputError, match="one is named twice"):
+        ensemble([members[0], members[0]], tmp_path / "twice")
+    with pytest.raises(InputError, match="differ in preprocessing"):
+        ensemble([members[0], trained_run], tmp_path / "mixed")
+    with pytest.raises(InputError, match="is an ensemble itself"):
+        ensemble([members[0], together], tmp_path / "nested")
+    with pytest.raises(InputError, match="is not empty"):
+        ensemble(members, together.folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["trained"]
+
+
+def test_an_ensemble_is_not_trained(together: Run, drawn_faces: FaceSet, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="train its members, then mien ensemble"):
+        train(together.recipe, drawn_faces, tmp_path / "run")

@@ -1,0 +1,94 @@
+"""Targets: what the loss compares train faces with, computed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien import FaceSet, Recipe, Votes
+from mien.errors import InputError
+from mien.predictions import Predictions
+from mien.training.targets import check_sources, first_of_repeats, targets
+
+K = 7
+
+
+@pytest.fixture
+def train(faces: FaceSet) -> FaceSet:
+    """Six faces, of which the third and the sixth are one image under two labels."""
+    six = faces.keep(np.flatnonzero(faces.splits == "train")[:6])
+    hashes, labels = six.hashes.copy(), np.array([0, 1, 2, 3, 4, 5])
+    hashes[5] = hashes[2]
+    return replace(six, hashes=hashes, labels=labels)
+
+
+def votes_of(train: FaceSet, rows: dict[int, list[int]]) -> Votes:
+    columns = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    return Votes("votes.csv", columns, {str(train.names[i]): np.array(row) for i, row in rows.items()})
+
+
+def teacher_of(faces: FaceSet, probabilities: np.ndarray) -> Predictions:
+    unseen = np.zeros(len(faces), dtype=bool)
+    labels = faces.label_set.labels
+    return Predictions("train", labels, faces.names, faces.hashes, faces.labels, probabilities, ~unseen, unseen)
+
+
+def test_labels_alone_need_no_targets(train: FaceSet) -> None:
+    assert targets(Recipe.load("cnn-v2"), train, None, None) is None
+    assert targets(Recipe.load("cnn-v2", ["targets.smoothing=0.1"]), train, None, None) is None  # the loss does that
+
+
+def test_votes_take_their_share_where_there_are_any(train: FaceSet) -> None:
+    recipe = Recipe.load("cnn-v2", ["targets.votes=0.25"])
+    found = targets(recipe, train, votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]}), None)
+    np.testing.assert_allclose(found[0], [0.75 + 0.25 * 0.25, 0, 0.25 * 0.75, 0, 0, 0, 0], rtol=1e-6)
+    np.testing.assert_array_equal(found[1:], np.eye(K, dtype=np.float32)[1:6])
+
+
+def test_a_teacher_is_found_by_pixels_in_any_order(train: FaceSet) -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(K), 6).astype(np.float32)
+    probabilities[5] = probabilities[2]  # one image, one answer
+    order = np.array([3, 1, 5, 0, 4, 2])
+    shuffled = teacher_of(train, probabilities)
+    shuffled = replace(shuffled, hashes=train.hashes[order], probabilities=probabilities[order])
+    found = targets(Recipe.load("cnn-v2", ["targets.teacher=0.6"]), train, None, shuffled)
+    np.testing.assert_allclose(found, 0.4 * np.eye(K)[train.labels] + 0.6 * probabilities, rtol=1e-5)
+
+
+def test_merged_repeats_share_the_mean_of_their_labels(train: FaceSet) -> None:
+    found = targets(Recipe.load("cnn-v2", ["data.repeats=merge"]), train, None, None)
+    half = np.zeros(K)
+    half[[2, 5]] = 0.5
+    np.testing.assert_allclose(found[2], half)
+    np.testing.assert_allclose(found[5], half)
+    np.testing.assert_array_equal(found[[0, 1, 3, 4]], np.eye(K)[[0, 1, 3, 4]])
+
+
+def test_the_first_of_each_repeat_stays_and_all_of_val(train: FaceSet) -> None:
+    np.testing.assert_array_equal(first_of_repeats(train), [True] * 5 + [False])
+    val = replace(train, splits=np.array(["val"] * 6))
+    assert first_of_repeats(val).all()
+
+
+def test_sources_and_shares_must_fit(train: FaceSet) -> None:
+    plain, asking = Recipe.load("cnn-v2"), Recipe.load("cnn-v2", ["targets.votes=0.5"])
+    votes, teacher = votes_of(train, {}), teacher_of(train, np.full((6, K), 1 / K, dtype=np.float32))
+    check_sources(plain, None, None)
+    check_sources(asking, votes, None)
+    with pytest.raises(InputError, match=r"takes 0\.5 of its targets from votes: pass --votes FILE"):
+        check_sources(asking, None, None)
+    with pytest.raises(InputError, match=r"no use for --teacher\. Give it a share: --set targets\.teacher=0\.5"):
+        check_sources(plain, None, teacher)
+    with pytest.raises(InputError, match=r"votes 0\.7 and teacher 0\.5 are shares of one target"):
+        Recipe.load("cnn-v2", ["targets.votes=0.7", "targets.teacher=0.5"])
+
+
+def test_a_teacher_of_other_faces_or_labels_is_refused(train: FaceSet) -> None:
+    recipe = Recipe.load("cnn-v2", ["targets.teacher=0.5"])
+    teacher = teacher_of(train, np.full((6, K), 1 / K, dtype=np.float32))
+    with pytest.raises(InputError, match="says nothing of 1 of the 6 train faces"):
+        targets(recipe, train, None, teacher.keep(np.arange(6) != 3))
+    with pytest.raises(InputError, match="the teacher speaks of a, b"):
+        targets(recipe, train, None, replace(teacher, label_names=tuple("abcdefg")))
