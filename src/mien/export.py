@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "float16"]
 _TOLERANCE = {"float32": 1e-4, "float16": 1e-2}  # of a probability
 _FACES = 256  # that torch and the file must agree on
-_SMALLEST = 256  # numbers in a weight that is worth halving
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +57,10 @@ def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision:
     parity = _parity(run, Classifier.read(content, str(place)), faces, len(content))
     allowed = _TOLERANCE[precision]
     if not parity.largest <= allowed:
+        advice = " Leave out --float16" if precision == "float16" else ""
         raise InputError(
             f"{run.folder}: its ONNX form differs from torch by {parity.largest:.2g} in a probability, over "
-            f"{parity.n} faces; at most {allowed:g} is let through. Nothing was written"
+            f"{parity.n} faces; at most {allowed:g} is let through. Nothing was written.{advice}"
         )
     try:
         write_whole(place, content)
@@ -128,13 +128,14 @@ def _traced(network: torch.nn.Module, run: Run, shape: tuple[int, ...]) -> Model
 
 
 def _halve(model: ModelProto) -> None:
-    """Store large weights as float16, each with a node that widens it again; onnxruntime does that once, on opening."""
+    """Store matrices and kernels as float16, each with a node that widens it; onnxruntime does that once, on opening.
+
+    Vectors stay as they are: they take little room, and variances may be too small for float16.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     wide = [
-        weight
-        for weight in model.graph.initializer
-        if weight.data_type == TensorProto.FLOAT and np.prod(weight.dims) >= _SMALLEST
+        weight for weight in model.graph.initializer if weight.data_type == TensorProto.FLOAT and len(weight.dims) > 1
     ]
     for weight in wide:
         name = weight.name
