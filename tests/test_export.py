@@ -45,7 +45,7 @@ def test_every_kind_of_network_answers_as_in_torch(networks: dict[str, Run], dra
     recognizer = Recognizer(run.folder)
     assert recognizer.card == run.card
     answers = recognizer.classify(crops)
-    np.testing.assert_allclose(answers, classify(run, crops), atol=1e-4)
+    np.testing.assert_allclose(answers, classify(run.load_model(), run.card, crops), atol=1e-4)
     np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(recognizer.classify(crops[:1]), answers[:1], atol=1e-5)  # any number at a time
 

@@ -19,6 +19,7 @@ import torch
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, MienError, MissingExtraError, unknown_name
 from mien.files import write_whole
+from mien.logs import quieted
 from mien.recognize.classifier import CARD_KEY, Classifier
 from mien.training.predict import classify
 from mien.training.run import Run
@@ -53,8 +54,9 @@ def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision:
     if precision not in get_args(Precision):
         raise unknown_name("precision", precision, get_args(Precision))
     place = run.folder / "model.onnx" if path is None else Path(path)
-    content = _content(run, precision)
-    parity = _parity(run, Classifier.read(content, str(place)), faces, len(content))
+    network = run.load_model()
+    content = _content(run, network, precision)
+    parity = _parity(network, Classifier.read(content, str(place)), faces, len(content))
     allowed = _TOLERANCE[precision]
     if not parity.largest <= allowed:
         advice = " Leave out --float16" if precision == "float16" else ""
@@ -77,13 +79,13 @@ def leave_onnx(run: Run, faces: FaceSet) -> None:
         logger.warning("model.onnx was not written: %s", error)
 
 
-def _parity(run: Run, classifier: Classifier, faces: FaceSet, size: int) -> Parity:
+def _parity(network: torch.nn.Module, classifier: Classifier, faces: FaceSet, size: int) -> Parity:
     chosen = faces.select("val") if "val" in faces.splits else faces
     if not len(chosen):
         raise InputError(f"{faces.source}: holds no face to check the export on")
     spread = np.unique(np.linspace(0, len(chosen) - 1, _FACES).astype(np.int64))
     images = list(chosen.gather(spread))
-    ours, theirs = classify(run, images), classifier.classify(images)
+    ours, theirs = classify(network, classifier.card, images), classifier.classify(images)
     return Parity(
         n=len(images),
         largest=float(np.abs(ours - theirs).max()),
@@ -92,9 +94,9 @@ def _parity(run: Run, classifier: Classifier, faces: FaceSet, size: int) -> Pari
     )
 
 
-def _content(run: Run, precision: str) -> bytes:
+def _content(run: Run, network: torch.nn.Module, precision: str) -> bytes:
     card = run.card
-    model = _traced(run.load_model(), run, (2, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
+    model = _traced(network, run, (2, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
     if precision == "float16":
         _halve(model)
     model.producer_name = "mien"
@@ -147,12 +149,6 @@ def _halve(model: ModelProto) -> None:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Without its progress and its remarks on packages that are not installed."""
-    talker = logging.getLogger("torch.onnx")
-    level = talker.level
-    talker.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        talker.setLevel(level)
+    with quieted("torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

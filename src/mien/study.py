@@ -36,7 +36,7 @@ from mien.report.html import write_report
 from mien.training.estimate import estimate_seconds
 from mien.training.hardware import detect
 from mien.training.run import Run
-from mien.training.targets import check_sources
+from mien.training.targets import check_sources, used
 from mien.training.train import train
 
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
@@ -78,7 +78,7 @@ def study(
                     resume=True,
                     device=device,
                     precision=precision,
-                    votes=_wanted(votes, recipe),
+                    votes=used(votes, recipe),
                     progress_bar=progress_bar,
                 )
                 leave_onnx(run, faces)
@@ -91,10 +91,6 @@ def study(
         runs.append(run)
     _save_data(out / "data.json", faces)
     return runs
-
-
-def _wanted(votes: Votes | None, recipe: Recipe) -> Votes | None:
-    return votes if recipe.targets.votes else None
 
 
 def run_name(recipe: Recipe) -> str:
@@ -136,7 +132,7 @@ def plan(
         try:
             ready = _finished_recipe(recipe, out) or complete(recipe)
             if not Run(out / run_name(ready)).finished:
-                check_sources(ready, _wanted(votes, ready), None)
+                check_sources(ready, used(votes, ready), None)
                 key = _cost_key(ready)
                 known[key] = known.get(key) or estimate_seconds(
                     ready, len(faces.label_set), images["train"], images["val"], hardware

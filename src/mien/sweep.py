@@ -26,6 +26,7 @@ from mien.report.style import save
 from mien.training import folder
 from mien.training.hardware import Hardware, detect
 from mien.training.run import Epoch, Run
+from mien.training.targets import used
 from mien.training.train import fresh_network, train
 
 _LONGEST_NAME = 120  # characters; file systems allow 255 bytes
@@ -252,7 +253,7 @@ def sweep(
                 resume=True,
                 device=device,
                 precision=precision,
-                votes=votes if setting.recipe.targets.votes else None,
+                votes=used(votes, setting.recipe),
                 progress_bar=progress_bar,
             )
         except DivergedError as error:

@@ -48,7 +48,7 @@ def test_it_is_evaluated_exported_and_used_as_any_run(together: Run, members: li
     assert evaluate(Run.open(together.folder), drawn_faces, "test").scores.n == 14
     assert to_onnx(together, drawn_faces).largest < 1e-4
     crops = list(drawn_faces.images[:4])
-    mean = np.mean([classify(run, crops) for run in members], axis=0)
+    mean = np.mean([classify(run.load_model(), run.card, crops) for run in members], axis=0)
     np.testing.assert_allclose(Recognizer(together.folder).classify(crops), mean, atol=1e-4)
 
 

@@ -46,10 +46,10 @@ def evaluate(
     from mien.report.style import save
     from mien.training.run import Run
 
-    opened = Run.open(run)
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
     if votes and not ferplus:
         raise InputError("--votes is for --ferplus majority or --ferplus argmax here")
+    opened = Run.open(run)
+    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
     _, faces = open_votes(votes, faces, ferplus)
     with progress() as bar:
         evaluation = evaluate_run(opened, faces, split, device=device, progress=bar)

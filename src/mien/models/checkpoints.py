@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from mien.errors import InputError, MissingCheckpointError
+from mien.logs import quieted
 from mien.models.pretrained import Backbone, patch_size
 from mien.models.vit import check_patch
 from mien.recipes.sections import Input, Pretrained
@@ -197,7 +197,7 @@ def _file(backbone: str, name: str) -> Path | None:
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        with _quiet_hub():
+        with quieted("huggingface_hub"):  # a line for each attempt; the last of them becomes an error of ours
             return Path(hf_hub_download(backbone, name))
     except LocalEntryNotFoundError as error:
         raise _not_at_hand(backbone) from error
@@ -280,21 +280,9 @@ def _quiet_transformers() -> Iterator[None]:
     talk.set_verbosity_error()  # type: ignore[no-untyped-call]
     talk.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        with _quiet_hub():
+        with quieted("huggingface_hub"):
             yield
     finally:
         talk.set_verbosity(level)
         if bars:
             talk.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Without a line for each of the hub client's attempts; the last of them becomes an error of ours."""
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    hub.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        hub.setLevel(level)

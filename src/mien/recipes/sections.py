@@ -159,17 +159,17 @@ class Pretrained(Section):
     head: Head = Head()  # type: ignore[call-arg]
 
 
-Network = Annotated[Cnn | Residual | Vit | Pretrained, Field(discriminator="kind")]
+_Network = Cnn | Residual | Vit | Pretrained
 
 
 class Ensemble(Section):
     """Networks that see the same images and give their mean probability. `mien ensemble` makes one of trained runs."""
 
     kind: Literal["ensemble"]
-    members: tuple[Network, ...] = Field(min_length=2)
+    members: tuple[Annotated[_Network, Field(discriminator="kind")], ...] = Field(min_length=2)
 
 
-Model = Annotated[Cnn | Residual | Vit | Pretrained | Ensemble, Field(discriminator="kind")]
+Model = Annotated[_Network | Ensemble, Field(discriminator="kind")]
 
 
 class Optimizer(Section):

@@ -68,8 +68,8 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
         return Classifier.open(file, threads=threads)
     if place.suffix == ".onnx" or len(place.parts) > 1:
         return Classifier.open(place, threads=threads)
-    if str(model) not in bundled():
-        known = bundled()
+    known = bundled()
+    if str(model) not in known:
         raise InputError(
             f"unknown model '{model}'.{suggestion(str(model), known)} Expected a run folder, a .onnx file"
             + (f", or one of {', '.join(known)}" if known else "")

@@ -38,7 +38,7 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
         for split in _SPLITS
         if all(run.predictions_file(split).is_file() for run in runs)
     }
-    place.checkpoints.parent.mkdir(parents=True, exist_ok=True)
+    place.folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(runs[0].folder / "seen.npz", place.folder / "seen.npz")
     write_whole(place.folder / "recipe.yaml", _recipe(runs).to_yaml())
     configs = [run.backbone_config for run in runs]

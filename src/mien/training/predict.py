@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from mien.card import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
@@ -48,12 +49,11 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
     )
 
 
-def classify(run: Run, images: list[Pixels]) -> npt.NDArray[np.float32]:
+def classify(model: nn.Module, card: Card, images: list[Pixels]) -> npt.NDArray[np.float32]:
     """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the order of the card's labels."""
-    model = run.load_model()
     with torch.inference_mode():
-        shown = torch.from_numpy(run.card.preprocess(images))
-        return np.asarray(_answer(model, shown, run.card.mirror).numpy())
+        shown = torch.from_numpy(card.preprocess(images))
+        return np.asarray(_answer(model, shown, card.mirror).numpy())
 
 
 def _answer(model: nn.Module, shown: torch.Tensor, mirror: bool) -> torch.Tensor:

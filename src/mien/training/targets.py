@@ -32,6 +32,11 @@ def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | No
             )
 
 
+def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
+    """The votes, where the recipe gives them a share of its targets: among several, some have no use for them."""
+    return votes if recipe.targets.votes else None
+
+
 def targets(recipe: Recipe, train: FaceSet, votes: Votes | None, teacher: Predictions | None) -> Floats | None:
     """`(N, K)` rows that sum to 1, for the train faces; None where the labels say it all.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError
 from mien.files import write_whole
+from mien.logs import quieted
 from mien.models.build import build, complete, count_parameters
 from mien.models.checkpoints import display_name
 from mien.models.pretrained import PretrainedClassifier
@@ -221,16 +221,10 @@ def _strategy(recipe: Recipe, devices: int) -> str:
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Leave out Lightning's tips about workers and loggers; our loaders need no workers."""
-    talkative = logging.getLogger("lightning.pytorch")
-    level = talkative.level
-    talkative.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            warnings.filterwarnings("ignore", module=r"torchmetrics\.")
-            yield
-    finally:
-        talkative.setLevel(level)
+    with quieted("lightning.pytorch"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\.")
+        warnings.filterwarnings("ignore", module=r"torchmetrics\.")
+        yield
 
 
 @dataclass(frozen=True)
