@@ -27,7 +27,7 @@ def test_scores_equal_scikit_learn_on_the_kept_predictions(trained_run: Run, dra
 
 def test_probabilities_are_those_of_the_model_image_by_image(trained_run: Run, drawn_faces: FaceSet) -> None:
     evaluate(trained_run, drawn_faces, "val")
-    one_by_one = prediction.classify(trained_run, list(drawn_faces.select("val").images))
+    one_by_one = prediction.classify(trained_run.load_model(), trained_run.card, list(drawn_faces.select("val").images))
     assert np.allclose(trained_run.predictions("val").probabilities, one_by_one, atol=1e-5)
 
 
