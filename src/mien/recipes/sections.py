@@ -75,6 +75,9 @@ class Targets(Section):
 
     smoothing: float = Field(0.0, ge=0, lt=1, description="share spread evenly over all classes (Szegedy et al. 2016)")
     votes: float = Field(0.0, ge=0, le=1, description="share of the taggers' votes, where a face has any; needs votes")
+    votes_as: Literal["shares", "labels"] = Field(
+        "shares", description="what votes say: their own shares, or how likely they make each label of this data set"
+    )
     teacher: float = Field(0.0, ge=0, le=1, description="share of another model's probabilities; needs a teacher")
 
     @model_validator(mode="after")

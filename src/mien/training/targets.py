@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
 
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
@@ -49,11 +50,29 @@ def targets(recipe: Recipe, train: FaceSet, votes: Votes | None, teacher: Predic
     label = np.eye(len(train.label_set), dtype=np.float32)[train.labels]
     wanted = (1 - how.votes - how.teacher) * label
     if votes is not None:
-        shares = votes.shares(train.names, train.label_set)
-        wanted += how.votes * np.where(np.isnan(shares), label, shares)
+        said = _as_labels(train, votes) if how.votes_as == "labels" else votes.shares(train.names, train.label_set)
+        wanted += how.votes * np.where(np.isnan(said), label, said)
     if teacher is not None:
         wanted += how.teacher * _of_teacher(train, teacher)
     return _mean_of_repeats(wanted, train.hashes) if recipe.data.repeats == "merge" else wanted
+
+
+def _as_labels(train: FaceSet, votes: Votes) -> Floats:
+    """`(N, K)` how likely the votes on a face make each label of this data set; rows without votes are NaN.
+
+    Taggers and labels disagree by habit: FER+ calls neutral what FER2013 calls sad. A multinomial regression from all
+    answers to the label, on the train faces, keeps what the votes know and drops their habits.
+    """
+    table = votes.table(train.names).astype(np.float64)
+    voted = table.sum(axis=1) > 0
+    shares = table[voted] / table[voted].sum(axis=1, keepdims=True)
+    # Roots beside the shares: the first of ten votes says more than the tenth.
+    seen = np.concatenate([shares, np.sqrt(shares)], axis=1)
+    regression = LogisticRegression(C=100, max_iter=2000).fit(seen, train.labels[voted])
+    likely = np.full((len(train), len(train.label_set)), np.nan, dtype=np.float32)
+    likely[voted] = 0
+    likely[np.ix_(voted, regression.classes_)] = regression.predict_proba(seen)
+    return likely
 
 
 def first_of_repeats(faces: FaceSet) -> npt.NDArray[np.bool_]:
