@@ -47,6 +47,28 @@ def test_votes_take_their_share_where_there_are_any(train: FaceSet) -> None:
     np.testing.assert_array_equal(found[1:], np.eye(K, dtype=np.float32)[1:6])
 
 
+def test_votes_as_labels_say_how_often_each_label_goes_with_such_votes(faces: FaceSet) -> None:
+    """Taggers who call half of the sad faces neutral: then a vote for neutral is a face labelled sad now and then."""
+    neutral, sad, happiness = (faces.label_set.labels.index(name) for name in ("neutral", "sad", "happy"))
+    train = faces.keep(np.flatnonzero(faces.splits == "train")[:20])
+    train = replace(train, hashes=train.names, labels=np.array(9 * [neutral] + 3 * [sad] + 7 * [happiness] + [sad]))
+    for_neutral, for_happiness = [0, 0, 0, 0, 10, 0, 0], [0, 0, 0, 10, 0, 0, 0]
+    votes = votes_of(train, {i: for_neutral if i < 12 else for_happiness for i in range(19)})
+    found = targets(Recipe.load("cnn-v2", ["targets.votes=0.5", "targets.votes_as=labels"]), train, votes, None)
+    assert found is not None
+    np.testing.assert_allclose(found[0, [neutral, sad]], [0.5 + 0.5 * 0.75, 0.5 * 0.25], atol=0.01)
+    np.testing.assert_allclose(found[9, [neutral, sad]], [0.5 * 0.75, 0.5 + 0.5 * 0.25], atol=0.01)
+    np.testing.assert_allclose(found[12, happiness], 1, atol=0.01)
+    np.testing.assert_array_equal(found[19], np.eye(K, dtype=np.float32)[sad])  # nobody voted on it
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_votes_as_labels_need_faces_of_two_labels_with_votes(train: FaceSet) -> None:
+    recipe = Recipe.load("cnn-v2", ["targets.votes=0.5", "targets.votes_as=labels"])
+    with pytest.raises(InputError, match=r"votes on train faces of one label alone"):
+        targets(recipe, train, votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]}), None)
+
+
 def test_a_teacher_is_found_by_pixels_in_any_order(train: FaceSet) -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(K), 6).astype(np.float32)
     probabilities[5] = probabilities[2]  # one image, one answer

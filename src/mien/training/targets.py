@@ -65,6 +65,11 @@ def _as_labels(train: FaceSet, votes: Votes) -> Floats:
     """
     table = votes.table(train.names).astype(np.float64)
     voted = table.sum(axis=1) > 0
+    if len(np.unique(train.labels[voted])) < 2:
+        raise InputError(
+            f"{votes.source}: has votes on train faces of one label alone, so they say nothing about labels. "
+            "Take them as they are: --set targets.votes_as=shares"
+        )
     shares = table[voted] / table[voted].sum(axis=1, keepdims=True)
     # Roots beside the shares: the first of ten votes says more than the tenth.
     seen = np.concatenate([shares, np.sqrt(shares)], axis=1)
