@@ -172,6 +172,16 @@ def test_votes_ensemble_teacher_export(mien, drawn_zip: Path, drawn_folder: Path
     assert "against torch on 14 faces: largest difference" in exported.out
     face = next((drawn_folder / "test" / "happy").iterdir())
     assert mien("recognize", face, "--model", tmp_path / "both.onnx").code == 0
+    of_file = mien("evaluate", tmp_path / "both.onnx", "--data", drawn_zip, "--split", "pooled")
+    assert of_file.code == 0, of_file.err
+    of_run = mien("evaluate", tmp_path / "both", "--data", drawn_zip, "--split", "pooled").out
+    assert next(line for line in of_run.splitlines() if "accuracy " in line) in of_file.out
+    assert "other data" not in of_file.err
+    elsewhere = mien("evaluate", tmp_path / "both.onnx", "--data", drawn_folder / "test")
+    assert "learned from other data (drawn.zip)" in elsewhere.err
+    on_gpu = mien("evaluate", tmp_path / "both.onnx", "--data", drawn_zip, "--device", "cuda")
+    assert on_gpu.code == 2
+    assert "Leave out --device cuda" in on_gpu.err
 
 
 def test_the_eight_labels_of_ferplus(mien, drawn_zip: Path, votes: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
-"""mien evaluate: what a run scores on a split, with intervals and the leak-free figure."""
+"""mien evaluate: what a run or a model file scores on a split, with intervals and the leak-free figure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +16,7 @@ from mien.cli.console import (
     LabelsOption,
     SkipOption,
     VotesOption,
+    note,
     open_faces,
     open_votes,
     progress,
@@ -22,13 +25,14 @@ from mien.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
     from mien.evaluation.evaluate import Evaluation
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="Run folder.")],
+    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
     data: DataOption,
     split: Annotated[str, typer.Option("--split", help="val, test, pooled (both, as in the study) or train.")] = "test",
     labels: LabelsOption = None,
@@ -38,29 +42,66 @@ def evaluate(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a run on val, test or both; predictions and figures are kept in the run folder."""
+    """Score a model on val, test or both. A run keeps predictions, figures and confusion matrix in its folder."""
     from mien.errors import InputError
+
+    if votes and not ferplus:
+        raise InputError("--votes is for --ferplus majority or --ferplus argmax here")
+
+    def faces(size: int) -> FaceSet:
+        return open_votes(votes, open_faces(data, labels, skip_unreadable=skip_unreadable, size=size), ferplus)[1]
+
+    evaluation, kept = (_model_file if _is_model(model) else _run)(model, faces, split, device)
+    if as_json:
+        say(evaluation.model_dump_json(indent=2))
+        return
+    _show(evaluation)
+    if kept:
+        say(kept)
+
+
+def _is_model(name: str) -> bool:
+    from mien.recognize.recognizer import bundled
+
+    return not Path(name).is_dir() and (name.endswith(".onnx") or name in bundled())
+
+
+def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str) -> tuple[Evaluation, str]:
+    """The evaluation, and a line for each file that it left in the run folder."""
     from mien.evaluation.runs import evaluate as evaluate_run
     from mien.evaluation.runs import evaluation_file
     from mien.report.plots import confusion
     from mien.report.style import save
     from mien.training.run import Run
 
-    if votes and not ferplus:
-        raise InputError("--votes is for --ferplus majority or --ferplus argmax here")
-    opened = Run.open(run)
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
-    _, faces = open_votes(votes, faces, ferplus)
+    run = Run.open(folder)
+    faces = open_at(run.card.preprocess.size)
     with progress() as bar:
-        evaluation = evaluate_run(opened, faces, split, device=device, progress=bar)
-    file = evaluation_file(opened, faces, split)
+        evaluation = evaluate_run(run, faces, split, device=device, progress=bar)
+    file = evaluation_file(run, faces, split)
     picture = file.with_name(f"confusion-{split}.png")
     save(confusion(evaluation), picture)
-    if as_json:
-        say(evaluation.model_dump_json(indent=2))
-        return
-    _show(evaluation)
-    say(f"figures: {file}\nconfusion matrix: {picture}")
+    return evaluation, f"figures: {file}\nconfusion matrix: {picture}"
+
+
+def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device: str) -> tuple[Evaluation, str]:
+    """The evaluation; nothing is kept."""
+    from mien.errors import InputError
+    from mien.evaluation.evaluate import score
+    from mien.evaluation.model_files import predictions_of_model
+    from mien.recognize.recognizer import Recognizer
+
+    if device not in ("auto", "cpu"):
+        raise InputError(f"{name}: a model file computes on the cpu. Leave out --device {device}, or name a run folder")
+    recognizer = Recognizer(name)
+    faces, training = open_at(recognizer.card.preprocess.size), recognizer.card.training
+    if faces.select("train", "val").fingerprint != training.fingerprint:
+        note(
+            f"{name} learned from other data ({training.data}): leak-free leaves out what stands in train and "
+            "val here; it may have seen more"
+        )
+    with progress() as bar:
+        return score(predictions_of_model(recognizer, name, faces, split, bar), name), ""
 
 
 def _show(evaluation: Evaluation) -> None:

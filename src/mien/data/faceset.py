@@ -124,6 +124,18 @@ class FaceSet:
             raise InputError(f"unknown split {', '.join(sorted(unknown))}. Known: {', '.join(SPLITS)}")
         return self.keep(np.isin(self.splits, splits))
 
+    def for_model(self, labels: Sequence[str], model: str, split: str) -> FaceSet:
+        """The faces of `split`, for the model named `model` to answer. `InputError` where it knows other `labels`."""
+        if tuple(labels) != self.label_set.labels:
+            raise InputError(
+                f"{model} was trained on {', '.join(labels)}; "
+                f"{self.source} has {', '.join(self.label_set.labels)}. Evaluate on data with the same classes"
+            )
+        chosen = self.select(split)
+        if not len(chosen):
+            raise InputError(f"{self.source} has no {split} split. It has: {', '.join(sorted(set(self.splits)))}")
+        return chosen
+
     def keep(self, mask: npt.NDArray[np.bool_]) -> FaceSet:
         """The faces where `mask` (N,) is true; no pixel is copied."""
         per_face = ("rows", "labels", "names", "splits", "hashes", "shapes", "blank")

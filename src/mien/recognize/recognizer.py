@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 
@@ -74,7 +75,17 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
             f"unknown model '{model}'.{suggestion(str(model), known)} Expected a run folder, a .onnx file"
             + (f", or one of {', '.join(known)}" if known else "")
         )
-    return Classifier.open(_weights() / f"{model}.onnx", threads=threads)
+    file = _weights() / f"{model}.onnx"
+    content = file.read_bytes()
+    if sha256(content).hexdigest() != _checksums().get(file.name):
+        raise InputError(f"{file}: is not the file that the package came with. Install mien again")
+    return Classifier.read(content, str(model), threads=threads)
+
+
+def _checksums() -> dict[str, str]:
+    """By file name, as `sha256sum` writes them."""
+    lines = (_weights() / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, name in (line.split() for line in lines)}
 
 
 def read_probabilities(

@@ -13,7 +13,6 @@ from torch import nn
 from mien.card import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
-from mien.errors import InputError
 from mien.images import Pixels
 from mien.predictions import Predictions
 from mien.preprocess import Preprocess
@@ -28,14 +27,7 @@ _BATCH = 256
 def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: Progress | None = None) -> Predictions:
     """Probabilities of a finished run for one split of `faces` (val or test), in float32."""
     card = run.card
-    if card.labels != faces.label_set.labels:
-        raise InputError(
-            f"{run.folder} was trained on {', '.join(card.labels)}; "
-            f"{faces.source} has {', '.join(faces.label_set.labels)}. Evaluate on data with the same classes"
-        )
-    chosen = faces.select(split)
-    if not len(chosen):
-        raise InputError(f"{faces.source} has no {split} split. It has: {', '.join(sorted(set(faces.splits)))}")
+    chosen = faces.for_model(card.labels, str(run.folder), split)
     seen_train, seen_val = run.seen()
     return Predictions(
         split=split,
