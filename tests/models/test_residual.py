@@ -55,6 +55,17 @@ def test_odd_sides_keep_both_ways_equal() -> None:
     assert build(how, GRAY48.model_copy(update={"size": 45}), 7).eval()(torch.zeros(2, 1, 45, 45)).shape == (2, 7)
 
 
+def test_standardized_images_look_the_same_in_any_light() -> None:
+    torch.manual_seed(0)
+    network = build(Residual(**STAGES, stem=4, standardize=True), GRAY48, 7).eval()
+    images = torch.randn(2, 1, 48, 48)
+    seen = network.body[0](images)
+    torch.testing.assert_close(seen.mean(dim=(2, 3)), torch.zeros(2, 1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(seen.var(dim=(2, 3), correction=0), torch.ones(2, 1), atol=0.02, rtol=0)
+    torch.testing.assert_close(network(3 * images + 1), network(images), atol=0.02, rtol=0)
+    assert network(torch.ones(1, 1, 48, 48)).isfinite().all()  # a blank image
+
+
 def test_one_depth_for_each_width() -> None:
     with pytest.raises(ValidationError, match="widths names 2 stages, depths 1"):
         Residual(kind="residual", widths=(8, 16), depths=(1,))

@@ -66,6 +66,25 @@ def test_a_training_step_on_a_cpu_leaves_out_torch_s_slow_fused_attention(faces:
     assert not [name for name in called if "flash" in name]
 
 
+def test_a_second_head_adds_its_weighted_loss_and_stays_out_of_the_figures(faces: FaceSet) -> None:
+    torch.manual_seed(0)
+    model = "model={kind: residual, widths: [8], depths: [1], stem: 4}"
+    recipe = Recipe.load("cnn-v2", [model, "targets.votes_head=0.5", "optimizer={name: muon, lr: 0.02}"])
+    train = faces.select("train")
+    network = build(recipe.model, recipe.preprocess, 7)
+    wanted = torch.zeros(4, 15)
+    wanted[range(4), [0, 1, 2, 3]], wanted[range(3), [7, 8, 14]] = 1, 1  # nobody voted on the last
+    classifier = module.Classifier(network, recipe, train, train, None, wanted.numpy())
+    pixels = torch.from_numpy(train.images[:4])
+    features = network.eval().features(prepare(pixels, recipe.preprocess))
+    own = functional.cross_entropy(network.classifier(features), wanted[:, :7])
+    votes = classifier._second_head(features).log_softmax(dim=1)
+    expected = own - 0.5 * (votes[0, 0] + votes[1, 1] + votes[2, 7]) / 4
+    assert classifier.training_step((pixels, wanted), 0).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert classifier.figures["train_loss"].compute().item() == pytest.approx(own.item(), rel=1e-5)
+    assert not [name for name in classifier.kept.state_dict() if "second" in name]
+
+
 def test_weighted_loss_is_torch_s_with_inverse_class_counts(faces: FaceSet) -> None:
     torch.manual_seed(0)
     recipe = Recipe.load("cnn-v1", ["data.imbalance=loss"])

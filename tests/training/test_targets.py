@@ -13,6 +13,7 @@ from mien.predictions import Predictions
 from mien.training.targets import check_sources, first_of_repeats, targets
 
 K = 7
+RESIDUAL = "{kind: residual, widths: [8], depths: [1], stem: 4}"
 
 
 @pytest.fixture
@@ -69,6 +70,20 @@ def test_votes_as_labels_need_faces_of_two_labels_with_votes(train: FaceSet) -> 
         targets(recipe, train, votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]}), None)
 
 
+def test_a_second_head_has_the_shares_of_the_votes_behind_the_labels(train: FaceSet) -> None:
+    recipe = Recipe.load("cnn-v2", [f"model={RESIDUAL}", "targets.votes_head=0.5"])
+    found = targets(recipe, train, votes_of(train, {1: [2, 0, 6, 0, 0, 0, 0]}), None)
+    assert found is not None
+    np.testing.assert_array_equal(found[:, :K], np.eye(K, dtype=np.float32)[train.labels])
+    # neutral, happiness, surprise, sadness, anger, disgust, fear, contempt
+    np.testing.assert_array_equal(found[1, K:], [0, 0, 0, 0, 0.25, 0, 0.75, 0])
+    np.testing.assert_array_equal(found[[0, 2, 3, 4, 5], K:], np.zeros((5, 8)))
+    with pytest.raises(InputError, match=r"learns from votes: pass --votes FILE"):
+        check_sources(recipe, None, None)
+    with pytest.raises(InputError, match=r"targets\.votes_head needs model\.kind residual; cnn-v2 has no place"):
+        Recipe.load("cnn-v2", ["targets.votes_head=0.5"])
+
+
 def test_a_teacher_is_found_by_pixels_in_any_order(train: FaceSet) -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(K), 6).astype(np.float32)
     probabilities[5] = probabilities[2]  # one image, one answer
@@ -99,7 +114,7 @@ def test_sources_and_shares_must_fit(train: FaceSet) -> None:
     votes, teacher = votes_of(train, {}), teacher_of(train, np.full((6, K), 1 / K, dtype=np.float32))
     check_sources(plain, None, None)
     check_sources(asking, votes, None)
-    with pytest.raises(InputError, match=r"takes 0\.5 of its targets from votes: pass --votes FILE"):
+    with pytest.raises(InputError, match=r"recipe 'cnn-v2' learns from votes: pass --votes FILE"):
         check_sources(asking, None, None)
     with pytest.raises(InputError, match=r"no use for --teacher\. Give it a share: --set targets\.teacher=0\.5"):
         check_sources(plain, None, teacher)

@@ -94,7 +94,7 @@ def train(
         device=device,
         precision=precision,
         devices=devices,
-        votes=tagged if chosen.targets.votes or not ferplus else None,
+        votes=tagged if chosen.targets.of_votes or not ferplus else None,
         teacher=Run.open(teacher).predictions("train") if teacher else None,
         progress_bar=is_terminal(),
     )

@@ -14,6 +14,8 @@ from torch import nn
 
 from mien.recipes.sections import Residual
 
+_LEAST_VARIANCE = 0.01  # of normalized input, which is about 1 wide
+
 
 class ResidualNet(nn.Module):
     """Images `(B, C, S, S)` → logits `(B, K)`."""
@@ -21,7 +23,8 @@ class ResidualNet(nn.Module):
     def __init__(self, channels: int, classes: int, how: Residual) -> None:
         super().__init__()
         block = {"basic": _Basic, "separable": _Separable}[how.block]
-        layers: list[nn.Module] = [*_conv(channels, how.stem, 3, stride=how.stem_stride), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [_Standardize()] if how.standardize else []
+        layers += [*_conv(channels, how.stem, 3, stride=how.stem_stride), nn.ReLU(inplace=True)]
         before = how.stem
         for width, depth in zip(how.widths, how.depths, strict=True):
             for place in range(depth):
@@ -31,9 +34,22 @@ class ResidualNet(nn.Module):
         self.dropout = nn.Dropout(how.dropout)
         self.classifier = nn.Linear(before, classes)
 
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """What the classifier sees: `(B, C, S, S)` → `(B, last width)`."""
+        pooled: torch.Tensor = self.dropout(self.body(images).mean(dim=(2, 3)))
+        return pooled
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.classifier(self.dropout(self.body(images).mean(dim=(2, 3))))
+        logits: torch.Tensor = self.classifier(self.features(images))
         return logits
+
+
+class _Standardize(nn.Module):
+    """Each channel of each image to mean 0 and deviation 1; a blank image stays near 0."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        change = images - images.mean(dim=(2, 3), keepdim=True)
+        return change * (change.square().mean(dim=(2, 3), keepdim=True) + _LEAST_VARIANCE).rsqrt()
 
 
 class _Basic(nn.Module):

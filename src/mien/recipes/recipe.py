@@ -23,6 +23,7 @@ from mien.recipes.sections import (
     Model,
     Optimizer,
     Pretrained,
+    Residual,
     Schedule,
     Section,
     Targets,
@@ -57,6 +58,20 @@ class Recipe(Section):
     def _warmup_fits(self) -> Recipe:
         if self.schedule.warmup_epochs >= self.epochs > 0 and self.schedule.warmup_epochs > 0:
             raise ValueError(f"schedule.warmup_epochs {self.schedule.warmup_epochs} must be below epochs {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _muon_needs_fresh_kernels(self) -> Recipe:
+        if self.optimizer.name == "muon" and isinstance(self.model, Pretrained):
+            raise ValueError(
+                "optimizer.name muon is for networks from fresh weights; use adamw for a pre-trained model"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_second_head_needs_features(self) -> Recipe:
+        if self.targets.votes_head and not isinstance(self.model, Residual):
+            raise ValueError(f"targets.votes_head needs model.kind residual; {self.model.kind} has no place for it")
         return self
 
     @model_validator(mode="after")

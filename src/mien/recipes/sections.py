@@ -78,7 +78,17 @@ class Targets(Section):
     votes_as: Literal["shares", "labels"] = Field(
         "shares", description="what votes say: their own shares, or how likely they make each label of this data set"
     )
+    votes_head: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="weight of a second loss: a head that learns the votes and is dropped; needs votes",
+    )
     teacher: float = Field(0.0, ge=0, le=1, description="share of another model's probabilities; needs a teacher")
+
+    @property
+    def of_votes(self) -> bool:
+        return bool(self.votes or self.votes_head)
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Targets:
@@ -111,6 +121,7 @@ class Residual(Section):
 
     kind: Literal["residual"]
     block: Literal["basic", "separable"] = Field("basic", description="two 3x3 convolutions, or an inverted residual")
+    standardize: bool = Field(False, description="bring each image to mean 0 and deviation 1 first, whatever the light")
     stem: int = Field(32, ge=1, le=4096, description="channels of the first convolution")
     stem_stride: Literal[1, 2] = Field(1, description="2 halves the side at once")
     widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1, description="channels per stage")
@@ -176,7 +187,9 @@ Model = Annotated[_Network | Ensemble, Field(discriminator="kind")]
 
 
 class Optimizer(Section):
-    name: Literal["adam", "adamw", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "sgd", "muon"] = Field(
+        "adam", description="muon: orthogonal steps for the kernels of a network from fresh weights, AdamW for the rest"
+    )
     lr: float = Field(gt=0, le=10)
     weight_decay: float = Field(0.0, ge=0, le=1)
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")

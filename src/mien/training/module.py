@@ -24,10 +24,12 @@ from torchmetrics.classification import MulticlassAccuracy
 from mien.data.faceset import FaceSet
 from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
+from mien.models.residual import ResidualNet
 from mien.recipes.recipe import Recipe
 from mien.training.augment import mix
 from mien.training.hardware import training_attention
 from mien.training.loaders import Batch, Batches, class_weights, train_order
+from mien.training.muon import Muon
 from mien.training.prepare import prepare
 from mien.training.unfreeze import parameter_groups, set_phase
 
@@ -53,14 +55,17 @@ class Classifier(pl.LightningModule):
     ) -> None:
         """`features`: by split, what the frozen part of the network gives for its faces, to start from there.
 
-        `targets`: (N, K) what the loss compares the train faces with, in place of their labels.
+        `targets`: what the loss compares the train faces with, in place of their labels: (N, K), and further columns
+        for a second head that learns beside the network and is not kept.
         """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
         self._train_faces, self._val_faces, self._features = train, val, dict(features or {})
         self._targets = targets
         self._averaged = average_of(network, recipe.average) if recipe.average else None
-        classes = len(train.label_set)
+        self._classes = classes = len(train.label_set)
+        further = 0 if targets is None else targets.shape[1] - classes
+        self._second_head = _second_head(network, further) if further else None
         weighted = recipe.data.imbalance == "loss"
         weights = class_weights(train.labels, classes) if weighted else np.ones(classes)
         self.register_buffer("_class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
@@ -110,14 +115,22 @@ class Classifier(pl.LightningModule):
             shown = prepare(shown, self.preprocess, how)
         if how.mixup or how.cutmix:
             shown, wanted = mix(shown, self._as_targets(wanted), how)
-        with training_attention(self.device.type):
-            logits = self._logits(self.network, shown)
+        beside: torch.Tensor | float = 0.0
+        if self._second_head is not None:
+            assert isinstance(self.network, ResidualNet)
+            features = self.network.features(shown)
+            logits, votes = self.network.classifier(features).float(), self._second_head(features).float()
+            beside = self.recipe.targets.votes_head * functional.cross_entropy(votes, wanted[:, self._classes :])
+            wanted = wanted[:, : self._classes]
+        else:
+            with training_attention(self.device.type):
+                logits = self._logits(self.network, shown)
         smoothing = self.recipe.targets.smoothing
         loss = functional.cross_entropy(logits, wanted, self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
         if batch_idx % _CHECK_EVERY == 0 and not torch.isfinite(loss):
             raise self.diverged()
         self._follow("train", loss.detach(), logits.detach(), wanted)
-        return loss
+        return loss + beside
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self._averaged is not None:
@@ -178,11 +191,19 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.network, self.recipe)
+        if self._second_head is not None:
+            rate = optimizer.param_groups[-1]["lr"]  # of what is no kernel
+            optimizer.add_param_group({"params": list(self._second_head.parameters()), "lr": rate})
         steps = len(self.train_dataloader())
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": _schedule(optimizer, self.recipe, steps), "interval": "step"},
         }
+
+
+def _second_head(network: nn.Module, outputs: int) -> nn.Linear:
+    assert isinstance(network, ResidualNet)  # the recipe has seen to it
+    return nn.Linear(network.classifier.in_features, outputs)
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel:
@@ -205,6 +226,8 @@ def average_of(network: nn.Module, decay: float) -> AveragedModel:
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     how = recipe.optimizer
     parameters = parameter_groups(network, recipe)
+    if how.name == "muon":
+        return Muon(network.parameters(), lr=how.lr, weight_decay=how.weight_decay)
     if how.name == "sgd":
         return torch.optim.SGD(parameters, lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay)
     kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[how.name]

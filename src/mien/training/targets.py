@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, MissingSourceError
+from mien.labels import FERPLUS8
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 
@@ -21,13 +22,11 @@ Floats = npt.NDArray[np.float32]
 def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | None) -> None:
     """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it does not use."""
     how = recipe.targets
-    for share, given, name in ((how.votes, votes, "votes"), (how.teacher, teacher, "teacher")):
-        if share and given is None:
+    for wanted, given, name in ((how.of_votes, votes, "votes"), (bool(how.teacher), teacher, "teacher")):
+        if wanted and given is None:
             what = "FILE" if name == "votes" else "RUN"
-            raise MissingSourceError(
-                f"recipe '{recipe.name}' takes {share:g} of its targets from {name}: pass --{name} {what}"
-            )
-        if given is not None and not share:
+            raise MissingSourceError(f"recipe '{recipe.name}' learns from {name}: pass --{name} {what}")
+        if given is not None and not wanted:
             raise InputError(
                 f"recipe '{recipe.name}' has no use for --{name}. Give it a share: --set targets.{name}=0.5"
             )
@@ -35,25 +34,28 @@ def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | No
 
 def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
     """The votes, where the recipe gives them a share of its targets: among several, some have no use for them."""
-    return votes if recipe.targets.votes else None
+    return votes if recipe.targets.of_votes else None
 
 
 def targets(recipe: Recipe, train: FaceSet, votes: Votes | None, teacher: Predictions | None) -> Floats | None:
     """`(N, K)` rows that sum to 1, for the train faces; None where the labels say it all.
 
     Where a face has no votes, its label takes their share. With `data.repeats: merge` identical images share the mean
-    of what is said of them.
+    of what is said of them. With `targets.votes_head` the shares of the votes for FER+'s labels stand behind, in eight
+    more columns, zeros where there are none.
     """
     how = recipe.targets
-    if not (how.votes or how.teacher or recipe.data.repeats == "merge"):
+    if not (how.of_votes or how.teacher or recipe.data.repeats == "merge"):
         return None
     label = np.eye(len(train.label_set), dtype=np.float32)[train.labels]
     wanted = (1 - how.votes - how.teacher) * label
-    if votes is not None:
+    if votes is not None and how.votes:
         said = _as_labels(train, votes) if how.votes_as == "labels" else votes.shares(train.names, train.label_set)
         wanted += how.votes * np.where(np.isnan(said), label, said)
     if teacher is not None:
         wanted += how.teacher * _of_teacher(train, teacher)
+    if votes is not None and how.votes_head:
+        wanted = np.concatenate([wanted, np.nan_to_num(votes.shares(train.names, FERPLUS8))], axis=1)
     return _mean_of_repeats(wanted, train.hashes) if recipe.data.repeats == "merge" else wanted
 
 
