@@ -18,6 +18,7 @@ class Training(BaseModel):
 
     data: str  # name of the source, without its folder
     votes: str | None = None  # name of the file of taggers' votes that gave targets, where there was one
+    start: str | None = None  # name of the run whose weights it began with, where they were not fresh
     fingerprint: str  # of the FaceSet: the same for every lossless copy of the images
     train_images: int  # that were fitted, repeats counted once where the recipe merges them
     val_images: int

@@ -49,6 +49,9 @@ def train(
             "--teacher", help="Run or ensemble to learn from; it needs: mien evaluate RUN --data PATH --split train."
         ),
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--start", help="Begin with the weights of this run instead of fresh ones.")
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each.")] = 1,
@@ -65,8 +68,11 @@ def train(
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe
 
-    if find_lr and (resume or overwrite or devices > 1):
-        raise InputError("--find-lr trains no run, on one device: leave out --resume, --overwrite and --devices")
+    if find_lr and (resume or overwrite or start or devices > 1):
+        raise InputError(
+            "--find-lr trains no run, from fresh weights, on one device: leave out --resume, "
+            "--overwrite, --start and --devices"
+        )
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
@@ -96,6 +102,7 @@ def train(
         devices=devices,
         votes=tagged if chosen.targets.of_votes or not ferplus else None,
         teacher=Run.open(teacher).predictions("train") if teacher else None,
+        start=Run.open(start) if start else None,
         progress_bar=is_terminal(),
     )
     if not run.finished:

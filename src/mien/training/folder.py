@@ -59,13 +59,13 @@ def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet, precision: str) -> Pla
     return "resume"
 
 
-def begin(run: Run, recipe: Recipe, seen: FaceSet, how: Plan) -> None:
-    """Carry out `new` or `replace`: the folder then holds the recipe and what will be seen."""
+def begin(run: Run, recipe: Recipe, seen: FaceSet, how: Plan, start: Run | None = None) -> None:
+    """Carry out `new` or `replace`: the folder then holds the recipe and what will be seen, or `start` has seen."""
     try:
         if how == "replace":
             _remove_run(run.folder)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
-        run.save_seen(seen)
+        run.save_seen(seen, start)
         write_whole(run.folder / "recipe.yaml", recipe.to_yaml())
     except OSError as error:
         raise InputError(f"{run.folder}: cannot be written ({error.strerror or error})") from error

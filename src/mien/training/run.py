@@ -127,14 +127,19 @@ class Run:
     def _backbone_file(self) -> Path:
         return self.folder / "backbone.json"
 
-    def save_seen(self, faces: FaceSet) -> None:
-        """Keep the identities of the train and val images, so that leaks are found on any later data."""
+    def save_seen(self, faces: FaceSet, start: Run | None = None) -> None:
+        """Keep the identities of the train and val images, so that leaks are found on any later data.
+
+        Those that `start` has seen, whose weights the run begins with, go with them.
+        """
+        train, val = (faces.hashes[faces.splits == split] for split in ("train", "val"))
+        before_train, before_val = start.seen() if start else (train[:0], val[:0])
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
             fingerprint=np.array(faces.fingerprint),
-            train=np.unique(faces.hashes[faces.splits == "train"]),
-            val=np.unique(faces.hashes[faces.splits == "val"]),
+            train=np.union1d(train, before_train),
+            val=np.union1d(val, before_val),
         )
         write_whole(self._seen_file, buffer.getbuffer())
 

@@ -39,6 +39,7 @@ from mien.training.hardware import Hardware, detect
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
+from mien.training.start import check_start, take_weights
 from mien.training.targets import check_sources, first_of_repeats, targets
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
@@ -57,12 +58,14 @@ def train(
     devices: int = 1,
     votes: Votes | None = None,
     teacher: Predictions | None = None,
+    start: Run | None = None,
     progress_bar: bool = False,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
 
     `votes` of taggers and the probabilities of a `teacher` for the train split become targets, in the shares that the
-    recipe gives them; those of val and test images are not used.
+    recipe gives them; those of val and test images are not used. With `start` the weights are those of an earlier run
+    at first, and what it has seen counts as seen by this one too.
     `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
     for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
@@ -72,6 +75,8 @@ def train(
         raise InputError(f"recipe '{recipe.name}' is an ensemble: train its members, then mien ensemble RUN RUN …")
     recipe = complete(recipe)
     check_sources(recipe, votes, teacher)
+    if start:
+        check_start(start, recipe)
     seen = faces.select("train", "val")
     shown = first_of_repeats(seen) if recipe.data.repeats == "merge" else np.ones(len(seen), dtype=bool)
     parts = {split: shown & (seen.splits == split) for split in ("train", "val")}
@@ -89,9 +94,11 @@ def train(
         wanted = wanted[shown[seen.splits == "train"]]
     commit = _commit()
     network = fresh_network(recipe, seen)
+    if start:
+        take_weights(network, start, seen.label_set.labels)
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
     if how != "resume":  # only now, when everything else is known to fit
-        folder.begin(run, recipe, seen, how)
+        folder.begin(run, recipe, seen, how, start)
         if isinstance(network, PretrainedClassifier):
             run.save_backbone_config(network.backbone.config)
     try:
@@ -103,7 +110,13 @@ def train(
     _fit(trainer, Classifier(network, recipe, fit, val, by_split, wanted), run)
     if trainer.is_global_zero:
         try:
-            facts = _Facts(commit, len(fit), votes.source if votes else None, features.seconds if features else 0.0)
+            facts = _Facts(
+                commit,
+                len(fit),
+                votes.source if votes else None,
+                start.name if start else None,
+                features.seconds if features else 0.0,
+            )
             _finish(run, recipe, seen, network, hardware, facts)
         except KeyboardInterrupt as stop:
             raise _interrupted(run) from stop
@@ -234,6 +247,7 @@ class _Facts:
     commit: str | None
     train_images: int
     votes: str | None
+    start: str | None
     frozen_seconds: float
 
 
@@ -255,6 +269,7 @@ def _finish(
         training=Training(
             data=seen.source,
             votes=facts.votes,
+            start=facts.start,
             fingerprint=seen.fingerprint,
             train_images=facts.train_images,
             val_images=int((seen.splits == "val").sum()),
