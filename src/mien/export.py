@@ -55,7 +55,7 @@ def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision:
         raise unknown_name("precision", precision, get_args(Precision))
     place = run.folder / "model.onnx" if path is None else Path(path)
     network = run.load_model()
-    content = _content(run, network, precision)
+    content = onnx_bytes(run, network, precision)
     parity = _parity(network, Classifier.read(content, str(place)), faces, len(content))
     allowed = _TOLERANCE[precision]
     if not parity.largest <= allowed:
@@ -94,7 +94,8 @@ def _parity(network: torch.nn.Module, classifier: Classifier, faces: FaceSet, si
     )
 
 
-def _content(run: Run, network: torch.nn.Module, precision: str) -> bytes:
+def onnx_bytes(run: Run, network: torch.nn.Module, precision: str = "float32") -> bytes:
+    """The file of `network` with the card of `run`, unchecked. Raises `InputError` where torch cannot export it."""
     card = run.card
     model = _traced(network, run, (2, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
     if precision == "float16":

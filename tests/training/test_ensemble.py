@@ -15,11 +15,11 @@ from mien.training.predict import classify, predict
 
 @pytest.fixture(scope="module")
 def members(drawn_faces: FaceSet, tiny_vit: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """A CNN and a fine-tuned transformer that see the same images."""
+    """A CNN that sees mirror images too and a fine-tuned transformer that does not, on the same images."""
     folder = tmp_path_factory.mktemp("members")
     same = ["epochs=1", "data.preprocess={size: 32, color: rgb, mean: [.5, .5, .5], std: [.5, .5, .5]}"]
     recipes = [
-        Recipe.load("cnn-v1", [*same, "early_stopping=null"]),
+        Recipe.load("cnn-v1", [*same, "early_stopping=null", "mirror=true"]),
         Recipe.load("vit-v1.3", [*same, f"model.backbone={tiny_vit}"]),
     ]
     runs = [train(recipe, drawn_faces, folder / recipe.name, precision="float32") for recipe in recipes]

@@ -12,7 +12,12 @@ from mien.cli.console import JsonOption, note, say
 
 def recognize(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures of one face each, already cropped to it.")],
-    model: Annotated[str, typer.Option("--model", help="Run folder that holds model.onnx, or such a file.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="Bundled model (mien-small, mien-tiny), run folder with model.onnx, or such a file."
+        ),
+    ] = "mien-small",
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Write the face with its probabilities; for one picture.")
     ] = None,

@@ -44,9 +44,8 @@ def build(model: Model, preprocess: Preprocess, classes: int, config: dict[str, 
     """
     if isinstance(model, Ensemble):
         configs = config["members"] if config else [None] * len(model.members)
-        return EnsembleNet(
-            [build(one, preprocess, classes, its) for one, its in zip(model.members, configs, strict=True)]
-        )
+        members = [build(one, preprocess, classes, its) for one, its in zip(model.members, configs, strict=True)]
+        return EnsembleNet(members, model.mirrored)
     if isinstance(model, Cnn):
         return _cnn(model, preprocess, classes)
     if isinstance(model, Residual):

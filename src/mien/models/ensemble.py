@@ -14,12 +14,19 @@ _LEAST = 1e-30  # probability, so that its logarithm is a number
 
 
 class EnsembleNet(nn.Module):
-    """Images `(B, C, S, S)` → logits `(B, K)` whose softmax is the mean of the members' probabilities."""
+    """Images `(B, C, S, S)` → logits `(B, K)` whose softmax is the mean of the members' probabilities.
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    A member that is `mirrored` answers with the mean over each image and its mirror image.
+    """
+
+    def __init__(self, members: Sequence[nn.Module], mirrored: Sequence[bool] = ()) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self._mirrored = tuple(mirrored) or (False,) * len(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        answers = [member(images).float().softmax(dim=1) for member in self.members]
+        answers = []
+        for member, mirrored in zip(self.members, self._mirrored, strict=True):
+            answer = member(images).float().softmax(dim=1)
+            answers.append((answer + member(images.flip(-1)).float().softmax(dim=1)) / 2 if mirrored else answer)
         return torch.stack(answers).mean(dim=0).clamp(min=_LEAST).log()

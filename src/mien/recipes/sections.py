@@ -181,6 +181,15 @@ class Ensemble(Section):
 
     kind: Literal["ensemble"]
     members: tuple[Annotated[_Network, Field(discriminator="kind")], ...] = Field(min_length=2)
+    mirrored: tuple[bool, ...] = Field(
+        (), description="by member: whether it sees mirror images too; left out: none does"
+    )
+
+    @model_validator(mode="after")
+    def _one_mirror_per_member(self) -> Ensemble:
+        if self.mirrored and len(self.mirrored) != len(self.members):
+            raise ValueError(f"members names {len(self.members)} networks, mirrored {len(self.mirrored)}")
+        return self
 
 
 Model = Annotated[_Network | Ensemble, Field(discriminator="kind")]

@@ -72,10 +72,10 @@ class Classifier:
 
     def answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Probabilities `(N, K)` for images `(N, C, S, S)` as the card's `preprocess` gives them."""
-        answer = self._probabilities(shown)
         if not self.card.mirror:
-            return answer
-        return np.asarray((answer + self._probabilities(np.ascontiguousarray(shown[..., ::-1]))) / 2)
+            return self._probabilities(shown)
+        both = self._probabilities(np.concatenate([shown, shown[..., ::-1]]))
+        return np.asarray((both[: len(shown)] + both[len(shown) :]) / 2)
 
     def _probabilities(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (logits,) = self._session.run(None, {self._input: shown})

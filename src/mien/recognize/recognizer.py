@@ -16,6 +16,8 @@ from mien.errors import InputError, suggestion
 from mien.images import Pixels
 from mien.recognize.classifier import Classifier
 
+DEFAULT = "mien-small"  # of the bundled models
+
 
 @dataclass(frozen=True)
 class Face:
@@ -30,7 +32,7 @@ class Face:
 class Recognizer:
     """Recognizes emotions with one model, without torch."""
 
-    def __init__(self, model: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, model: str | Path = DEFAULT, *, threads: int | None = None) -> None:
         """`model`: a bundled name, a run folder that holds `model.onnx`, or such a file.
 
         `threads`: cores that one call may use; None leaves it to onnxruntime. Raises `InputError` for anything else.

@@ -27,7 +27,7 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
 
     Its predictions are the means of those that all members keep; nothing is computed from images. Raises `InputError`
     for fewer than two members, an `out` that is not empty, an ensemble among the members, and members that differ in
-    labels, preprocessing, mirroring or data.
+    labels, preprocessing or data.
     """
     _check(runs)
     place = Run(Path(out))
@@ -64,7 +64,6 @@ def _check(runs: Sequence[Run]) -> None:
         for what, theirs, ours in (
             ("labels", run.card.labels, first.card.labels),
             ("preprocessing", run.card.preprocess, first.card.preprocess),
-            ("mirroring", run.card.mirror, first.card.mirror),
             ("train and val images", run.seen_fingerprint, first.seen_fingerprint),
         ):
             if theirs != ours:
@@ -81,12 +80,16 @@ def _mean(members: Sequence[Predictions]) -> Predictions:
 def _recipe(runs: Sequence[Run]) -> Recipe:
     names = ", ".join(run.name for run in runs)
     first = runs[0].recipe
+    mirrored = [run.card.mirror for run in runs]
     return first.model_copy(
         update={
             "name": "ensemble",
             "describe": f"Mean of the probabilities of {names}. Settings other than the model are those of the first.",
             "expected": Expected(),  # type: ignore[call-arg]
-            "model": Ensemble.model_validate({"kind": "ensemble", "members": [run.recipe.model for run in runs]}),
+            "model": Ensemble.model_validate(
+                {"kind": "ensemble", "members": [run.recipe.model for run in runs], "mirrored": mirrored}
+            ),
+            "mirror": False,  # the network itself shows mirror images to those members that see them
         }
     )
 
@@ -105,6 +108,7 @@ def _card(runs: Sequence[Run]) -> Card:
         update={
             "recipe": "ensemble",
             "backbone": None,
+            "mirror": False,
             "members": tuple(run.name for run in runs),
             "parameters": sum(card.parameters for card in cards),
             "training": training,
