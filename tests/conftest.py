@@ -16,6 +16,9 @@ from mien.data.draw import draw_set
 
 DRAWN = 140  # faces: 112 for training, 14 public and 14 private
 
+# The tests run in several processes: each keeps to one thread, or they wait for each other (torch reads this once).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def mien_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

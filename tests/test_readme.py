@@ -36,6 +36,7 @@ def code_of(program: Callable[[], None]) -> int | str | None:
 def workplace(drawn_folder: Path, save_checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # type: ignore[no-untyped-def]
     here = tmp_path / "project"
     draw_set(here / "fer2013.zip", 400, seed=1)  # ten batches, which the learning rate search needs
+    draw_set(here / "other-faces.zip", 100, seed=2)
     _write_votes(here)
     shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), here / "face.png")
     save_checkpoint(tmp_path / "shared" / "models" / "dinov2-small", "vit", blocks=12)
@@ -57,6 +58,8 @@ def test_commands(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     for line in lines:
         # Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written.
         short = " --set epochs=1" if line.startswith(("mien train", "mien study", "mien sweep")) else ""
+        if "mien-small --data" in line or "runs/small/recipe" in line:
+            short += " --set schedule.warmup_epochs=0"
         if line.startswith(("mien train vit", "mien train efficientnet")):
             short += " --set data.preprocess.size=64"
         if line.startswith("mien study") and "--recipes" not in line:

@@ -68,6 +68,7 @@ def test_docs_come_from_what_is_kept_alone(folder: Path, tmp_path: Path) -> None
     line = next(line for line in lines if line["run"] == "cnn-v2" and line["split"] == "test")
     assert line["accuracy"] == pytest.approx(float((kept.predicted == kept.labels).mean()), abs=1e-6)
     assert line["n"] == len(kept)
+    assert line["command"].startswith("mien train results/cnn-v2/recipe.yaml --precision")
     text = (docs / "study.md").read_text()
     for picture in (word.split(")")[0] for word in text.split("](")[1:] if word.startswith("study/")):
         assert (docs / picture).is_file(), picture

@@ -322,9 +322,12 @@ def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
                 write_whole(target / name, source.read_bytes())
             else:
                 (target / name).unlink(missing_ok=True)
-    for name in ("data.json", _LATENCIES):
-        if (study_folder / name).is_file():
-            write_whole(results / name, (study_folder / name).read_bytes())
+    if (study_folder / "data.json").is_file():
+        write_whole(results / "data.json", (study_folder / "data.json").read_bytes())
+    timed = load_latencies(study_folder / _LATENCIES)
+    if timed.keys() >= {path.parent.name for path in results.glob("*/card.json")}:
+        # Of fewer runs they stay away: times of two days or machines do not stand side by side.
+        save_latencies(results / _LATENCIES, timed)
 
 
 def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -> None:
@@ -376,6 +379,15 @@ def _result_line(run: RunReport, evaluation: Evaluation) -> dict[str, object]:
         "epochs": training.epochs,
         "best_epoch": training.best_epoch,
         "commit": training.commit,
-        "command": f"mien train results/{run.name}/recipe.yaml --precision {training.precision} --data {training.data}"
-        f" --out runs/{run.name} && mien evaluate runs/{run.name} --data {training.data} --split {evaluation.split}",
+        "command": f"{_command(run)} && mien evaluate runs/{run.name} --data {training.data} --split {evaluation.split}",
     }
+
+
+def _command(run: RunReport) -> str:
+    """What makes the run again, from what is kept of it and of its members."""
+    training, out = run.card.training, f"--out runs/{run.name}"
+    if run.card.members:
+        return f"mien ensemble {' '.join(f'runs/{member}' for member in run.card.members)} {out}"
+    votes = f" --votes {training.votes}" if training.votes else ""
+    recipe = f"results/{run.name}/recipe.yaml --precision {training.precision}"
+    return f"mien train {recipe} --data {training.data}{votes} {out}"

@@ -67,6 +67,12 @@ def test_test_figures_do_not_choose(whole_study: StudyReport) -> None:
     assert question(worse) == question(whole_study.runs)
 
 
+def test_who_learned_from_more_than_labels_does_not_answer(make_report: Callable[..., StudyReport]) -> None:
+    both = [("vit", "vit-v1.3", 0.6, 0), ("cnn", "cnn-v2", 0.6, 0)]
+    assert question(make_report([*both, ("votes", "mien-small", 0.9, 0)]).runs) == ("cnn", "vit")
+    assert question(make_report([both[0], ("votes", "mien-small", 0.9, 0)]).runs) == ()
+
+
 def test_leading_runs_are_all_of_a_few_and_the_best_of_each_family_of_many(
     report: StudyReport, whole_study: StudyReport
 ) -> None:

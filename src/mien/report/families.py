@@ -43,9 +43,10 @@ def question(runs: Sequence[RunReport]) -> tuple[str, ...]:
     """The runs that answer the study's question, CNN or ViT, each the best of its family by val accuracy.
 
     Their names in this order: CNN from zero, pre-trained CNN where there is one, pre-trained ViT. Empty unless there
-    are the first and the last.
+    are the first and the last. Ensembles and runs that learned from more than labels are left out: the question is
+    about networks, on the same terms.
     """
-    best = _best_of_families(runs)
+    best = _best_of_families([run for run in runs if _is_one_network_on_labels(run.recipe)])
     sides: tuple[Family, ...] = ("CNN from zero", "pre-trained CNN", "pre-trained ViT")
     if sides[0] not in best or sides[-1] not in best:
         return ()
@@ -86,6 +87,10 @@ def backbone_name(model: Pretrained) -> str:
     from mien.models.checkpoints import display_name
 
     return display_name(model.backbone)
+
+
+def _is_one_network_on_labels(recipe: Recipe) -> bool:
+    return not (isinstance(recipe.model, Ensemble) or recipe.targets.of_votes or recipe.targets.teacher)
 
 
 def _best_of_families(runs: Sequence[RunReport]) -> dict[Family, RunReport]:
