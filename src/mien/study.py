@@ -379,7 +379,8 @@ def _result_line(run: RunReport, evaluation: Evaluation) -> dict[str, object]:
         "epochs": training.epochs,
         "best_epoch": training.best_epoch,
         "commit": training.commit,
-        "command": f"{_command(run)} && mien evaluate runs/{run.name} --data {training.data} --split {evaluation.split}",
+        "command": f"{_command(run)} && mien evaluate runs/{run.name} --data {training.data}"
+        f" --split {evaluation.split}",
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mien.errors import InputError
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST = -1, -3, 2**31 - 1  # of malloc.h, and the largest int
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -27,6 +30,20 @@ class Hardware:
         if self.device == "cuda":
             return torch.cuda.get_device_name()
         return f"{os.cpu_count()} CPU cores" if self.device == "cpu" else "Apple GPU (MPS)"
+
+
+def keep_memory() -> None:
+    """Let the C library keep what is freed, where it is glibc.
+
+    A training step asks for the same large blocks again and again; given back in between they come as fresh pages each
+    time, which costs a fifth of the step on a CPU (docs/experiments.md). Source: mallopt(3).
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _MOST)
+        mallopt(_TRIM_THRESHOLD, _MOST)
 
 
 def synchronize(device: str) -> None:

@@ -35,7 +35,7 @@ from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
 from mien.training.features import Features, frozen_features
 from mien.training.follow import Follow, best_epoch
-from mien.training.hardware import Hardware, detect
+from mien.training.hardware import Hardware, detect, keep_memory
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
@@ -96,6 +96,8 @@ def train(
     network = fresh_network(recipe, seen)
     if start:
         take_weights(network, start, seen.label_set.labels)
+    if hardware.device == "cpu":
+        keep_memory()
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
     if how != "resume":  # only now, when everything else is known to fit
         folder.begin(run, recipe, seen, how, start)
