@@ -197,7 +197,7 @@ def test_the_eight_labels_of_ferplus(mien, drawn_zip: Path, votes: Path, tmp_pat
     assert "pass --votes FILE" in alone.err
     missing = mien("train", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "no", "--set", "targets.votes=0.5")
     assert missing.code == 2
-    assert "takes 0.5 of its targets from votes: pass --votes FILE" in missing.err
+    assert "learns from votes: pass --votes FILE" in missing.err
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path, tmp_path: Path) -> None:
@@ -410,6 +410,7 @@ def test_find_lr_without_a_suggestion_says_so(mien, drawn_zip: Path, tmp_path: P
     ("message", "arguments"),
     [
         ("leave out --resume, --overwrite and --devices", ("train", "cnn-v1", "--find-lr", "--resume")),
+        ("begins with fresh weights: leave out --start", ("train", "cnn-v1", "--find-lr", "--start", "runs/a")),
         ("4 batches of 32", ("train", "cnn-v1", "--find-lr")),
         ("optimizer.lrr: unknown key", ("sweep", "cnn-v1", "--grid", "optimizer.lrr=1,2")),
         ("Missing option '--grid'", ("sweep", "cnn-v1")),

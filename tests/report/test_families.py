@@ -22,6 +22,8 @@ def test_every_built_in_recipe_is_of_a_known_family() -> None:
         "cnn-v2": "CNN from zero",
         "cnn-v2.1": "CNN from zero",
         "efficientnet-lite0-ft": "pre-trained CNN",
+        "mien-small": "CNN from zero",
+        "mien-tiny": "CNN from zero",
         "resnet50-ft": "pre-trained CNN",
         "vit-scratch": "ViT from zero",
         "vit-scratch-tuned": "ViT from zero",

@@ -68,11 +68,10 @@ def train(
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe
 
-    if find_lr and (resume or overwrite or start or devices > 1):
-        raise InputError(
-            "--find-lr trains no run, from fresh weights, on one device: leave out --resume, "
-            "--overwrite, --start and --devices"
-        )
+    if find_lr and (resume or overwrite or devices > 1):
+        raise InputError("--find-lr trains no run, on one device: leave out --resume, --overwrite and --devices")
+    if find_lr and start:
+        raise InputError("--find-lr begins with fresh weights: leave out --start")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 

@@ -1,0 +1,69 @@
+"""The bundled models: whole, small, and the very models whose figures are kept under results/."""
+
+from __future__ import annotations
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien import FaceSet, InputError, Predictions, Recipe, Recognizer
+from mien.labels import FER7
+from mien.recognize import recognizer as module
+from mien.recognize.recognizer import bundled
+
+RESULTS = Path(__file__).parents[2] / "results"
+MOST_BYTES = {"mien-small": 5_000_000, "mien-tiny": 1_000_000}
+
+
+def test_they_are_all_there_and_small() -> None:
+    assert bundled() == sorted(MOST_BYTES)
+    for name, most in MOST_BYTES.items():
+        assert (module._weights() / f"{name}.onnx").stat().st_size <= most
+
+
+@pytest.mark.parametrize("name", MOST_BYTES)
+def test_their_cards_say_where_they_come_from(name: str) -> None:
+    card = Recognizer(name).card
+    recipe = Recipe.load(name)
+    assert (card.recipe, card.labels, card.mirror) == (name, FER7.labels, recipe.mirror)
+    assert card.preprocess == recipe.preprocess
+    assert (card.training.data, card.training.votes) == ("fer2013.zip", "ferplus.csv")
+    assert card.training.commit
+    assert not card.training.commit.endswith("+"), "trained from sources that no commit holds"
+
+
+def test_the_small_one_is_the_default() -> None:
+    assert Recognizer().card == Recognizer("mien-small").card
+
+
+@pytest.mark.parametrize("name", MOST_BYTES)
+def test_probabilities_for_any_crop(name: str, drawn_faces: FaceSet) -> None:
+    answers = Recognizer(name, threads=1).classify([drawn_faces.images[0], np.zeros((200, 120, 3), dtype=np.uint8)])
+    assert answers.shape == (2, 7)
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MOST_BYTES)
+def test_they_answer_what_is_kept_of_their_runs(name: str, fer2013: FaceSet) -> None:
+    kept = Predictions.load(RESULTS / name / "predictions" / "test.npz")
+    test = fer2013.select("test")
+    some = np.arange(0, len(test), 9)
+    np.testing.assert_array_equal(kept.hashes[some], test.hashes[some])
+    answers = Recognizer(name).classify(list(test.gather(some)))
+    assert np.abs(answers - kept.probabilities[some]).max() < 0.01  # float16 weights
+    assert (answers.argmax(axis=1) == kept.predicted[some]).mean() > 0.99
+
+
+def test_a_file_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(module._weights(), tmp_path / "weights"))
+    monkeypatch.setattr(module, "_weights", lambda: folder)
+    file = folder / "mien-tiny.onnx"
+    sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert sha256(file.read_bytes()).hexdigest() == sums[file.name]
+    assert Recognizer("mien-tiny").labels == FER7.labels
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    with pytest.raises(InputError, match=r"is not the file that the package came with\. Install mien again"):
+        Recognizer("mien-tiny")
