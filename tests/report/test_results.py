@@ -46,6 +46,17 @@ def test_minutes_name_their_device_where_devices_differ(whole_study: StudyReport
     assert "Minutes are" not in table(mixed).note
 
 
+def test_the_rarest_class_stands_beside_macro_f1(report: StudyReport) -> None:
+    run = report.runs[0]
+    evaluation = run.evaluations["test"]
+    supports = [sum(row) for row in evaluation.confusion]
+    rarest = supports.index(min(supports))
+    recall = evaluation.confusion[rarest][rarest] / supports[rarest]
+    shown = row_of(report, run.name)["Recall, rarest class"]
+    assert float(shown.text) == pytest.approx(recall, abs=5e-4)
+    assert shown.detail == f"{evaluation.labels[rarest]}, test, n = {supports[rarest]}"
+
+
 def test_latency_has_a_column_when_it_was_measured(whole_study: StudyReport, report: StudyReport) -> None:
     assert "Latency, ms: one / batch" not in table(report).header
     assert "Latency" not in table(report).note

@@ -15,7 +15,8 @@ from mien.report.wording import NONE, as_given, listed, plural
 
 Row = tuple[Cell, ...]
 Headline = tuple[Estimate, str, int]  # a figure, its split, its number of images
-_SCORES = ("Val accuracy", "Test accuracy, official", "Test accuracy, leak-free", "Pooled accuracy", "Macro F1")
+_SCORES = ("Val accuracy", "Test accuracy, official", "Test accuracy, leak-free", "Pooled accuracy", "Macro F1",
+           "Recall, rarest class")  # fmt: skip
 
 
 def results(report: StudyReport) -> Section:
@@ -94,7 +95,7 @@ def _group_rows(group: Sequence[RunReport], timed: bool, tell_device: bool) -> l
         minutes = Cell(f"{mean(run.card.training.minutes for run in group):.1f}", "mean")
         spread = [_spread([figure for figure in column if figure is not None]) for column in columns]
         last = [Cell(NONE)] * (2 if timed else 1)
-        rows.append((name, *spread, Cell(_expected(group[0].recipe)), minutes, *last))
+        rows.append((name, *spread, Cell(NONE), Cell(_expected(group[0].recipe)), minutes, *last))
     return rows
 
 
@@ -103,6 +104,7 @@ def _run_row(run: RunReport, timed: bool, tell_device: bool) -> Row:
     return (
         Cell(run.name, _network(run)),
         *(Cell(NONE) if f is None else Cell(format_estimate(f[0]), f"{f[1]}, n = {f[2]:,}") for f in _headline(run)),
+        _rarest(run),
         Cell(_expected(run.recipe)),
         Cell(f"{training.minutes:.1f}", device(run) if tell_device else ""),
         *((_latency(run),) if timed else ()),
@@ -131,6 +133,12 @@ def _network(run: RunReport) -> str:
         f"seed {run.card.training.seed}",
     )
     return ", ".join(words)
+
+
+def _rarest(run: RunReport) -> Cell:
+    """Recall of the class with the fewest images, which accuracy hardly sees."""
+    row = min((row for row in run.final.per_class if row.support), key=lambda row: row.support)
+    return Cell(figure_text(row.recall or 0.0), f"{row.label}, {run.final.split}, n = {row.support:,}")
 
 
 def _latency(run: RunReport) -> Cell:
