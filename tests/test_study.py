@@ -12,6 +12,7 @@ import pytest
 
 from mien import FaceSet, InputError, Recipe, Run
 from mien import study as studies
+from mien.evaluation.latency import load_latencies
 
 NAMES = ("cnn-v1", "cnn-v2")
 
@@ -53,6 +54,19 @@ def test_report_holds_each_run_s_numbers(folder: Path) -> None:
         assert accuracy in page
         assert accuracy in markdown
     assert 'src="http' not in page
+
+
+def test_times_of_other_days_do_not_stand_beside_each_other(folder: Path, tmp_path: Path) -> None:
+    results, file = tmp_path / "results", folder / "latency.json"
+    both, one = [Run(folder / name) for name in NAMES], [Run(folder / NAMES[0])]
+    studies.time_runs(both, folder)
+    studies.keep(both, folder, results)
+    assert load_latencies(results / "latency.json").keys() == set(NAMES)
+    file.unlink()
+    studies.time_runs(one, folder)
+    studies.keep(one, folder, results)
+    assert load_latencies(results / "latency.json").keys() == {NAMES[1]}
+    file.unlink()
 
 
 def test_docs_come_from_what_is_kept_alone(folder: Path, tmp_path: Path) -> None:

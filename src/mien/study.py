@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
 from mien.data.audit import audit
 from mien.data.cache import Progress
@@ -26,6 +27,7 @@ from mien.export import leave_onnx
 from mien.files import write_whole
 from mien.models.build import complete
 from mien.models.checkpoints import display_name
+from mien.models.ensemble import EnsembleNet
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.recipe import names as recipe_names
@@ -200,8 +202,14 @@ def time_runs(runs: Sequence[Run], folder: Path, device: str = "auto") -> None:
     known = set(load_latencies(path)) >= {run.name for run in runs}
     if known and path.stat().st_mtime > max(run.weights_file.stat().st_mtime for run in runs):
         return
-    networks = {run.name: (run.load_model(), run.card.preprocess) for run in runs}
+    networks = {run.name: (_whole(run), run.card.preprocess) for run in runs}
     save_latencies(path, measure(networks, device=detect(device).device))
+
+
+def _whole(run: Run) -> nn.Module:
+    """The run's network, with the mirror images that it sees."""
+    network = run.load_model()
+    return EnsembleNet([network], (True,)) if run.card.mirror else network
 
 
 def gather(
@@ -325,9 +333,11 @@ def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
     if (study_folder / "data.json").is_file():
         write_whole(results / "data.json", (study_folder / "data.json").read_bytes())
     timed = load_latencies(study_folder / _LATENCIES)
-    if timed.keys() >= {path.parent.name for path in results.glob("*/card.json")}:
-        # Of fewer runs they stay away: times of two days or machines do not stand side by side.
-        save_latencies(results / _LATENCIES, timed)
+    if not timed.keys() >= {path.parent.name for path in results.glob("*/card.json")}:
+        # Times of two days or machines do not stand side by side: those of other runs stay, these have none.
+        again = {run.name for run in runs}
+        timed = {name: one for name, one in load_latencies(results / _LATENCIES).items() if name not in again}
+    save_latencies(results / _LATENCIES, timed)
 
 
 def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -> None:
@@ -390,5 +400,6 @@ def _command(run: RunReport) -> str:
     if run.card.members:
         return f"mien ensemble {' '.join(f'runs/{member}' for member in run.card.members)} {out}"
     votes = f" --votes {training.votes}" if training.votes else ""
+    votes += f" --start runs/{training.start}" if training.start else ""
     recipe = f"results/{run.name}/recipe.yaml --precision {training.precision}"
     return f"mien train {recipe} --data {training.data}{votes} {out}"

@@ -39,6 +39,14 @@ def test_the_small_one_is_the_default() -> None:
     assert Recognizer().card == Recognizer("mien-small").card
 
 
+def test_a_folder_of_that_name_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mien-small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Recognizer().card.recipe == "mien-small"
+    with pytest.raises(InputError, match=r"holds no model\.onnx"):
+        Recognizer("./mien-small")
+
+
 @pytest.mark.parametrize("name", MOST_BYTES)
 def test_probabilities_for_any_crop(name: str, drawn_faces: FaceSet) -> None:
     answers = Recognizer(name, threads=1).classify([drawn_faces.images[0], np.zeros((200, 120, 3), dtype=np.uint8)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, evaluate, to_onnx, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes, evaluate, to_onnx, train
 from mien.training.ensemble import ensemble
 from mien.training.hardware import detect
 from mien.training.predict import classify, predict
@@ -56,6 +56,19 @@ def test_the_card_tells_its_members(together: Run, members: list[Run]) -> None:
     assert together.card.members == tuple(run.name for run in members)
     assert together.card.parameters == sum(run.card.parameters for run in members)
     assert together.recipe.name == "ensemble"
+
+
+def test_members_with_a_second_head_and_another_past(drawn_faces: FaceSet, tmp_path: Path) -> None:
+    model = "model={kind: residual, widths: [8], depths: [1], stem: 4}"
+    recipe = Recipe.load("cnn-v1", [model, "epochs=1", "early_stopping=null", "targets.votes_head=0.5"])
+    votes = Votes("votes.csv", ("anger",), {str(name): np.array([10]) for name in drawn_faces.names})
+    fewer = drawn_faces.keep(np.flatnonzero(drawn_faces.splits != "test")[::2])
+    before = train(recipe, drawn_faces, tmp_path / "before", votes=votes)
+    fresh = train(recipe, fewer, tmp_path / "fresh", votes=votes)
+    started = train(recipe, fewer, tmp_path / "started", votes=votes, start=before)
+    together = Run.open(ensemble([fresh, started], tmp_path / "both").folder)
+    assert together.recipe.targets.votes_head == 0.5
+    np.testing.assert_array_equal(together.seen()[0], before.seen()[0])  # what any member has seen
 
 
 def test_what_makes_no_ensemble(members: list[Run], together: Run, trained_run: Run, tmp_path: Path) -> None:

@@ -46,6 +46,15 @@ def test_orthogonal_keeps_the_directions_and_evens_out_the_lengths(shape: tuple[
     assert np.all((np.diag(inner) > 0.5) & (np.diag(inner) < 1.3))  # what the source promises of its coefficients
 
 
+def test_small_singular_values_grow_fortyfold_and_no_more() -> None:
+    left, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))
+    right, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(20, 6)))
+    matrix = left @ np.diag([1, 1, 1, 1, 1, 1e-4]) @ right.T
+    found = np.linalg.svd(orthogonal(torch.tensor(matrix)).numpy(), compute_uv=False)
+    assert np.all((found[:5] > 0.5) & (found[:5] < 1.3))
+    assert found[5] == pytest.approx(3.4445**3 * 1e-4 / np.sqrt(5), rel=1e-3)
+
+
 def test_the_rest_moves_as_adamw_moves_it(network: nn.Module) -> None:
     ours, theirs = network, copy.deepcopy(network)
     for one in (ours, theirs):  # without the kernel that Muon moves, both are the same function of the rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,3 +68,24 @@ def test_another_network_or_input_is_refused(first: Run, recipe: Recipe, faces: 
     with pytest.raises(InputError, match=r"sees other input"):
         train(small, faces, tmp_path / "other", start=first)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_run_is_never_lost_to_its_own_start(first: Run, recipe: Recipe, faces: FaceSet, tmp_path: Path) -> None:
+    own = Run(Path(shutil.copytree(first.folder, tmp_path / "own")))
+    with pytest.raises(InputError, match="cannot begin with its own weights"):
+        train(recipe, faces, own.folder, start=own, overwrite=True)
+    assert own.finished
+    unknown = Run(Path(shutil.copytree(first.folder, tmp_path / "unknown")))
+    (unknown.folder / "seen.npz").unlink()
+    with pytest.raises(InputError, match=r"seen\.npz: missing or damaged"):
+        train(recipe, faces, own.folder, start=unknown, overwrite=True)
+    assert own.finished
+
+
+def test_it_is_resumed_with_the_same_start_alone(first: Run, recipe: Recipe, faces: FaceSet, tmp_path: Path) -> None:
+    run = train(recipe, faces, tmp_path / "run", start=first)
+    assert train(recipe, faces, run.folder, start=first, resume=True).finished
+    with pytest.raises(InputError, match=r"was begun with first \w+, this would begin with fresh weights.*--start"):
+        train(recipe, faces, run.folder, resume=True)
+    with pytest.raises(InputError, match=r"was begun with fresh weights, this would begin with run \w+"):
+        train(recipe, faces, first.folder, start=run, resume=True)

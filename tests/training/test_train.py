@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mien import FaceSet, InputError, Recipe, Run, train
+from mien import FaceSet, InputError, Recipe, Run, Votes, train
 from mien.card import Card
 from mien.errors import InterruptedRunError
+from mien.recipes.sections import Optimizer, Residual, Targets
 from mien.training import follow, module
 from mien.training.follow import best_epoch
 from mien.training.run import Epoch
@@ -110,6 +111,30 @@ def test_same_seed_same_numbers_other_seed_others(faces: FaceSet, recipe: Recipe
     assert numbers(runs[0]) == numbers(runs[1])
     assert weights_equal(runs[0], runs[1])
     assert numbers(runs[0]) != numbers(runs[2])
+
+
+def test_resumed_with_muon_and_a_second_head_equals_uninterrupted(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path
+) -> None:
+    """The optimizer of two kinds of step, with a head that no weights file holds."""
+    model = Residual(kind="residual", widths=(8,), depths=(1,), stem=4)
+    recipe = recipe.model_copy(
+        update={
+            "model": model,
+            "targets": Targets(votes_head=0.5),
+            "optimizer": Optimizer(name="muon", lr=0.02, weight_decay=0.05),
+        }
+    )
+    columns = ("anger", "happiness")
+    votes = Votes("votes.csv", columns, {str(name): np.array([i % 11, 10]) for i, name in enumerate(faces.names)})
+    whole = train(recipe, faces, tmp_path / "whole", votes=votes)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in(3, patch)
+        with pytest.raises(InterruptedRunError):
+            train(recipe, faces, tmp_path / "parts", votes=votes)
+    resumed = train(recipe, faces, tmp_path / "parts", votes=votes, resume=True)
+    assert numbers(resumed) == numbers(whole)
+    assert weights_equal(resumed, whole)
 
 
 def test_resumed_equals_uninterrupted(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def evaluate(
 def _is_model(name: str) -> bool:
     from mien.recognize.recognizer import bundled
 
-    return not Path(name).is_dir() and (name.endswith(".onnx") or name in bundled())
+    return name in bundled() or (name.endswith(".onnx") and not Path(name).is_dir())
 
 
 def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str) -> tuple[Evaluation, str]:
@@ -95,11 +95,12 @@ def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device
         raise InputError(f"{name}: a model file computes on the cpu. Leave out --device {device}, or name a run folder")
     recognizer = Recognizer(name)
     faces, training = open_at(recognizer.card.preprocess.size), recognizer.card.training
-    if faces.select("train", "val").fingerprint != training.fingerprint:
-        note(
-            f"{name} learned from other data ({training.data}): leak-free leaves out what stands in train and "
-            "val here; it may have seen more"
+    other = faces.select("train", "val").fingerprint != training.fingerprint
+    if other or training.start:
+        whence = (
+            f"learned from other data ({training.data})" if other else f"began with the weights of {training.start}"
         )
+        note(f"{name} {whence}: leak-free leaves out what stands in train and val here; it may have seen more")
     with progress() as bar:
         return score(predictions_of_model(recognizer, name, faces, split, bar), name), ""
 

@@ -13,11 +13,11 @@ from mien.cli.console import JsonOption, note, say
 def recognize(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures of one face each, already cropped to it.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--model", help="Bundled model (mien-small, mien-tiny), run folder with model.onnx, or such a file."
+            "--model", help="Bundled model, run folder that holds model.onnx, or such a file; mien-small if left out."
         ),
-    ] = "mien-small",
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Write the face with its probabilities; for one picture.")
     ] = None,
@@ -30,7 +30,7 @@ def recognize(
 
     if plot and len(pictures) > 1:
         raise InputError(f"--plot draws one picture, got {len(pictures)}")
-    recognizer = Recognizer(model)
+    recognizer = Recognizer(model) if model else Recognizer()
     images, names, failed = [], [], 0
     for path in pictures:
         try:

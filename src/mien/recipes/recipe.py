@@ -70,7 +70,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _a_second_head_needs_features(self) -> Recipe:
-        if self.targets.votes_head and not isinstance(self.model, Residual):
+        if self.targets.votes_head and not isinstance(self.model, Residual | Ensemble):
             raise ValueError(f"targets.votes_head needs model.kind residual; {self.model.kind} has no place for it")
         return self
 

@@ -63,6 +63,9 @@ def _weights() -> Path:
 
 
 def _open(model: str | Path, threads: int | None) -> Classifier:
+    known = bundled()
+    if model in known:  # before a folder of that name, which ./NAME or a Path means
+        return _open_bundled(str(model), threads)
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
@@ -71,17 +74,18 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
         return Classifier.open(file, threads=threads)
     if place.suffix == ".onnx" or len(place.parts) > 1:
         return Classifier.open(place, threads=threads)
-    known = bundled()
-    if str(model) not in known:
-        raise InputError(
-            f"unknown model '{model}'.{suggestion(str(model), known)} Expected a run folder, a .onnx file"
-            + (f", or one of {', '.join(known)}" if known else "")
-        )
-    file = _weights() / f"{model}.onnx"
+    raise InputError(
+        f"unknown model '{model}'.{suggestion(str(model), known)} Expected a run folder, a .onnx file, "
+        f"or one of {', '.join(known)}"
+    )
+
+
+def _open_bundled(name: str, threads: int | None) -> Classifier:
+    file = _weights() / f"{name}.onnx"
     content = file.read_bytes()
     if sha256(content).hexdigest() != _checksums().get(file.name):
         raise InputError(f"{file}: is not the file that the package came with. Install mien again")
-    return Classifier.read(content, str(model), threads=threads)
+    return Classifier.read(content, name, threads=threads)
 
 
 def _checksums() -> dict[str, str]:

@@ -43,10 +43,10 @@ def question(runs: Sequence[RunReport]) -> tuple[str, ...]:
     """The runs that answer the study's question, CNN or ViT, each the best of its family by val accuracy.
 
     Their names in this order: CNN from zero, pre-trained CNN where there is one, pre-trained ViT. Empty unless there
-    are the first and the last. Ensembles and runs that learned from more than labels are left out: the question is
-    about networks, on the same terms.
+    are the first and the last. Ensembles, runs that learned from more than labels, and those that began with another
+    run's weights are left out: the question is about networks, on the same terms.
     """
-    best = _best_of_families([run for run in runs if _is_one_network_on_labels(run.recipe)])
+    best = _best_of_families([run for run in runs if _is_one_network_on_labels(run)])
     sides: tuple[Family, ...] = ("CNN from zero", "pre-trained CNN", "pre-trained ViT")
     if sides[0] not in best or sides[-1] not in best:
         return ()
@@ -89,8 +89,9 @@ def backbone_name(model: Pretrained) -> str:
     return display_name(model.backbone)
 
 
-def _is_one_network_on_labels(recipe: Recipe) -> bool:
-    return not (isinstance(recipe.model, Ensemble) or recipe.targets.of_votes or recipe.targets.teacher)
+def _is_one_network_on_labels(run: RunReport) -> bool:
+    more = run.recipe.targets.of_votes or run.recipe.targets.teacher or run.card.training.start
+    return not (isinstance(run.recipe.model, Ensemble) or more)
 
 
 def _best_of_families(runs: Sequence[RunReport]) -> dict[Family, RunReport]:

@@ -59,7 +59,8 @@ def device(run: RunReport) -> str:
 
 
 def _note(runs: Sequence[RunReport]) -> str:
-    note = "In brackets the 95 % interval. Macro F1 is that of test, official"
+    note = "In brackets the 95 % interval. Macro F1 and the recall of the class with the fewest images are of test, "
+    note += "official"
     note += ", or of val where no test was opened." if any("test" not in run.evaluations for run in runs) else "."
     if len({device(run) for run in runs}) == 1:
         note += f" Minutes are those of training on {device(runs[0])}."
@@ -83,7 +84,8 @@ def _by_recipe(runs: Sequence[RunReport]) -> list[list[RunReport]]:
     """Runs that differ in nothing but their seed, together, in the order of their first."""
     groups: dict[str, list[RunReport]] = {}
     for run in runs:
-        groups.setdefault(run.recipe.model_copy(update={"seed": 0}).model_dump_json(), []).append(run)
+        key = run.recipe.model_copy(update={"seed": 0}).model_dump_json() + (run.card.training.start or "")
+        groups.setdefault(key, []).append(run)
     return list(groups.values())
 
 
@@ -125,7 +127,8 @@ def _missing_row(missing: NotRun, timed: bool) -> Row:
 
 def _network(run: RunReport) -> str:
     """What a line must say of its network, unless the name does: where it starts, what it sees, its size and seed."""
-    backbone, size = run.card.backbone or "from zero", run.card.preprocess.size
+    start = run.card.training.start
+    backbone, size = run.card.backbone or (f"from {start}" if start else "from zero"), run.card.preprocess.size
     words = (
         *(() if backbone in run.name else (backbone,)),
         *(() if f"{size}px" in run.name else (f"{size} px",)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +38,7 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
         if all(run.predictions_file(split).is_file() for run in runs)
     }
     place.folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(runs[0].folder / "seen.npz", place.folder / "seen.npz")
+    place.save_seen_of(runs)
     write_whole(place.folder / "recipe.yaml", _recipe(runs).to_yaml())
     configs = [run.backbone_config for run in runs]
     if any(configs):
@@ -74,7 +73,12 @@ def _mean(members: Sequence[Predictions]) -> Predictions:
     for other in members[1:]:
         check_same_images(members[0], other)
     stacked = np.stack([member.probabilities for member in members])
-    return replace(members[0], probabilities=np.asarray(stacked.mean(axis=0, dtype=np.float64), dtype=np.float32))
+    return replace(
+        members[0],
+        probabilities=np.asarray(stacked.mean(axis=0, dtype=np.float64), dtype=np.float32),
+        in_train=np.any([member.in_train for member in members], axis=0),
+        in_val=np.any([member.in_val for member in members], axis=0),
+    )
 
 
 def _recipe(runs: Sequence[Run]) -> Recipe:

@@ -19,7 +19,16 @@ _FOLDERS = ("checkpoints", "predictions", "report")
 Plan = Literal["new", "replace", "resume", "done"]
 
 
-def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bool, precision: str) -> Plan:
+def plan(
+    run: Run,
+    recipe: Recipe,
+    seen: FaceSet,
+    *,
+    resume: bool,
+    overwrite: bool,
+    precision: str,
+    start: Run | None = None,
+) -> Plan:
     """What is to be done with the folder. Changes nothing; raises `InputError` where it must be left alone."""
     folder = run.folder
     if folder.exists() and not folder.is_dir():
@@ -27,7 +36,7 @@ def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bo
     if not folder.is_dir() or not any(folder.iterdir()):
         return "new"
     if resume:
-        return _plan_resume(run, recipe, seen, precision)
+        return _plan_resume(run, recipe, seen, precision, start)
     if not overwrite:
         raise InputError(
             f"{folder}: is not empty. Continue the run in it with --resume, replace it with --overwrite, "
@@ -38,7 +47,7 @@ def plan(run: Run, recipe: Recipe, seen: FaceSet, *, resume: bool, overwrite: bo
     return "replace"
 
 
-def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet, precision: str) -> Plan:
+def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet, precision: str, start: Run | None) -> Plan:
     left_over = (run.folder / "card.json").is_file() and not run.finished and not run.last_checkpoint.is_file()
     if not run.begun or left_over:  # other files, or what was kept of a finished run
         raise InputError(f"{run.folder}: holds no run to resume, so it is kept as it is. Choose another --out")
@@ -51,6 +60,11 @@ def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet, precision: str) -> Pla
         )
     if run.seen_fingerprint != seen.fingerprint:
         raise InputError(f"{run.folder}: was begun on other data than {seen.source}. Resume it with the same --data")
+    if run.begun_with != (start.identity if start else ""):
+        raise InputError(
+            f"{run.folder}: was begun with {run.begun_with or 'fresh weights'}, "
+            f"this would begin with {start.identity if start else 'fresh weights'}. Resume it with the same --start"
+        )
     if run.finished:
         return "done"
     if not run.last_checkpoint.is_file():

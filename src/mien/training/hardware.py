@@ -36,13 +36,14 @@ def keep_memory() -> None:
     """Let the C library keep what is freed, where it is glibc.
 
     A training step asks for the same large blocks again and again; given back in between they come as fresh pages each
-    time, which costs a fifth of the step on a CPU (docs/experiments.md). Source: mallopt(3).
+    time, which costs a fifth of the step on a CPU (docs/experiments.md). It stays so for the rest of the process.
+    Source: mallopt(3).
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _MOST)
+    # An older glibc refuses more than 32 MiB; without either, the second setting would do harm.
+    if mallopt is not None and (mallopt(_MMAP_THRESHOLD, _MOST) or mallopt(_MMAP_THRESHOLD, 32 * 2**20)):
         mallopt(_TRIM_THRESHOLD, _MOST)
 
 

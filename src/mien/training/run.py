@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,15 +133,17 @@ class Run:
 
         Those that `start` has seen, whose weights the run begins with, go with them.
         """
-        train, val = (faces.hashes[faces.splits == split] for split in ("train", "val"))
-        before_train, before_val = start.seen() if start else (train[:0], val[:0])
+        own = tuple(faces.hashes[faces.splits == split] for split in ("train", "val"))
+        self._write_seen(faces.fingerprint, [own, *([start.seen()] if start else [])], start.identity if start else "")
+
+    def save_seen_of(self, members: Sequence[Run]) -> None:
+        """The same for an ensemble: what any of its members has seen."""
+        self._write_seen(members[0].seen_fingerprint, [member.seen() for member in members], "")
+
+    def _write_seen(self, fingerprint: str, seen: Sequence[tuple[npt.NDArray[np.str_], ...]], start: str) -> None:
+        train, val = (np.unique(np.concatenate(parts)) for parts in zip(*seen, strict=True))
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            fingerprint=np.array(faces.fingerprint),
-            train=np.union1d(train, before_train),
-            val=np.union1d(val, before_val),
-        )
+        np.savez_compressed(buffer, fingerprint=np.array(fingerprint), train=train, val=val, start=np.array(start))
         write_whole(self._seen_file, buffer.getbuffer())
 
     def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
@@ -154,13 +157,24 @@ class Run:
         return str(self._load_seen()["fingerprint"])
 
     @property
+    def begun_with(self) -> str:
+        """`identity` of the run whose weights this one began with; empty where they were fresh."""
+        return str(self._load_seen().get("start", ""))
+
+    @property
+    def identity(self) -> str:
+        """Name and a digest of the weights, which tells two runs of one name apart."""
+        return f"{self.name} {sha256(self.weights_file.read_bytes()).hexdigest()[:12]}"
+
+    @property
     def _seen_file(self) -> Path:
         return self.folder / "seen.npz"
 
     def _load_seen(self) -> dict[str, npt.NDArray[np.str_]]:
         try:
             with np.load(self._seen_file, allow_pickle=False) as stored:
-                return {key: stored[key] for key in ("fingerprint", "train", "val")}
+                known = {key: stored[key] for key in ("fingerprint", "train", "val")}
+                return {**known, "start": stored["start"]} if "start" in stored else known
         except Exception as error:  # zip and array readers each raise their own on a damaged file
             raise InputError(
                 f"{self._seen_file}: missing or damaged ({error}); the run cannot be scored leak-free"

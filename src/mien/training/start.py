@@ -6,12 +6,20 @@ from torch import nn
 
 from mien.errors import InputError
 from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Ensemble
 from mien.training.run import Run
 
 
-def check_start(start: Run, recipe: Recipe) -> None:
-    """Raise `InputError` unless both see the same input and have the same network but for its answers."""
+def check_start(start: Run, recipe: Recipe, out: Run) -> None:
+    """Raise `InputError` unless `start` can give `out` its first weights.
+
+    Both must have the same network but for its answers and see the same input, and what `start` has seen must be known.
+    """
     theirs, here = start.recipe, f"recipe '{recipe.name}'"
+    if start.folder.resolve() == out.folder.resolve():
+        raise InputError(f"{out.folder}: a run cannot begin with its own weights. Choose another --out")
+    if isinstance(theirs.model, Ensemble):
+        raise InputError(f"{start.folder}: is an ensemble. Name one of its members")
     if theirs.model != recipe.model:
         raise InputError(
             f"{start.folder}: has another network than {here}. Train with its own recipe: "
@@ -21,6 +29,7 @@ def check_start(start: Run, recipe: Recipe) -> None:
         raise InputError(
             f"{start.folder}: sees other input ({start.card.preprocess}) than {here} ({recipe.preprocess})"
         )
+    start.seen()  # raises where it is not kept
 
 
 def take_weights(network: nn.Module, start: Run, labels: tuple[str, ...]) -> None:

@@ -75,8 +75,6 @@ def train(
         raise InputError(f"recipe '{recipe.name}' is an ensemble: train its members, then mien ensemble RUN RUN …")
     recipe = complete(recipe)
     check_sources(recipe, votes, teacher)
-    if start:
-        check_start(start, recipe)
     seen = faces.select("train", "val")
     shown = first_of_repeats(seen) if recipe.data.repeats == "merge" else np.ones(len(seen), dtype=bool)
     parts = {split: shown & (seen.splits == split) for split in ("train", "val")}
@@ -84,9 +82,13 @@ def train(
     if not len(fit) or not len(val):
         raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
     run = Run(Path(out))
+    if start:
+        check_start(start, recipe, run)
     how: folder.Plan = "resume"
     if _is_first_process():
-        how = folder.plan(run, recipe, seen, resume=resume, overwrite=overwrite, precision=hardware.precision)
+        how = folder.plan(
+            run, recipe, seen, resume=resume, overwrite=overwrite, precision=hardware.precision, start=start
+        )
     if how == "done":
         return run
     wanted = targets(recipe, seen.select("train"), votes, teacher)
