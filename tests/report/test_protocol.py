@@ -36,6 +36,10 @@ MakeReport = Callable[..., StudyReport]
             "more block from the top in epochs 2, 6, 12 and 18",
         ),
         ("vit-scratch", "Adam 1e-3, 20 epochs, no early stopping"),
+        (
+            "mien-small",
+            "Muon 2e-2, weight decay 5e-2, cosine schedule after 1 epoch of warm-up, 70 epochs, no early stopping",
+        ),
     ],
 )
 def test_settings_in_words(name: str, words: str) -> None:

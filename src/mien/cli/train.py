@@ -116,7 +116,8 @@ def train(
         f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); curves: {picture}"
     )
     only_val = "" if (faces.splits == "test").any() else " --split val"
-    say(f"next: mien evaluate {run.folder} --data {data}{only_val}")
+    relabeled = f" --votes {votes} --ferplus {ferplus}" if ferplus else ""
+    say(f"next: mien evaluate {run.folder} --data {data}{relabeled}{only_val}")
 
 
 def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, device: str, precision: str) -> None:

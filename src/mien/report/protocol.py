@@ -51,7 +51,7 @@ def differences(runs: Sequence[RunReport]) -> tuple[str, ...]:
         "Here val alone selects; test decides, and the pooled score is given for comparison only.",
         *_stand_in_sentences(runs),
         *_size_sentences(runs),
-        _settings_sentence([run.recipe for run in runs]),
+        _settings_sentence([run.recipe for run in runs if not run.card.members]),
         *_changes(runs),
     ]
     if any(recipe.model.kind == "cnn-v1" for recipe in recipes):
@@ -132,7 +132,7 @@ def _epochs(epochs: Sequence[int]) -> str:
     return f"epoch{'s' if len(epochs) > 1 else ''} {listed([str(epoch) for epoch in epochs])}"
 
 
-_NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
+_NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon"}
 
 
 def _stand_in_sentences(runs: Sequence[RunReport]) -> list[str]:

@@ -134,6 +134,7 @@ def _network(run: RunReport) -> str:
         *(() if f"{size}px" in run.name else (f"{size} px",)),
         f"{run.card.parameters / 1e6:.2f} M parameters",
         f"seed {run.card.training.seed}",
+        *(("taggers' votes beside labels",) if run.card.training.votes else ()),
     )
     return ", ".join(words)
 
