@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from mien.errors import InputError
+from mien.models.build import last_layer
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble
 from mien.training.run import Run
@@ -39,7 +40,6 @@ def take_weights(network: nn.Module, start: Run, labels: tuple[str, ...]) -> Non
     """
     weights = start.load_model().state_dict()
     if start.card.labels != labels:
-        last = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)][-1]
-        own = network.state_dict()
+        own, last = network.state_dict(), last_layer(network)
         weights.update({key: own[key] for key in own if key.startswith(f"{last}.")})
     network.load_state_dict(weights)
