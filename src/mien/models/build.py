@@ -74,12 +74,6 @@ def _check_size(kind: str, smallest: int, preprocess: Preprocess) -> None:
         )
 
 
-def last_layer(network: nn.Module) -> str:
-    """Name of the linear layer that gives the logits: each network of ours has it, registered last."""
-    names: list[str] = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
-    return names[-1]
-
-
 def count_parameters(network: nn.Module) -> int:
     """Number of learned numbers, frozen ones included; what the output does not depend on is left out."""
     if isinstance(network, PretrainedClassifier):

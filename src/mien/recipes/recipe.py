@@ -51,9 +51,6 @@ class Recipe(Section):
     )
     epochs: int = Field(ge=1, le=10_000)
     early_stopping: EarlyStopping | None = None
-    logit_adjustment: float = Field(
-        0.0, ge=0, le=2, description="at the end, times the log of a class's share of train, off its logit; 0: none"
-    )
     mirror: bool = Field(False, description="the trained model sees each face and its mirror image, and averages")
     seed: int = Field(0, ge=0, lt=2**31)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import nn
 
 from mien.errors import InputError
-from mien.models.build import last_layer
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble
 from mien.training.run import Run
@@ -40,6 +39,7 @@ def take_weights(network: nn.Module, start: Run, labels: tuple[str, ...]) -> Non
     """
     weights = start.load_model().state_dict()
     if start.card.labels != labels:
-        own, last = network.state_dict(), last_layer(network)
+        last = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)][-1]
+        own = network.state_dict()
         weights.update({key: own[key] for key in own if key.startswith(f"{last}.")})
     network.load_state_dict(weights)

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from safetensors.torch import load, save
 
 from mien.card import Card, Training
 from mien.data.faceset import FaceSet
@@ -26,14 +24,13 @@ from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError
 from mien.files import write_whole
 from mien.logs import quieted
-from mien.models.build import build, complete, count_parameters, last_layer
+from mien.models.build import build, complete, count_parameters
 from mien.models.checkpoints import display_name
 from mien.models.pretrained import PretrainedClassifier
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
 from mien.training import folder
-from mien.training.adjust import adjusted
 from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
 from mien.training.features import Features, frozen_features
@@ -119,7 +116,7 @@ def train(
         try:
             facts = _Facts(
                 commit,
-                fit.labels,
+                len(fit),
                 votes.source if votes else None,
                 start.name if start else None,
                 features.seconds if features else 0.0,
@@ -252,7 +249,7 @@ class _Facts:
     """What a card says that neither the recipe nor the run's history holds."""
 
     commit: str | None
-    train_labels: npt.NDArray[np.int64]  # (N,) of the images that were fitted
+    train_images: int
     votes: str | None
     start: str | None
     frozen_seconds: float
@@ -264,7 +261,7 @@ def _finish(
     """Best weights, card and val predictions: with these three a run is finished."""
     history = run.history
     best = best_epoch(history, recipe)
-    _keep_best_weights(run, recipe, network, facts.train_labels)
+    write_whole(run.weights_file, run.best_weights.read_bytes())
     monitor = recipe.early_stopping.monitor if recipe.early_stopping else "val_accuracy"
     card = Card(
         recipe=recipe.name,
@@ -278,7 +275,7 @@ def _finish(
             votes=facts.votes,
             start=facts.start,
             fingerprint=seen.fingerprint,
-            train_images=len(facts.train_labels),
+            train_images=facts.train_images,
             val_images=int((seen.splits == "val").sum()),
             seed=recipe.seed,
             epochs=len(history),
@@ -293,13 +290,6 @@ def _finish(
     )
     card.save(run.folder / "card.json")
     predict(run, seen, "val", hardware).save(run.predictions_file("val"))
-
-
-def _keep_best_weights(run: Run, recipe: Recipe, network: torch.nn.Module, train_labels: npt.NDArray[np.int64]) -> None:
-    best = load(run.best_weights.read_bytes())
-    if recipe.logit_adjustment:
-        best = adjusted(best, f"{last_layer(network)}.bias", train_labels, recipe.logit_adjustment)
-    write_whole(run.weights_file, save(best))
 
 
 def _backbone_name(recipe: Recipe) -> str | None:
