@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien import FaceSet, Recipe
+from mien import FaceSet, Recipe, Recognizer
 from mien.cli.console import is_terminal, progress
 from mien.data.draw import draw_set
 from mien.errors import MienError
@@ -19,7 +19,6 @@ from mien.recognize.recognizer import read_probabilities
 from mien.report.plots import probabilities
 from mien.report.style import save
 from mien.study import report, study
-from mien.training.predict import classify
 
 RUNS = Path("runs")
 
@@ -37,7 +36,9 @@ def main(data: str | None) -> None:
 
     unseen = faces.select("test") if (faces.splits == "test").any() else faces.select("val")
     image = unseen.gather(np.array([0]))[0]
-    face = read_probabilities(str(unseen.names[0]), runs[1].card.labels, classify(runs[1], [image])[0], image.shape[:2])
+    recognizer = Recognizer(runs[1].folder)
+    (answer,) = recognizer.classify([image])
+    face = read_probabilities(str(unseen.names[0]), recognizer.labels, answer, image.shape[:2])
     picture = out / "face.png"
     save(probabilities(image, face.probabilities, title=f"{face.source}, read by {runs[1].name}"), picture)
 
