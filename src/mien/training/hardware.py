@@ -83,7 +83,7 @@ def _native_bfloat16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
         # Without these instructions bfloat16 is emulated and slower than float32. An Intel processor without AMX has
-        # them too, but trains a third slower with them than in float32 (docs/experiments.md); one of AMD's gains.
+        # them too, but trains a quarter slower with them than in float32 (docs/experiments.md); one of AMD's gains.
         found = torch.cpu.get_capabilities()
         intel = str(found.get("cpu_name", "")).startswith("Intel")
         return bool(found.get("amx_bf16", False) or (found.get("avx512_bf16", False) and not intel))
