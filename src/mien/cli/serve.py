@@ -1,0 +1,100 @@
+"""mien serve: recognition over HTTP, and a page for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.console import note
+
+
+def serve(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", help="Bundled model, run folder, or .onnx; mien-small if left out. Repeat it to offer several."
+        ),
+    ] = None,
+    detector: Annotated[str, typer.Option("--detector", help="default, fast, or none for faces already cut out.")] = (
+        "default"
+    ),
+    detect_size: Annotated[
+        int, typer.Option("--detect-size", help="Long side in pixels at which faces are looked for.")
+    ] = 640,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="Requests worked on at a time, a core each; at most 4 if left out.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is every network of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="MIEN_TOKEN", help="Clients have to show it; better from MIEN_TOKEN."),
+    ] = None,
+    no_page: Annotated[bool, typer.Option("--no-page", help="The API alone.")] = False,
+    max_request_mb: Annotated[int, typer.Option("--max-request-mb", help="Size of one request.")] = 32,
+    max_pictures: Annotated[int, typer.Option("--max-pictures", help="Pictures in one request.")] = 16,
+    max_megapixels: Annotated[int, typer.Option("--max-megapixels", help="Size of one picture.")] = 64,
+    max_faces: Annotated[int, typer.Option("--max-faces", help="Faces of one picture, the largest first.")] = 64,
+    max_seconds: Annotated[int, typer.Option("--max-seconds", help="Time for one request.")] = 30,
+    max_waiting: Annotated[
+        int, typer.Option("--max-waiting", help="Requests that may wait; the next one is told to come back later.")
+    ] = 32,
+    max_video_mb: Annotated[int, typer.Option("--max-video-mb", help="Size of a video on the page.")] = 256,
+) -> None:
+    """Recognize emotions over HTTP, and on a page in the browser. Keeps no picture, sends nothing anywhere."""
+    from mien.recognize.recognizer import DEFAULT, Recognizer
+
+    _check_extra(page=not no_page)
+    from mien.serve.api import create_app
+    from mien.serve.limits import Limits
+    from mien.serve.listen import is_private, open_socket, run, url_of
+
+    limits = Limits(
+        request_bytes=max_request_mb * 2**20,
+        pictures=max_pictures,
+        pixels=max_megapixels * 1_000_000,
+        faces=max_faces,
+        seconds=max_seconds,
+        waiting=max_waiting,
+        video_bytes=max_video_mb * 2**20,
+    )
+    bound = open_socket(host, port)
+    recognizers = {
+        _called(name): Recognizer(name, detector=detector, detect_size=detect_size, threads=1)
+        for name in model or [DEFAULT]
+    }
+    app = create_app(recognizers, limits=limits, threads=threads or _cores(), token=token, page=not no_page)
+    url = url_of(bound)
+    note(f"mien: {url}{'' if no_page else '/ is the page,'} {url}/docs is the API. Stop it with Ctrl-C")
+    if token is None and not is_private(bound):
+        note("warning: everybody who reaches this address may use it. Set MIEN_TOKEN to ask for a token")
+    try:
+        run(app, bound)
+    except KeyboardInterrupt:
+        note("stopped")
+
+
+def _check_extra(*, page: bool) -> None:
+    from importlib.util import find_spec
+
+    from mien.errors import MissingExtraError
+
+    wanted = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", *(["gradio"] if page else []))
+    if any(find_spec(name) is None for name in wanted):
+        raise MissingExtraError("the server", "serve")
+
+
+def _called(model: str) -> str:
+    """The bundled name, the run's folder, or the file without its suffix; never a path."""
+    place = Path(model)
+    return place.resolve().name.removesuffix(".onnx") if place.suffix == ".onnx" or place.is_dir() else place.name
+
+
+def _cores() -> int:
+    import os
+
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

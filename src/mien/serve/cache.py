@@ -1,0 +1,58 @@
+"""Cache: the private folder where the page's library lays what a browser uploads, emptied while the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+_AGE = 300  # seconds that an upload stays
+_EVERY = 30  # seconds between looks
+
+
+class UploadCache:
+    """A folder that only this user can read (mode 0700). It goes with the server, or at the latest with the process."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="mien-page-", ignore_cleanup_errors=True)
+        self.path = Path(self._folder.name).resolve()
+
+    def holds(self, path: Path) -> bool:
+        """Whether `path` is a file within, links followed."""
+        try:
+            return path.resolve().is_relative_to(self.path) and path.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            return False
+
+    def sweep(self, age: float = _AGE) -> int:
+        """Remove the files that are older than `age` seconds, and say how many they were."""
+        gone = 0
+        for file in sorted(self.path.rglob("*"), reverse=True):  # what lies in a folder comes before it
+            with suppress(OSError):  # gone already, or a folder that is not empty
+                if file.is_dir() and not file.is_symlink():
+                    file.rmdir()
+                elif time.time() - file.lstat().st_mtime > age:
+                    file.unlink()
+                    gone += 1
+        return gone
+
+    def remove(self) -> None:
+        self._folder.cleanup()
+
+    @asynccontextmanager
+    async def kept_empty(self) -> AsyncIterator[None]:
+        """Sweep now and then within the context, and remove the folder at its end."""
+        task = asyncio.create_task(self._sweep_for_ever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            self.remove()
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY)
+            await asyncio.to_thread(self.sweep)

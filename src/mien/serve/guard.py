@@ -1,0 +1,191 @@
+"""Guard: stands before every request: the token, the size of the body, what a browser may do, and one log line.
+
+The line has method, path, code and time, and no path that holds a name: what lies under the page is called `page`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+import time
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mien.serve.limits import Limits
+from mien.serve.metrics import Metrics
+from mien.serve.refusal import RefusedError
+
+COOKIE = "mien_session"
+OPEN_PATHS = ("/healthz", "/login")  # answer without the token
+API_PATHS = ("/healthz", "/login", "/metrics", "/openapi.json", "/docs", "/v1/models", "/v1/recognize")
+UPLOAD_PATH = "/gradio_api/upload"
+# Parts of Gradio that fetch from elsewhere, keep state on disk, or show what others do. The page needs none of them.
+_CLOSED = (
+    "/gradio_api/proxy", "/gradio_api/file=http", "/gradio_api/file/http", "/gradio_api/deep_link",
+    "/gradio_api/component_server", "/gradio_api/runs", "/gradio_api/dev", "/monitoring",
+)  # fmt: skip
+# Even if a library's page tried to, the browser would load and send nothing elsewhere.
+_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' data: blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_log = logging.getLogger("mien.serve")
+
+
+class Token:
+    """The secret of this server, and the cookie that stands for it in a browser until the server ends."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+        self.cookie = hmac.new(secrets.token_bytes(32), self._secret, hashlib.sha256).hexdigest()
+
+    def is_secret(self, given: str) -> bool:
+        return secrets.compare_digest(given.encode(), self._secret)
+
+    def admits(self, headers: Headers) -> bool:
+        """Whether a request bears the token, or the cookie."""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.is_secret(given.strip()):
+            return True
+        return secrets.compare_digest(_cookie(headers).encode(), self.cookie.encode())
+
+
+class _TooLargeError(Exception):
+    """Ends the reading of a body within the application; the guard answers."""
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, token: Token | None) -> None:
+        self._app, self._limits, self._metrics, self._token = app, limits, metrics, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _Exchange(scope, receive, send).through(self._app, self._limits, self._metrics, self._token)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # nothing here uses them
+        else:
+            await self._app(scope, receive, send)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._path: str = scope["path"]
+        self._headers = Headers(scope=scope)
+        self._start = time.monotonic()
+        self._status = 0  # of the answer, once it has begun
+        self._left = 0  # bytes that the body may still have
+        self._too_large = False
+
+    async def through(self, app: ASGIApp, limits: Limits, metrics: Metrics, token: Token | None) -> None:
+        self._left = limits.video_bytes if self._path == UPLOAD_PATH else limits.request_bytes
+        most = self._left
+        try:
+            refusal = self._refusal(token, most)
+            if refusal is not None:
+                await self._refuse(refusal)
+            else:
+                await self._run(app, most)
+        finally:
+            self._record(metrics)
+
+    def _refusal(self, token: Token | None, most: int) -> RefusedError | None:
+        """Why the request does not even reach the application."""
+        if token is not None and self._path not in OPEN_PATHS and not token.admits(self._headers):
+            return RefusedError(401, "this server wants its token: send the header 'Authorization: Bearer TOKEN'")
+        if self._path.startswith(_CLOSED):
+            return RefusedError(404, "this part of the page is closed")
+        length = self._headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > most:
+            return _too_large(most)
+        return None
+
+    async def _run(self, app: ASGIApp, most: int) -> None:
+        with contextlib.suppress(_TooLargeError):
+            await app(self._scope, self._counted, self._answer)
+        if self._too_large and not self._status:
+            await self._refuse(_too_large(most))
+
+    async def _counted(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                self._too_large = True
+                raise _TooLargeError
+        return message
+
+    async def _answer(self, message: Message) -> None:
+        if self._too_large and not self._status:
+            return  # what the application makes of the broken body; the guard answers after it
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._path.startswith(("/v1/", "/gradio_api/file")):
+                headers["Cache-Control"] = "no-store"
+        await self._send(message)
+
+    async def _refuse(self, refusal: RefusedError) -> None:
+        self._too_large = False  # this is the answer
+        reading = self._scope["method"] == "GET" and "text/html" in self._headers.get("accept", "")
+        if refusal.status == 401 and reading:  # a person with a browser
+            await self._whole(303, {"Location": "/login"}, b"")
+            return
+        body = json.dumps({"error": str(refusal)}).encode()
+        await self._whole(refusal.status, {**refusal.headers, "Content-Type": "application/json"}, body)
+
+    async def _whole(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        # The body of the request may not have been read, so the connection cannot serve another one.
+        told = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
+        raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+        await self._answer({"type": "http.response.start", "status": status, "headers": raw})
+        await self._answer({"type": "http.response.body", "body": body})
+
+    def _record(self, metrics: Metrics) -> None:
+        seconds = time.monotonic() - self._start
+        shown = self._path if self._path in API_PATHS else "page"
+        method = self._scope["method"] if self._scope["method"] in ("GET", "HEAD", "POST") else "OTHER"
+        metrics.request(shown, self._status or 500, seconds)
+        level = logging.DEBUG if shown == "page" and self._status < 400 else logging.INFO
+        _log.log(level, "%s %s %d %.0f ms", method, shown, self._status or 500, 1000 * seconds)
+
+
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(413, f"the body is larger than {most:,} bytes; send fewer or smaller files")
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""

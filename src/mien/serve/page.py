@@ -1,0 +1,218 @@
+"""Page: what a person sees in a browser: a photo, the camera, a video, and bars. Made with Gradio, kept offline.
+
+Gradio hands the raw address of an upload to the functions here (`preprocess=False`): it neither decodes a stranger's
+file nor fetches one from elsewhere, and all limits of the API hold for the page as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from mien.errors import MienError
+from mien.images import Pixels
+from mien.recognize.recognizer import Face, Recognizer
+from mien.serve.answer import open_picture, recognize_picture, too_slow
+from mien.serve.bars import faces_html, message_html, picture_html
+from mien.serve.cache import UploadCache
+from mien.serve.limits import Limits
+from mien.serve.refusal import RefusedError
+from mien.serve.smooth import smoothed
+from mien.serve.upload import Upload
+from mien.serve.workers import Workers
+
+_STREAM_EVERY = 0.3  # seconds between two pictures of the camera
+_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")  # none is loaded
+_HEAD = (
+    '<div class="mien-head"><h1>mien</h1><p>The apparent expression of faces, with probabilities. '
+    "Everything is computed on this server; no picture is kept or sent elsewhere.</p></div>"
+)
+_FOOT = (
+    '<div class="mien-foot"><p><strong>Limits.</strong> The bars say what a tagger would probably call the expression '
+    "in one picture. What a person feels is not in the picture, and people disagree about many faces.</p>"
+    "<p><strong>Responsible use.</strong> Ask people before you analyze their faces. In the European Union, "
+    "Article 5(1)(f) of the AI Act forbids inferring emotions of people at work and in education, medical and safety "
+    'reasons aside. <a href="/docs">API</a></p></div>'
+)
+_PHOTO_HINT = "Drop a photo, paste one, or click to choose. Every face in it gets its bars here."
+_CAMERA_HINT = "Start the camera and look into it. The bars follow your face."
+
+
+def mount_page(
+    app: FastAPI, recognizers: Mapping[str, Recognizer], limits: Limits, workers: Workers, cache: UploadCache
+) -> None:
+    """Put the page on `/` of `app`, behind everything that it has already.
+
+    Sets environment variables that Gradio reads, among them the folder for uploads: one page in a process.
+    """
+    _keep_offline(cache.path)
+    import gradio as gr
+
+    page = _Page(recognizers, limits, workers, cache)
+    gr.mount_gradio_app(
+        app,
+        page.blocks(),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        show_error=False,  # what fails is in the log; a stranger gets no traceback
+        max_file_size=limits.video_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=_FONTS, font_mono=("monospace",)),
+        css=(resources.files("mien.serve") / "static" / "page.css").read_text("utf-8"),
+    )
+
+
+def _keep_offline(folder: Path) -> None:
+    """Before Gradio is imported: no usage data, no look for a newer version, and uploads to `folder`."""
+    os.environ.update(
+        GRADIO_ANALYTICS_ENABLED="False",
+        GRADIO_TEMP_DIR=str(folder),
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HUB_OFFLINE="1",
+        DO_NOT_TRACK="1",
+    )
+
+
+class _Page:
+    """The layout, and what happens when somebody uses it."""
+
+    def __init__(
+        self, recognizers: Mapping[str, Recognizer], limits: Limits, workers: Workers, cache: UploadCache
+    ) -> None:
+        self._recognizers, self._limits, self._workers, self._cache = recognizers, limits, workers, cache
+
+    def blocks(self) -> Any:
+        import gradio as gr
+
+        with gr.Blocks(title="mien", analytics_enabled=False, fill_width=False) as blocks:
+            gr.HTML(_HEAD)
+            model = gr.Dropdown(
+                list(self._recognizers), label="Model", visible=len(self._recognizers) > 1, filterable=False
+            )
+            with gr.Tab("Photo"):
+                self._photo_tab(model)
+            with gr.Tab("Camera"):
+                self._camera_tab(model)
+            gr.HTML(_FOOT)
+        blocks.queue(max_size=self._limits.waiting, api_open=False)
+        return blocks
+
+    def _photo_tab(self, model: Any) -> None:
+        import gradio as gr
+
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300):
+                photo = gr.Image(
+                    sources=["upload", "clipboard"], type="filepath", image_mode=None, label="Photo", height=340,
+                    buttons=["fullscreen"], elem_id="photo",
+                )  # fmt: skip
+                _local_only(photo)
+            with gr.Column(min_width=300):
+                shown = gr.HTML(message_html(_PHOTO_HINT), elem_id="photo-faces")
+        picture = gr.HTML("", elem_id="photo-picture")
+        photo.change(
+            self.photo, [photo, model], [shown, picture], preprocess=False, concurrency_limit=None,
+            api_visibility="private", show_progress="minimal",
+        )  # fmt: skip
+
+    def _camera_tab(self, model: Any) -> None:
+        import gradio as gr
+
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300):
+                camera = gr.Image(
+                    sources=["webcam"], type="filepath", image_mode=None, streaming=True, label="Camera",
+                    buttons=[], elem_id="camera",
+                )  # fmt: skip
+                _local_only(camera)
+            with gr.Column(min_width=300):
+                shown = gr.HTML(message_html(_CAMERA_HINT), elem_id="camera-faces")
+        before = gr.State(list)
+        camera.stream(
+            self.frame, [camera, before, model], [shown, before], preprocess=False, concurrency_limit=None,
+            api_visibility="private", show_progress="hidden", stream_every=_STREAM_EVERY, time_limit=None,
+        )  # fmt: skip
+
+    def photo(self, given: dict[str, Any] | None, model: str | None) -> tuple[str, str]:
+        """Bars and the marked picture for an uploaded photo."""
+        if given is None:
+            return message_html(_PHOTO_HINT), ""
+        try:
+            return self._recognized(given, model, lambda image, faces, more: (
+                faces_html(faces, more), picture_html(image, faces)))  # fmt: skip
+        except MienError as error:
+            return message_html(str(error), error=True), ""
+
+    def frame(self, given: dict[str, Any] | None, before: list[Face], model: str | None) -> tuple[Any, Any]:
+        """Bars for a picture of the camera, and what the next one is smoothed with."""
+        import gradio as gr
+
+        if given is None:
+            return gr.skip(), gr.skip()
+        threshold = self._chosen(model).threshold
+        try:
+            return self._recognized(given, model, lambda _, faces, more: _live(before, faces, more, threshold))
+        except RefusedError:  # busy: the next picture comes soon
+            return gr.skip(), gr.skip()
+        except MienError as error:
+            return message_html(str(error), error=True), []
+
+    def _recognized(
+        self, given: dict[str, Any], model: str | None, show: Callable[[Pixels, list[Face], int], tuple[Any, Any]]
+    ) -> tuple[Any, Any]:
+        """What `show` makes of the picture, its faces, and how many were left out; a worker does all of it."""
+        upload = self._taken(given)
+        recognizer = self._chosen(model)
+
+        def job() -> tuple[Any, Any]:
+            image = open_picture(upload, self._limits)
+            return show(image, *recognize_picture(recognizer, image, upload.name, self._limits))
+
+        with self._workers.enter() as place:
+            try:
+                return place.run(job).result(self._limits.seconds)
+            except TimeoutError as error:
+                raise too_slow(self._limits) from error
+
+    def _chosen(self, model: str | None) -> Recognizer:
+        return self._recognizers.get(model or "", next(iter(self._recognizers.values())))
+
+    def _taken(self, given: dict[str, Any]) -> Upload:
+        """The bytes of a picture: a file in the cache, or a `data:` URL."""
+        url, path = given.get("url") or "", Path(given.get("path") or "")
+        if url.startswith("data:"):
+            try:
+                return Upload("picture", base64.b64decode(url.partition(",")[2], validate=True))
+            except (binascii.Error, ValueError) as error:
+                raise RefusedError(422, "the picture did not arrive whole; try again") from error
+        if not self._cache.holds(path):
+            raise RefusedError(422, "the upload is no longer here; choose the file again")
+        return Upload(given.get("orig_name") or "picture", path.read_bytes())
+
+
+def _live(before: list[Face], faces: list[Face], more: int, threshold: float) -> tuple[str, list[Face]]:
+    now = smoothed(before, faces, threshold)
+    return faces_html(now, more), now
+
+
+def _local_only(component: Any) -> None:
+    """Let a component refuse an address on the internet, which Gradio would fetch for whoever sends one."""
+    take = component.async_move_resource_to_block_cache
+
+    async def take_local(place: str | None) -> Any:
+        if place is not None and "://" in str(place):
+            raise RefusedError(422, "an address is not fetched; upload the file")
+        return await take(place)
+
+    component.async_move_resource_to_block_cache = take_local

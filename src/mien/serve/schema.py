@@ -1,0 +1,98 @@
+"""Schema: what requests and answers look like, as pydantic models; the OpenAPI page is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mien.recognize.recognizer import Face
+
+_DIGITS = 6  # of a probability
+
+
+class PictureIn(BaseModel):
+    """A picture within JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: str = Field(description="The encoded picture (JPEG, PNG, WebP …) in base64; a data: URL is taken too.")
+    name: str | None = Field(default=None, max_length=200, description="Comes back in the answer.")
+
+
+class RecognizeRequest(BaseModel):
+    """Pictures in base64, each by itself or with a name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[PictureIn | str] = Field(min_length=1)
+
+
+class FaceOut(BaseModel):
+    """One face."""
+
+    box: Annotated[list[int], Field(min_length=4, max_length=4)] = Field(
+        description="x, y, width, height in pixels of the upright picture"
+    )
+    emotion: str = Field(description="The most probable one, also where `unsure`.")
+    probabilities: dict[str, float] = Field(description="0–1 by label, in the order of the model; they sum to 1.")
+    detection_score: float | None = Field(description="0–1; null where the whole picture was taken as a face.")
+    unsure: bool = Field(description="The most probable emotion is less probable than the threshold of the model.")
+
+
+class PictureOut(BaseModel):
+    """One picture of the request, in its order."""
+
+    name: str
+    width: int | None = Field(default=None, description="Pixels, upright; null where `error` is set.")
+    height: int | None = None
+    faces: list[FaceOut] = Field(description="From left to right; empty where no face was found.")
+    more_faces: int = Field(default=0, description="Smaller faces that were left out, over the limit of the server.")
+    error: str | None = Field(default=None, description="Why this picture could not be read.")
+
+
+class RecognizeResponse(BaseModel):
+    """The faces of every picture. A picture that cannot be read has `error`; if that is all of them the code is 400."""
+
+    model: str
+    images: list[PictureOut]
+
+
+class ModelOut(BaseModel):
+    """A model that this server has loaded."""
+
+    name: str
+    labels: list[str] = Field(description="The order of the probabilities.")
+    parameters: int
+    threshold: float = Field(description="Probability below which a face is marked unsure; 0: never.")
+    recipe: str
+    license: str
+    use: str
+
+
+class ModelsResponse(BaseModel):
+    """The first model is taken where a request names none."""
+
+    models: list[ModelOut]
+
+
+class ErrorResponse(BaseModel):
+    """Every answer that is not a success."""
+
+    error: str
+
+
+class HealthResponse(BaseModel):
+    status: str = "ok"
+
+
+def face_out(face: Face) -> FaceOut:
+    """A recognized face as it is sent."""
+    score = face.detection_score
+    return FaceOut(
+        box=list(face.box),
+        emotion=face.emotion,
+        probabilities={label: round(p, _DIGITS) for label, p in face.probabilities.items()},
+        detection_score=None if score is None else round(score, _DIGITS),
+        unsure=face.unsure,
+    )
