@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.errors import InputError
 from mien.files import write_whole
@@ -33,6 +33,18 @@ class Training(BaseModel):
     commit: str | None  # of the project's own checkout; None when it runs from an installed package
 
 
+class Alignment(BaseModel):
+    """How the train faces are cut: medians over those that a detector found, as shares of the side of the crop."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    eye_distance: float = Field(gt=0.05, lt=1)
+    eye_x: float = Field(gt=0, lt=1, description="middle between the eyes, from the left")
+    eye_y: float = Field(gt=0, lt=1, description="the same from the top")
+    eyes_to_mouth: float = Field(gt=0.05, lt=1, description="from that middle to the middle of the mouth")
+    faces: int  # that were looked at
+
+
 class Card(BaseModel):
     """Labels and preprocessing of a model, and where it comes from. JSON round trip by pydantic."""
 
@@ -45,6 +57,8 @@ class Card(BaseModel):
     members: tuple[str, ...] = ()  # runs whose probabilities an ensemble averages; `training` is then of the first
     parameters: int
     mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
+    alignment: Alignment | None = None  # None: the train faces hold no faces that a detector finds, or an older card
+    threshold: float | None = Field(default=None, ge=0, le=1)  # confidence below which an answer is marked unsure
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."

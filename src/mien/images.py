@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,27 @@ def decode(data: bytes, name: str) -> Pixels:
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+        raise InputError(f"{name}: damaged picture ({error})") from error
+
+
+def read(path: Path) -> Pixels:
+    """Decode the picture at `path`; `InputError` for a file that cannot be read or is no picture."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _too_many_bytes(str(path), path.stat().st_size)
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return decode(content, str(path))
+
+
+def from_pil(image: Image.Image) -> Pixels:
+    """The pixels of an opened picture, upright, under the same limits."""
+    name = str(getattr(image, "filename", "") or "picture")
+    _check_pixels(image, name)
+    try:
+        return _to_array(ImageOps.exif_transpose(image))
+    except Exception as error:  # it may be read from its file only now
         raise InputError(f"{name}: damaged picture ({error})") from error
 
 
@@ -66,17 +88,27 @@ def squeeze_gray(image: Pixels) -> Pixels:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
+    if not data:
+        raise InputError(f"{name}: empty, holds no byte")
     if len(data) > MAX_BYTES:
-        raise InputError(f"{name}: {len(data) / 2**20:.0f} MiB encoded; at most {MAX_BYTES // 2**20} MiB is read")
+        raise _too_many_bytes(name, len(data))
     try:
         image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture that can be read (known: {', '.join(SUFFIXES)})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels; reduce it first") from error
+    _check_pixels(image, name)
+    return image
+
+
+def _check_pixels(image: Image.Image, name: str) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise InputError(f"{name}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; reduce it first")
-    return image
+
+
+def _too_many_bytes(name: str, size: int) -> InputError:
+    return InputError(f"{name}: {size / 2**20:.0f} MiB encoded; at most {MAX_BYTES // 2**20} MiB is read")
 
 
 def _to_array(image: Image.Image) -> Pixels:

@@ -64,6 +64,21 @@ class Predictions:
         """
         return ~(self.in_train | self.in_val) if self.split == "test" else ~self.in_train
 
+    def break_even(self) -> float:
+        """The confidence (0–1) that leaves the most right answers over wrong ones if all below it are withheld.
+
+        At that confidence an answer is right about as often as wrong. Of the leak-free images; 0 where every answer
+        is better given, 1 where none is. Source: Chow 1970, doi:10.1109/TIT.1970.1054406, with an error as dear as a
+        right answer is worth.
+        """
+        given = self.keep(self.leak_free)
+        order = np.argsort(-given.probabilities.max(axis=1, initial=0), kind="stable")
+        gain = np.cumsum(np.where(given.predicted == given.labels, 1, -1)[order]) if len(given) else np.zeros(0)
+        if not len(gain) or gain.max() <= 0:
+            return float(len(gain) > 0)
+        last = len(gain) - 1 - int(gain[::-1].argmax())  # the most answers among equal gains
+        return 0.0 if last == len(gain) - 1 else float(given.probabilities.max(axis=1)[order[last]])
+
     def keep(self, mask: npt.NDArray[np.bool_]) -> Predictions:
         """The images where `mask` (N,) is true."""
         rows = {f.name: getattr(self, f.name)[mask] for f in fields(self) if f.name not in ("split", "label_names")}

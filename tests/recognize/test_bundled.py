@@ -11,7 +11,8 @@ import pytest
 
 from mien import FaceSet, InputError, Predictions, Recipe, Recognizer
 from mien.labels import FER7
-from mien.recognize import recognizer as module
+from mien.recognize import vendored
+from mien.recognize.align import measure
 from mien.recognize.recognizer import bundled
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -21,7 +22,7 @@ MOST_BYTES = {"mien-small": 5_000_000, "mien-tiny": 1_000_000}
 def test_they_are_all_there_and_small() -> None:
     assert bundled() == sorted(MOST_BYTES)
     for name, most in MOST_BYTES.items():
-        assert (module._weights() / f"{name}.onnx").stat().st_size <= most
+        assert (vendored.vendored_folder("weights") / f"{name}.onnx").stat().st_size <= most
 
 
 @pytest.mark.parametrize("name", MOST_BYTES)
@@ -33,6 +34,30 @@ def test_their_cards_say_where_they_come_from(name: str) -> None:
     assert (card.training.data, card.training.votes) == ("fer2013.zip", "ferplus.csv")
     assert card.training.commit
     assert not card.training.commit.endswith("+"), "trained from sources that no commit holds"
+
+
+@pytest.mark.parametrize("name", MOST_BYTES)
+def test_their_cards_say_how_faces_are_cut_and_when_they_are_unsure(name: str) -> None:
+    card = Recognizer(name).card
+    assert card.alignment is not None
+    assert card.alignment.faces == 512
+    assert card.alignment.eye_x == pytest.approx(0.5, abs=0.01)
+    kept = Predictions.load(RESULTS / name / "predictions" / "val.npz")
+    confidence = kept.probabilities.max(axis=1)
+    near = kept.leak_free & (np.abs(confidence - card.threshold) < 0.05)
+    right = (kept.predicted == kept.labels)[near].mean()
+    assert right == pytest.approx(0.5, abs=0.07), f"{near.sum()} answers about as sure as the threshold"
+
+
+@pytest.mark.parametrize("name", MOST_BYTES)
+def test_the_alignment_is_what_a_detector_sees_in_the_train_faces(name: str, fer2013: FaceSet) -> None:
+    told = Recognizer(name).card.alignment
+    train = fer2013.select("train")
+    seen = measure(train.gather(np.arange(0, len(train), 197)))
+    assert told
+    assert seen
+    for key in ("eye_distance", "eye_x", "eye_y", "eyes_to_mouth"):
+        assert getattr(told, key) == pytest.approx(getattr(seen, key), abs=0.02), key
 
 
 def test_the_small_one_is_the_default() -> None:
@@ -66,8 +91,8 @@ def test_they_answer_what_is_kept_of_their_runs(name: str, fer2013: FaceSet) -> 
 
 
 def test_a_file_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Path(shutil.copytree(module._weights(), tmp_path / "weights"))
-    monkeypatch.setattr(module, "_weights", lambda: folder)
+    folder = Path(shutil.copytree(vendored.vendored_folder("weights"), tmp_path / "weights"))
+    monkeypatch.setattr(vendored, "vendored_folder", lambda _: folder)
     file = folder / "mien-tiny.onnx"
     sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
     assert sha256(file.read_bytes()).hexdigest() == sums[file.name]

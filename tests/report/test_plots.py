@@ -143,26 +143,6 @@ def test_per_class_keeps_names_that_matplotlib_would_drop(report: StudyReport) -
     style.png_bytes(figure)
 
 
-@pytest.mark.parametrize("shape", [(48, 48), (60, 48, 3)])
-def test_probabilities_show_face_and_values(shape: tuple[int, ...]) -> None:
-    face = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    figure = plots.probabilities(face, {"sad": 0.25, "happy": 0.7, "$x": 0.05}, "a photo")
-    picture, bars = figure.axes
-    assert np.array_equal(picture.images[0].get_array(), face)
-    assert [bar.get_width() for bar in bars.patches] == [0.25, 0.7, 0.05]
-    assert [text.get_text() for text in bars.texts] == ["25.0%", "70.0%", "5.0%"]
-    assert [text.get_fontweight() for text in bars.texts] == ["normal", "bold", "normal"]
-    assert tick_names(bars.yaxis) == ["sad", "happy", "$x"]
-
-
-def test_probabilities_refuse_other_pixels() -> None:
-    for face in (np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8)):
-        with pytest.raises(InputError, match="expected"):
-            plots.probabilities(face, {"a": 1.0})  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no probabilities"):
-        plots.probabilities(np.zeros((4, 4), np.uint8), {})
-
-
 def test_save_writes_the_same_png_under_any_settings(tmp_path: Path, report: StudyReport) -> None:
     style.save(plots.curves(report.runs[0].history, "run", 3), tmp_path / "new" / "curves.png")
     with matplotlib.rc_context({"font.size": 30, "text.color": "red"}):

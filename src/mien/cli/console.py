@@ -118,6 +118,22 @@ def progress() -> Iterator[Progress | None]:
         yield show
 
 
+@contextmanager
+def counter(what: str) -> Iterator[Callable[[int], None]]:
+    """A count on standard error of what is done, where the total is not known; silent when that is no terminal."""
+    if not is_terminal():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} " + what), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda more: bar.advance(task, more)
+
+
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> None:
     """A table on standard output; the first `texts` columns are text, the others are figures."""
     from rich.console import Console

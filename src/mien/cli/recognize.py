@@ -1,4 +1,4 @@
-"""mien recognize: emotions with probabilities for pictures."""
+"""mien recognize: the emotions of the faces in pictures, folders, videos and a camera."""
 
 from __future__ import annotations
 
@@ -7,67 +7,60 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, note, say
+from mien.cli.console import JsonOption
+from mien.cli.pictures import PictureOptions, recognize_files
+
+_PICTURES, _VIDEO = "Pictures", "Video and camera"
 
 
 def recognize(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures of one face each, already cropped to it.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Pictures, folders of them, patterns, videos, or camera (camera:1 for the second)."),
+    ],
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model", help="Bundled model, run folder that holds model.onnx, or such a file; mien-small if left out."
-        ),
+        typer.Option("--model", help="Bundled model, run folder that holds model.onnx, or such a file. [mien-small]"),
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Write the face with its probabilities; for one picture.")
+    detector: Annotated[
+        str,
+        typer.Option("--detector", help="default (CenterFace), fast (BlazeFace), or none: pictures are face crops."),
+    ] = "default",
+    detect_size: Annotated[
+        int, typer.Option("--detect-size", help="Long side in pixels at which faces are looked for.")
+    ] = 640,
+    threads: Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")] = None,
+    abstain: Annotated[
+        float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Table of all faces: .csv, .jsonl or .parquet. Goes on if stopped.")
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option("--annotate", help="Folder for copies with boxes and bars (a video becomes an MP4).")
     ] = None,
     as_json: JsonOption = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over an --out that is there.")] = False,
+    require_face: Annotated[
+        bool, typer.Option("--require-face", help="A picture without a face is an error.", rich_help_panel=_PICTURES)
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Picture: faces with their probabilities beside.", rich_help_panel=_PICTURES),
+    ] = None,
 ) -> None:
-    """Say which emotion a face shows, with the probability of each. Faces must be cropped already."""
-    from mien.errors import InputError
-    from mien.images import decode
-    from mien.recognize.recognizer import Recognizer, read_probabilities
+    """Say which emotion each face shows, with the probability of each.
 
-    if plot and len(pictures) > 1:
-        raise InputError(f"--plot draws one picture, got {len(pictures)}")
-    recognizer = Recognizer(model) if model else Recognizer()
-    images, names, failed = [], [], 0
-    for path in pictures:
-        try:
-            images.append(decode(_read(path), str(path)))
-            names.append(str(path))
-        except InputError as error:
-            failed += 1
-            note(f"error: {error}")
-    faces = []
-    if images:
-        faces = [
-            read_probabilities(name, recognizer.labels, probabilities, (image.shape[0], image.shape[1]))
-            for name, image, probabilities in zip(names, images, recognizer.classify(images), strict=True)
-        ]
-    if as_json:
-        import json
-        from dataclasses import asdict
+    Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
+    """
+    from mien.recognize.inputs import named_places, pictures
+    from mien.recognize.recognizer import DEFAULT, Recognizer
 
-        say(json.dumps([asdict(face) for face in faces], indent=2))
-    else:
-        for face in faces:
-            shown = sorted(face.probabilities.items(), key=lambda item: -item[1])
-            say(f"{face.source}: {face.emotion}  " + "  ".join(f"{label} {p:.3f}" for label, p in shown))
-    if plot and faces:
-        from mien.report.plots import probabilities
-        from mien.report.style import save
-
-        save(probabilities(images[0], faces[0].probabilities, title=Path(names[0]).name), plot)
-        note(f"picture: {plot}")
-    if failed:
-        raise typer.Exit(2 if len(pictures) == 1 else 1)
-
-
-def _read(path: Path) -> bytes:
-    from mien.errors import InputError
-
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    recognizer = Recognizer(
+        model or DEFAULT, detector=detector, detect_size=detect_size, threads=threads, abstain=abstain
+    )
+    places = named_places(inputs)
+    options = PictureOptions(
+        out=out, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face
+    )
+    recognize_files(pictures(places), recognizer, options)

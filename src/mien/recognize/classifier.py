@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mien.card import Card
 from mien.errors import InputError
 from mien.images import Pixels
+from mien.recognize.session import open_session
 
 CARD_KEY = "mien.card"  # of the metadata of a model file
 _BATCH = 32
@@ -43,15 +44,7 @@ class Classifier:
     @classmethod
     def read(cls, content: bytes, source: str, *, threads: int | None = None) -> Classifier:
         """The same of a file's content; `source` names it in errors."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors; they are raised as well
-        options.intra_op_num_threads = threads or 0
-        try:
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a class of its own for each way to fail
-            raise InputError(f"{source}: cannot be opened as an ONNX model ({error})") from error
+        session = open_session(content, source, threads=threads)
         card = _card(session, source)
         outputs = session.get_outputs()[0].shape
         if outputs[-1] != len(card.labels):

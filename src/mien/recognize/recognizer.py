@@ -1,22 +1,34 @@
-"""Recognizer: the trained eye. A model by bundled name, run folder or file; face crops in, probabilities out."""
+"""Recognizer: the trained eye. Pictures in, the emotion of every face in them out, without torch.
+
+Shapes: N faces, K classes.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from importlib import resources
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.card import Card
-from mien.errors import InputError, suggestion
-from mien.images import Pixels
+from mien.errors import InputError, suggestion, unknown_name
+from mien.images import Pixels, decode, from_pil, read
+from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier
+from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
+from mien.recognize.vendored import read_vendored, vendored_folder
 
 DEFAULT = "mien-small"  # of the bundled models
+DetectorChoice = Literal["default", "fast", "none"]
+Picture: TypeAlias = "str | Path | bytes | Image.Image | Pixels"
+_PICTURES = 8  # of a list that are in memory at once
 
 
 @dataclass(frozen=True)
@@ -24,20 +36,59 @@ class Face:
     """One recognized face. `probabilities` are 0–1, sum to 1, and stand in the model's label order."""
 
     source: str
-    emotion: str
+    emotion: str  # the most probable one, also where the model is unsure
     probabilities: dict[str, float]
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the upright picture
+    detection_score: float | None  # 0–1; None where the picture was taken as a face
+    unsure: bool  # the most probable emotion is less probable than the threshold
+
+    @property
+    def confidence(self) -> float:
+        """Probability of `emotion`."""
+        return self.probabilities[self.emotion]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: all but the source, which stands beside."""
+        values = asdict(self)
+        del values["source"]
+        return {**values, "box": list(self.box)}
+
+    @classmethod
+    def from_dict(cls, source: str, values: dict[str, Any]) -> Face:
+        """What `as_dict` gave."""
+        return cls(source=source, **{**values, "box": tuple(values["box"])})
 
 
 class Recognizer:
-    """Recognizes emotions with one model, without torch."""
+    """Recognizes emotions with one model and one face detector."""
 
-    def __init__(self, model: str | Path = DEFAULT, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | Path = DEFAULT,
+        *,
+        detector: str = "default",
+        detect_size: int = DETECT_SIZE,
+        threads: int | None = None,
+        abstain: float | None = None,
+    ) -> None:
         """`model`: a bundled name, a run folder that holds `model.onnx`, or such a file.
 
-        `threads`: cores that one call may use; None leaves it to onnxruntime. Raises `InputError` for anything else.
+        `detector`: default (CenterFace), fast (BlazeFace) or none (each picture is a face, already cropped).
+        `detect_size`: long side in pixels at which faces are looked for. `threads`: cores that one call may use; None
+        leaves it to onnxruntime. `abstain`: confidence (0–1) below which a face is marked unsure; None takes the
+        model's own. Raises `InputError` for anything else.
         """
+        if detector not in get_args(DetectorChoice):
+            raise unknown_name("detector", detector, get_args(DetectorChoice))
+        if abstain is not None and not 0 <= abstain <= 1:
+            raise InputError(f"abstain {abstain:g}: expected a probability, 0 to 1")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads {threads}: expected 1 or more")
+        check_size(detect_size)
         self._classifier = _open(model, threads)
+        self._detector_name, self._detect_size, self._threads = detector, detect_size, threads
+        self.threshold = abstain if abstain is not None else self.card.threshold or 0.0
+        self._alignment = self.card.alignment or FER2013
 
     @property
     def card(self) -> Card:
@@ -48,24 +99,93 @@ class Recognizer:
         """The order of every probability vector."""
         return self._classifier.labels
 
+    @overload
+    def __call__(self, pictures: Picture) -> list[Face]: ...  # type: ignore[overload-overlap]  # a str is a sequence
+    @overload
+    def __call__(self, pictures: Sequence[Picture]) -> list[list[Face]]: ...
+    def __call__(self, pictures: Picture | Sequence[Picture]) -> list[Face] | list[list[Face]]:
+        """The faces of a picture, from left to right; of a list of pictures, one list for each.
+
+        A picture is a path, encoded bytes, a PIL image, or a uint8 array, `(H, W)` gray or `(H, W, 3)` RGB (cv2 gives
+        BGR: turn it around). Raises `InputError` for one that cannot be read; no face gives an empty list.
+        """
+        if not isinstance(pictures, (list, tuple)):
+            return self.recognize([_pixels(pictures)], [_name(pictures, 0)])[0]
+        found: list[list[Face]] = []
+        for start in range(0, len(pictures), _PICTURES):
+            some = pictures[start : start + _PICTURES]
+            names = [_name(picture, start + i) for i, picture in enumerate(some)]
+            found += self.recognize([_pixels(picture) for picture in some], names)
+        return found
+
+    def recognize(self, images: Sequence[Pixels], sources: Sequence[str]) -> list[list[Face]]:
+        """The faces of decoded, upright pictures; `sources` names them. The classifier sees all faces together."""
+        if self._detector_name == "none":
+            places = [[_whole(image)] for image in images]
+            crops = [self.card.preprocess.pixels(image) for image in images]
+        else:
+            places = [self._ordered(self.detector(image)) for image in images]
+            crops = [
+                self.card.preprocess.pixels(upright_crop(image, face, self._alignment))
+                for image, faces in zip(images, places, strict=True)
+                for face in faces
+            ]
+        answers = self.classify(crops)
+        ends = np.cumsum([0, *map(len, places)])
+        return [
+            [
+                self._face(source, place, answer, image.shape[:2])
+                for place, answer in zip(faces, answers[start:end], strict=True)
+            ]
+            for image, source, faces, (start, end) in zip(images, sources, places, pairwise(ends), strict=True)
+        ]
+
     def classify(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """Probabilities `(N, K)` in the order of `labels`, for uint8 face crops of any size, gray or RGB."""
         return self._classifier.classify(crops)
 
+    @property
+    def settings(self) -> dict[str, str | int | float | None]:
+        """What the answers depend on, for those who keep them."""
+        training = self.card.training
+        return {
+            "model": f"{self.card.recipe}, data {training.fingerprint[:12]}, seed {training.seed}",
+            "detector": self._detector_name,
+            "detect_size": self._detect_size,
+            "threshold": self.threshold,
+        }
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Opened when a picture first needs it."""
+        return Detector(self._detector_name, size=self._detect_size, threads=self._threads)
+
+    @staticmethod
+    def _ordered(faces: list[Detection]) -> list[Detection]:
+        return sorted(faces, key=lambda face: face.box[0])
+
+    def _face(self, source: str, place: Detection, answer: npt.NDArray[np.float32], shape: tuple[int, ...]) -> Face:
+        values = {label: float(p) for label, p in zip(self.labels, answer, strict=True)}
+        emotion = max(values, key=values.__getitem__)
+        return Face(
+            source=source,
+            emotion=emotion,
+            probabilities=values,
+            box=_clipped(place.box, shape),
+            detection_score=None if self._detector_name == "none" else place.score,
+            unsure=values[emotion] < self.threshold,
+        )
+
 
 def bundled() -> list[str]:
     """Names of the models that lie in the package, sorted."""
-    return sorted(file.stem for file in _weights().glob("*.onnx"))
-
-
-def _weights() -> Path:
-    return Path(str(resources.files("mien.recognize"))) / "weights"
+    return sorted(file.stem for file in vendored_folder("weights").glob("*.onnx"))
 
 
 def _open(model: str | Path, threads: int | None) -> Classifier:
     known = bundled()
     if model in known:  # before a folder of that name, which ./NAME or a Path means
-        return _open_bundled(str(model), threads)
+        return Classifier.read(read_vendored("weights", f"{model}.onnx"), str(model), threads=threads)
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
@@ -80,28 +200,38 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
     )
 
 
-def _open_bundled(name: str, threads: int | None) -> Classifier:
-    file = _weights() / f"{name}.onnx"
-    content = file.read_bytes()
-    if sha256(content).hexdigest() != _checksums().get(file.name):
-        raise InputError(f"{file}: is not the file that the package came with. Install mien again")
-    return Classifier.read(content, name, threads=threads)
+def _name(picture: object, index: int) -> str:
+    if isinstance(picture, (str, os.PathLike)):
+        return str(picture)
+    return str(getattr(picture, "filename", "") or f"picture {index + 1}")
 
 
-def _checksums() -> dict[str, str]:
-    """By file name, as `sha256sum` writes them."""
-    lines = (_weights() / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    return {name: digest for digest, name in (line.split() for line in lines)}
+def _pixels(picture: object) -> Pixels:
+    if isinstance(picture, (str, os.PathLike)):
+        return read(Path(picture))
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return decode(bytes(picture), "picture")
+    if isinstance(picture, Image.Image):
+        return from_pil(picture)
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
+            raise InputError(
+                f"picture is an array of {picture.dtype} {picture.shape}; expected uint8, (H, W) gray or (H, W, 3) RGB"
+            )
+        if picture.size == 0:
+            raise InputError(f"picture is an array of shape {picture.shape}, without a pixel")
+        return picture
+    raise InputError(f"cannot read a picture from {type(picture).__name__}; expected path, bytes, PIL image or array")
 
 
-def read_probabilities(
-    source: str, labels: Sequence[str], probabilities: npt.NDArray[np.float32], shape: tuple[int, int]
-) -> Face:
-    """A face that fills its picture of `shape` (height, width), from a classifier's `(K,)` probabilities."""
-    values = {label: float(p) for label, p in zip(labels, probabilities, strict=True)}
-    return Face(
-        source=source,
-        emotion=max(values, key=values.__getitem__),
-        probabilities=values,
-        box=(0, 0, shape[1], shape[0]),
-    )
+def _whole(image: Pixels) -> Detection:
+    height, width = image.shape[:2]
+    return Detection(box=(0, 0, width, height), score=1, points=np.zeros((4, 2), dtype=np.float32))
+
+
+def _clipped(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The part of a box within a picture of `shape` (H, W), at least a pixel of it."""
+    x0, y0 = (min(max(round(v), 0), most - 1) for v, most in zip(box[:2], shape[1::-1], strict=True))
+    x1, y1 = (min(max(round(v + w), low + 1), most) for v, w, low, most in
+              zip(box[:2], box[2:], (x0, y0), shape[1::-1], strict=True))  # fmt: skip
+    return x0, y0, x1 - x0, y1 - y0

@@ -18,14 +18,12 @@ from matplotlib.figure import Figure
 
 from mien.errors import InputError
 from mien.evaluation.evaluate import figure_text, format_estimate
-from mien.images import Pixels
 from mien.report.style import (
     BLUE,
     FAINT,
     INK,
     MODELS,
     ORANGE,
-    PALE,
     VERMILLION,
     WIDTH,
     Share,
@@ -203,39 +201,6 @@ def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Fi
     legend = figure.legend(handles, [str(i) for i in range(m)], loc="outside upper left", ncols=columns)
     for entry, name in zip(legend.get_texts(), comparison.models, strict=True):
         entry.set_text(shorten(name))  # set here, because matplotlib drops legend entries that begin with "_"
-    return figure
-
-
-@styled
-def probabilities(face: Pixels, probabilities: Mapping[str, float], title: str | None = None) -> Figure:
-    """A face, `(H, W)` gray or `(H, W, 3)` RGB uint8, beside the probability (0–1) of every class.
-
-    The most probable class is drawn in color. Raises `InputError` for pixels of another kind or no probability.
-    """
-    if face.dtype != np.uint8 or (face.ndim != 2 and (face.ndim != 3 or face.shape[2] != 3)):
-        raise InputError(f"face is {face.shape} {face.dtype}, expected (H, W) gray or (H, W, 3) RGB, uint8")
-    if not probabilities:
-        raise InputError("no probabilities to draw, expected one for each class")
-    labels, values = list(probabilities), list(probabilities.values())
-    top = values.index(max(values))
-    figure = Figure(figsize=(6.0, max(2.2, 0.5 + 0.27 * len(labels))))
-    picture, bars = figure.subplots(1, 2, width_ratios=(1, 1.45))
-    picture.imshow(face, cmap="gray" if face.ndim == 2 else None, vmin=0, vmax=255)
-    picture.set_axis_off()
-    drawn = bars.barh(
-        range(len(labels)), values, height=0.68, color=[BLUE if i == top else PALE for i in range(len(labels))]
-    )
-    for i, text in enumerate(bars.bar_label(drawn, [f"{value:.1%}" for value in values], padding=3, fontsize=8.5)):
-        text.set_fontweight("bold" if i == top else "normal")
-    bars.set_yticks(range(len(labels)), [shorten(label) for label in labels])
-    bars.get_yticklabels()[top].set_fontweight("bold")
-    bars.invert_yaxis()
-    bars.set_xlim(0, 1.18)  # the whole of 0–1 and room for the number
-    bars.set_xticks([])
-    bars.spines["bottom"].set_visible(False)
-    bars.tick_params(axis="y", length=0)
-    if title is not None:
-        figure.suptitle(shorten(title, 70), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
     return figure
 
 

@@ -46,7 +46,7 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
     write_whole(place.weights_file, save(_weights(runs)))
     for split, predictions in kept.items():
         predictions.save(place.predictions_file(split))
-    _card(runs).save(place.folder / "card.json")
+    _card(runs, kept["val"]).save(place.folder / "card.json")
     return place
 
 
@@ -104,7 +104,7 @@ def _weights(runs: Sequence[Run]) -> dict[str, torch.Tensor]:
     }
 
 
-def _card(runs: Sequence[Run]) -> Card:
+def _card(runs: Sequence[Run], val: Predictions) -> Card:
     """That of the first member, with what they are all together."""
     cards = [run.card for run in runs]
     training = cards[0].training.model_copy(update={"minutes": round(sum(card.training.minutes for card in cards), 2)})
@@ -113,6 +113,7 @@ def _card(runs: Sequence[Run]) -> Card:
             "recipe": "ensemble",
             "backbone": None,
             "mirror": False,
+            "threshold": round(val.break_even(), 4),
             "members": tuple(run.name for run in runs),
             "parameters": sum(card.parameters for card in cards),
             "training": training,

@@ -18,7 +18,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from mien.card import Card, Training
+from mien.card import Alignment, Card, Training
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError
@@ -30,6 +30,7 @@ from mien.models.pretrained import PretrainedClassifier
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
+from mien.recognize.align import measure
 from mien.training import folder
 from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
@@ -43,6 +44,7 @@ from mien.training.start import check_start, take_weights
 from mien.training.targets import check_sources, first_of_repeats, targets
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
+_LOOKED_AT = 512  # train faces, to learn how they are cut
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
 
 
@@ -270,6 +272,7 @@ def _finish(
         backbone=_backbone_name(recipe),
         parameters=count_parameters(network),
         mirror=recipe.mirror,
+        alignment=_alignment(seen, recipe.seed),
         training=Training(
             data=seen.source,
             votes=facts.votes,
@@ -289,7 +292,16 @@ def _finish(
         ),
     )
     card.save(run.folder / "card.json")
-    predict(run, seen, "val", hardware).save(run.predictions_file("val"))
+    val = predict(run, seen, "val", hardware)
+    card.model_copy(update={"threshold": round(val.break_even(), 4)}).save(run.folder / "card.json")
+    val.save(run.predictions_file("val"))
+
+
+def _alignment(seen: FaceSet, seed: int) -> Alignment | None:
+    """How the train faces are cut, by a sample of them."""
+    places = np.flatnonzero(seen.splits == "train")
+    some = np.random.default_rng(seed).permutation(places)[:_LOOKED_AT]
+    return measure(seen.gather(np.array([place]))[0] for place in some)
 
 
 def _backbone_name(recipe: Recipe) -> str | None:

@@ -1,0 +1,72 @@
+"""Inputs: what a person names (files, patterns, folders), as files in a fixed order."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import InputError
+from mien.images import SUFFIXES
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file to look at, or the reason why a place that was named gives none."""
+
+    path: Path
+    under: Path  # its place below the folder that was named, or its own name
+    error: str | None = None
+
+
+def named_places(names: Sequence[str]) -> list[Path]:
+    """Files and folders that were named, patterns (`*`, `?`, `[…]`, `**`) resolved, each once, in the order given.
+
+    Raises `InputError` for a pattern that fits nothing. Places that are not there are told when they are opened.
+    """
+    places: dict[Path, None] = {}
+    for name in names:
+        fitting = [name] if os.path.lexists(name) or not glob.has_magic(name) else _fitting(name)
+        if not fitting:
+            raise InputError(f"{name}: no file fits this pattern")
+        places.update(dict.fromkeys(map(Path, fitting)))
+    return list(places)
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+
+def pictures(places: Sequence[Path]) -> Iterator[Input]:
+    """Files as they are, and the pictures in folders with all that lies below, one by one: memory does not grow.
+
+    In folders hidden files and videos are left out, and links to folders are not followed.
+    """
+    for place in places:
+        if place.is_dir():
+            yield from _below(place, Path(place.resolve().name) if len(places) > 1 else Path())
+        else:
+            yield Input(place, Path(place.name))
+
+
+def _fitting(pattern: str) -> list[str]:
+    # Path.glob takes no absolute pattern.
+    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+
+
+def _below(folder: Path, prefix: Path) -> Iterator[Input]:
+    found = False
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                found = True
+                path = Path(place, name)
+                yield Input(path, prefix / path.relative_to(folder))
+    if not found:
+        why = f"no pictures found in it (known: {', '.join(SUFFIXES)}); videos are named one by one"
+        yield Input(folder, prefix, f"{folder}: {why}")

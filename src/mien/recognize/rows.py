@@ -1,0 +1,191 @@
+"""Rows: recognized faces as a table, one row per face per frame, written as CSV, JSON lines or Parquet.
+
+Columns: source, frame, time_s, face_id, x, y, width, height, detection_score, emotion, p_<label> …, unsure. Boxes are
+in pixels of the upright picture, probabilities 0–1. `frame` (from 0) and `time_s` (seconds) are empty for pictures.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+from mien.errors import InputError, MissingExtraError
+from mien.recognize.recognizer import Face
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+_GROUP = 5000  # rows of a Parquet row group
+
+
+@dataclass(frozen=True)
+class Row:
+    """A face at its place: frame and time for a video, and the face's number, from 1."""
+
+    face: Face
+    face_id: int
+    frame: int | None = None
+    time_s: float | None = None
+
+    def values(self) -> dict[str, str | int | float | bool | None]:
+        """By column name; probabilities and times rounded to what they can tell."""
+        x, y, width, height = self.face.box
+        score = self.face.detection_score
+        return {
+            "source": self.face.source,
+            "frame": self.frame,
+            "time_s": None if self.time_s is None else round(self.time_s, 3),
+            "face_id": self.face_id,
+            "x": x,
+            "y": y,
+            "width": width,
+            "height": height,
+            "detection_score": None if score is None else round(score, 4),
+            "emotion": self.face.emotion,
+            **{f"p_{label}": round(p, 6) for label, p in self.face.probabilities.items()},
+            "unsure": self.face.unsure,
+        }
+
+
+class _Sheet(Protocol):
+    def write(self, values: Sequence[dict[str, Any]]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Table:
+    """A table that is being written: to `PATH.part`, which takes the name `PATH` once it is closed without an error.
+
+    A context manager. Memory does not grow with the rows.
+    """
+
+    def __init__(self, path: str | Path, labels: Sequence[str]) -> None:
+        """Raises `InputError` for a suffix that is none of `FORMATS` or a place that cannot be written."""
+        self.path = Path(path)
+        check_format(self.path)
+        self._part = self.path.with_name(self.path.name + ".part")
+        self.rows = 0
+        try:
+            self._sheet: _Sheet = _SHEETS[self.path.suffix.lower()](self._part, labels)
+        except OSError as error:
+            raise _not_writable(self.path, error) from error
+
+    def write(self, rows: Iterable[Row]) -> None:
+        values = [row.values() for row in rows]
+        try:
+            self._sheet.write(values)
+        except OSError as error:
+            raise _not_writable(self.path, error) from error
+        self.rows += len(values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        try:
+            self._sheet.close()
+            if kind is None:
+                self._part.replace(self.path)
+        except OSError as failed:
+            raise _not_writable(self.path, failed) from failed
+        finally:
+            self._part.unlink(missing_ok=True)
+
+
+def check_format(path: Path) -> None:
+    """Raise `InputError` unless the suffix of `path` names a format that can be written here."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: cannot tell the format of a table by '{path.suffix}'. Expected {', '.join(FORMATS)}")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    if path.suffix.lower() == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("writing Parquet", "parquet") from error
+
+
+def columns(labels: Sequence[str]) -> list[str]:
+    """Names of the columns, in order."""
+    nothing = Face("", "", dict.fromkeys(labels, 0.0), (0, 0, 0, 0), None, unsure=False)
+    return list(Row(nothing, 0).values())
+
+
+class _Csv:
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        self._file = _opened(path)
+        self._writer = csv.DictWriter(self._file, columns(labels))
+        self._writer.writeheader()
+
+    def write(self, values: Sequence[dict[str, Any]]) -> None:
+        self._writer.writerows({key: _word(value) for key, value in row.items()} for row in values)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _JsonLines:
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        self._file = _opened(path)
+
+    def write(self, values: Sequence[dict[str, Any]]) -> None:
+        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in values)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Parquet:
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        whole, real = pa.int64(), pa.float64()
+        types = {
+            "source": pa.string(), "frame": whole, "time_s": real, "face_id": whole, "x": whole, "y": whole,
+            "width": whole, "height": whole, "detection_score": real, "emotion": pa.string(),
+            **{f"p_{label}": real for label in labels}, "unsure": pa.bool_(),
+        }  # fmt: skip
+        self._schema = pa.schema(list(types.items()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(path, self._schema)
+        self._waiting: list[dict[str, Any]] = []
+
+    def write(self, values: Sequence[dict[str, Any]]) -> None:
+        self._waiting += values
+        if len(self._waiting) >= _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
+            self._waiting = []
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+_SHEETS: dict[str, Any] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+
+
+def _opened(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Names of files need not be UTF-8; their bytes are written as they are.
+    return path.open(
+        "w", encoding="utf-8", errors="surrogateescape", newline="" if path.name.endswith(".csv.part") else None
+    )
+
+
+def _word(value: str | float | bool | None) -> str | float | None:
+    """A truth value as JSON writes it."""
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
+def _not_writable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be written ({error.strerror or os.strerror(error.errno or 0)})")

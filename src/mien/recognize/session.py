@@ -1,0 +1,23 @@
+"""Session: onnxruntime, opened the same way for classifiers and detectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mien.errors import InputError
+
+
+def open_session(content: bytes, source: str, *, threads: int | None = None) -> Any:
+    """A session on the CPU. `threads`: cores that one call may use; None leaves it to the runtime.
+
+    Raises `InputError`, which names `source`, for bytes that are no ONNX model.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; they are raised as well
+    options.intra_op_num_threads = threads or 0
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of its own for each way to fail
+        raise InputError(f"{source}: cannot be opened as an ONNX model ({error})") from error

@@ -1,0 +1,89 @@
+"""Stream: many picture files recognized one after another, with constant memory; one bad file never stops the rest."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from mien.errors import InputError
+from mien.images import Pixels, read
+from mien.recognize.inputs import Input
+from mien.recognize.recognizer import Face, Recognizer
+
+_TOGETHER = 8  # pictures whose faces the classifier sees at once
+_PIXELS_TOGETHER = 40_000_000  # and at most so many pixels of them in memory
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one picture: the picture and its faces, or the reason why there are none."""
+
+    input: Input
+    image: Pixels | None = None
+    faces: tuple[Face, ...] = ()
+    error: str | None = None
+
+
+def recognize_pictures(
+    inputs: Iterable[Input], recognizer: Recognizer, *, require_face: bool = False
+) -> Iterator[Outcome]:
+    """Outcomes in the order of `inputs`. With `require_face` a picture without a face is an error.
+
+    The next pictures are decoded while faces are looked for.
+    """
+    for some in _together(_decoded(inputs)):
+        good = [(one, image) for one, image in some if not isinstance(image, str)]
+        found = iter(recognizer.recognize([image for _, image in good], [str(one.path) for one, _ in good]))
+        for one, image in some:
+            if isinstance(image, str):
+                yield Outcome(one, error=image)
+                continue
+            faces = tuple(next(found))
+            if require_face and not faces:
+                yield Outcome(one, image, error=f"{one.path}: no face found")
+            else:
+                yield Outcome(one, image, faces)
+
+
+Decoded = tuple[Input, Pixels | str]  # the pixels, or why there are none
+
+
+def _decoded(inputs: Iterable[Input]) -> Iterator[Decoded]:
+    """Each input with its pixels, in order; a few are decoded ahead, by as many threads as there are cores."""
+    cores = os.cpu_count() or 1
+    coming = iter(inputs)
+    waiting: deque[Future[Decoded]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            waiting.extend(pool.submit(_read, one) for one in islice(coming, cores + 1))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(_read, one) for one in islice(coming, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _read(one: Input) -> Decoded:
+    if one.error:
+        return one, one.error
+    try:
+        return one, read(one.path)
+    except InputError as error:
+        return one, str(error)
+
+
+def _together(decoded: Iterable[Decoded]) -> Iterator[list[Decoded]]:
+    some: list[Decoded] = []
+    pixels = 0
+    for one, image in decoded:
+        some.append((one, image))
+        pixels += 0 if isinstance(image, str) else image.shape[0] * image.shape[1]
+        if len(some) == _TOGETHER or pixels > _PIXELS_TOGETHER:
+            yield some
+            some, pixels = [], 0
+    if some:
+        yield some

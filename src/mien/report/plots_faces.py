@@ -1,0 +1,80 @@
+"""Pictures of faces beside what a model says of them; as light as recognition itself, without scores or runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from mien.errors import InputError
+from mien.images import Pixels
+from mien.recognize.annotate import headline
+from mien.recognize.recognizer import Face
+from mien.report.style import BLUE, PALE, shorten, styled
+
+_AROUND = 0.6  # of a face's larger side, shown on each side of its box
+
+
+@styled
+def recognized(shown: Sequence[tuple[Pixels, Face]]) -> Figure:
+    """Recognized faces, one row for each: the face with its box in the picture, beside the probability of every class.
+
+    `shown`: pictures `(H, W)` gray or `(H, W, 3)` RGB uint8, each with a face of it; the most probable class is drawn
+    in color. Raises `InputError` for pixels of another kind or no face.
+    """
+    if not shown:
+        raise InputError("no face to draw, expected at least one")
+    height = max(2.2, 0.5 + 0.27 * len(shown[0][1].probabilities))
+    figure = Figure(figsize=(6.4, height * len(shown)))
+    rows = figure.subplots(len(shown), 2, squeeze=False, width_ratios=(1, 1.35))
+    for (picture, bars), (image, face) in zip(rows, shown, strict=True):
+        _check(image)
+        _show_around(picture, image, face)
+        _draw_bars(bars, face.probabilities)
+        bars.set_title(f"{headline(face)} · {shorten(_base(face.source), 40)}", fontsize=10)
+    return figure
+
+
+def _check(image: Pixels) -> None:
+    if image.dtype != np.uint8 or (image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3)):
+        raise InputError(f"picture is {image.shape} {image.dtype}, expected (H, W) gray or (H, W, 3) RGB, uint8")
+
+
+def _show(axes: Axes, image: Pixels) -> None:
+    axes.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=255)
+    axes.set_axis_off()
+
+
+def _show_around(axes: Axes, image: Pixels, face: Face) -> None:
+    """The part of `image` around the face, and a box on it; a face that is the whole picture needs none."""
+    x, y, width, height = face.box
+    margin = round(_AROUND * max(width, height))
+    left, top = max(0, x - margin), max(0, y - margin)
+    _show(axes, image[top : y + height + margin, left : x + width + margin])
+    if (width, height) != (image.shape[1], image.shape[0]):
+        box = (x - left - 0.5, y - top - 0.5)
+        axes.add_patch(Rectangle(box, width, height, fill=False, edgecolor="white", linewidth=2.6))
+        axes.add_patch(Rectangle(box, width, height, fill=False, edgecolor=BLUE, linewidth=1.4))
+
+
+def _draw_bars(axes: Axes, probabilities: Mapping[str, float]) -> None:
+    labels, values = list(probabilities), list(probabilities.values())
+    top = values.index(max(values))
+    colors = [BLUE if i == top else PALE for i in range(len(labels))]
+    drawn = axes.barh(range(len(labels)), values, height=0.68, color=colors)
+    for i, text in enumerate(axes.bar_label(drawn, [f"{value:.1%}" for value in values], padding=3, fontsize=8.5)):
+        text.set_fontweight("bold" if i == top else "normal")
+    axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
+    axes.get_yticklabels()[top].set_fontweight("bold")
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.18)  # the whole of 0–1 and room for the number
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _base(source: str) -> str:
+    return source.replace("\\", "/").rpartition("/")[2]

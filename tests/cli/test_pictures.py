@@ -1,0 +1,153 @@
+"""mien recognize on pictures, as a person meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.recognize import stream
+from mien.recognize.vendored import vendored_folder
+
+PORTRAIT = vendored_folder("pictures") / "astronaut.jpg"
+FAST = ["--model", "mien-tiny", "--detector", "fast"]
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A portrait, a picture without a face below it, and a file that is no picture."""
+    folder = tmp_path / "album"
+    (folder / "more").mkdir(parents=True)
+    shutil.copyfile(PORTRAIT, folder / "a.jpg")
+    Image.fromarray(np.full((60, 80, 3), 99, dtype=np.uint8)).save(folder / "more" / "b.gif")
+    (folder / "more" / "c.png").write_bytes(b"no picture")
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_photo_with_nothing_else_said(mien) -> None:
+    done = mien("recognize", PORTRAIT)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"{PORTRAIT}: happy  happy 0.9")
+
+
+def test_json_is_a_line_for_each_picture(mien, album: Path) -> None:
+    done = mien("recognize", album, *FAST, "--json")
+    assert done.code == 1
+    first, second, third = map(json.loads, done.out.splitlines())
+    assert (first["source"], first["width"], first["height"]) == (str(album / "a.jpg"), 512, 512)
+    (face,) = first["faces"]
+    assert face["emotion"] == "happy"
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert face["box"] == pytest.approx([172, 74, 106, 106], abs=6)
+    assert second["faces"] == []
+    assert "not a picture" in third["error"]
+
+
+def test_a_folder_as_a_table_with_marked_copies(mien, album: Path, tmp_path: Path) -> None:
+    table, marked = tmp_path / "out" / "faces.csv", tmp_path / "marked"
+    done = mien("recognize", album, *FAST, "--out", table, "--annotate", marked)
+    assert done.code == 1
+    assert done.out == ""
+    assert "c.png: not a picture" in done.err
+    assert "table: " in done.err
+    assert "3 pictures: 1 with a face, 1 failed" in done.err
+    (row,) = rows(table)
+    assert (row["source"], row["face_id"], row["emotion"]) == (str(album / "a.jpg"), "1", "happy")
+    assert [file.name for file in table.parent.iterdir()] == ["faces.csv"]
+    copy = np.asarray(Image.open(marked / "a.jpg"), dtype=int)
+    plain = np.asarray(Image.open(PORTRAIT), dtype=int)
+    changed = np.abs(copy - plain).max(axis=2) > 60
+    assert changed[60:260, 160:300].mean() > 0.1, "box and bars"
+    assert changed[300:].mean() < 0.01, "nothing else"
+    assert Image.open(marked / "more" / "b.gif.png").size == (80, 60)
+
+    again = mien("recognize", album, *FAST, "--out", table)
+    assert again.code == 2
+    assert "--overwrite" in again.err
+    assert mien("recognize", album / "a.jpg", *FAST, "--out", table, "--overwrite").code == 0
+
+
+def test_a_stopped_run_goes_on(mien, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(20):
+        shutil.copyfile(PORTRAIT, album / f"d{i:02}.jpg")
+    (album / "more" / "c.png").unlink()
+    table = tmp_path / "faces.csv"
+    read, opened, stops_at = stream.read, [], ["d14.jpg"]
+
+    def stops(path: Path):  # type: ignore[no-untyped-def]
+        opened.append(path.name)
+        if path.name in stops_at:
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(stream, "read", stops)
+    stopped = mien("recognize", album, *FAST, "--out", table)
+    assert stopped.code == 130
+    assert "the same command goes on" in stopped.err
+    assert not table.exists()
+    first = set(opened)
+    opened.clear()
+    stops_at.clear()
+    assert mien("recognize", album, *FAST, "--out", table).code == 0
+    assert len(rows(table)) == 21
+    assert len({row["source"] for row in rows(table)}) == 21
+    assert 0 < len(opened) < 22 - 7, f"what was done is done: {first}"
+
+
+def test_require_face(mien, album: Path) -> None:
+    blank = album / "more" / "b.gif"
+    plain = mien("recognize", blank, *FAST)
+    assert (plain.code, plain.out) == (0, f"{blank}: no face found\n")
+    asked = mien("recognize", blank, *FAST, "--require-face")
+    assert asked.code == 2
+    assert f"error: {blank}: no face found" in asked.err
+
+
+def test_abstaining(mien) -> None:
+    assert "happy (unsure)" in mien("recognize", PORTRAIT, *FAST, "--abstain", "1").out
+    assert "unsure" not in mien("recognize", PORTRAIT, *FAST, "--abstain", "0").out
+
+
+def test_plot_of_several_faces(mien, tmp_path: Path) -> None:
+    done = mien("recognize", PORTRAIT, PORTRAIT.parent, *FAST, "--plot", tmp_path / "faces.png")
+    assert done.code == 0, done.err
+    picture = Image.open(tmp_path / "faces.png")
+    assert picture.height > 800
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.jpg"], "none.jpg: cannot be read (No such file or directory)"),
+        (["*.tiff"], "*.tiff: no file fits this pattern"),
+        (["."], "no pictures found in it"),
+        ([PORTRAIT, "--out", "faces.xls"], "Expected .csv, .jsonl, .parquet"),
+        ([PORTRAIT, "--out", "file/faces.csv"], "cannot be written"),
+        ([PORTRAIT, "--annotate", "file/marked"], "cannot be written"),
+        ([PORTRAIT, "--plot", "file/plot.png"], "file"),
+        ([PORTRAIT, "--model", "mien-smal"], "Did you mean 'mien-small'"),
+        ([PORTRAIT, "--detector", "haar"], "unknown detector 'haar'. Known: default, fast, none"),
+        ([PORTRAIT, "--detect-size", "9"], "expected 64 to 4096 pixels"),
+        ([PORTRAIT, "--abstain", "50"], "expected a probability, 0 to 1"),
+        ([PORTRAIT, "--threads", "0"], "expected 1 or more"),
+    ],
+)
+def test_mistakes_are_one_clear_line(
+    mien, arguments: list[object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    done = mien("recognize", *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,92 @@
+"""Tables of faces: the same rows in every format, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from mien.errors import InputError
+from mien.recognize.recognizer import Face
+from mien.recognize.rows import FORMATS, Row, Table, columns
+
+FACE = Face("a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, unsure=False)
+ROWS = [
+    Row(FACE, 1, frame=12, time_s=0.48),
+    Row(Face("c.jpg", "happy", {"happy": 0.51, "sad": 0.49}, (0, 0, 5, 6), None, unsure=True), 2),
+]
+COLUMNS = ["source", "frame", "time_s", "face_id", "x", "y", "width", "height", "detection_score", "emotion", "p_happy",
+           "p_sad", "unsure"]  # fmt: skip
+WANTED = [
+    ["a, b.jpg", 12, 0.48, 1, 1, 2, 30, 40, 0.8765, "sad", 0.25, 0.75, False],
+    ["c.jpg", None, None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True],
+]
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    with Table(path, ("happy", "sad")) as table:
+        table.write(ROWS[:1])
+        table.write(ROWS[1:])
+    assert table.rows == 2
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    return pq.read_table(path).to_pylist()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_holds_the_same(suffix: str, tmp_path: Path) -> None:
+    rows = written(tmp_path / "new" / f"faces{suffix}")
+    assert [list(row) for row in rows] == [COLUMNS, COLUMNS]
+    told: Any = WANTED
+    if suffix == ".csv":
+        told = [["" if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in row] for row in WANTED]
+    assert [list(row.values()) for row in rows] == told
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_table_without_a_face_has_its_columns(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"none{suffix}"
+    with Table(path, ("happy", "sad")):
+        pass
+    if suffix == ".csv":
+        assert path.read_text().strip().split(",") == COLUMNS
+    elif suffix == ".parquet":
+        assert pq.read_table(path).column_names == COLUMNS
+    assert columns(("happy", "sad")) == COLUMNS
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_error_leaves_no_table(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"faces{suffix}"
+    path.write_text("old")
+    with pytest.raises(AttributeError), Table(path, ("happy", "sad")) as table:
+        table.write([*ROWS, None])  # type: ignore[list-item]
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot tell the format of a table by '\.xlsx'. Expected \.csv, \.jsonl"):
+        Table(tmp_path / "faces.xlsx", ("happy",))
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        Table(tmp_path / "folder.csv", ("happy",))
+    (tmp_path / "file").write_text("")
+    for suffix in FORMATS:
+        with pytest.raises(InputError, match="cannot be written"):
+            Table(tmp_path / "file" / f"faces{suffix}", ("happy",))
+
+
+def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
+    odd = b"\xff.jpg".decode("utf-8", "surrogateescape")
+    with Table(tmp_path / "t.csv", ("happy", "sad")) as table:
+        table.write([Row(Face(odd, "sad", FACE.probabilities, FACE.box, None, unsure=False), 1)])
+    assert b"\xff.jpg," in (tmp_path / "t.csv").read_bytes()
