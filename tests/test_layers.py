@@ -15,7 +15,7 @@ BASE = ("errors", "files", "logs", "labels", "images", "preprocess", "card", "pr
 LAYERS = (
     BASE,
     ("recognize", "data", "models", "recipes"),
-    ("training",),
+    ("training", "quantize"),
     ("evaluation", "export"),
     ("report",),
     ("study", "sweep", "serve", "scale"),

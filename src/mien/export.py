@@ -20,6 +20,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import InputError, MienError, MissingExtraError, unknown_name
 from mien.files import write_whole
 from mien.logs import quieted
+from mien.quantize import calibration_faces, to_int8
 from mien.recognize.classifier import CARD_KEY, Classifier
 from mien.training.predict import classify
 from mien.training.run import Run
@@ -27,8 +28,8 @@ from mien.training.run import Run
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Precision = Literal["float32", "float16"]
-_TOLERANCE = {"float32": 1e-4, "float16": 1e-2}  # of a probability
+Precision = Literal["float32", "float16", "int8"]
+_TOLERANCE = {"float32": 1e-4, "float16": 1e-2}  # of a probability; int8 is judged by its accuracy
 _FACES = 256  # that torch and the file must agree on
 
 logger = logging.getLogger(__name__)
@@ -48,16 +49,22 @@ def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision:
     """Write `run` to `path` (`model.onnx` in its folder, if None) once torch and the file agree on up to 256 `faces`.
 
     `float16` stores the weights in half the room; they are widened when the file is opened, so it computes in float32.
-    Faces are those of val, or of whatever splits there are. Raises `InputError` when probabilities differ by more than
-    1e-4 (float16: 1e-2) or the network cannot be exported; nothing is written then.
+    `int8` computes in 8 bits, with ranges from the train split of `faces`; how far its probabilities lie from torch is
+    told and not limited, since what it costs is accuracy: compare its predictions. Faces are those of val, or of
+    whatever splits there are. Raises `InputError` when probabilities differ by more than 1e-4 (float16: 1e-2), the
+    network cannot be exported, or int8 finds no train split; nothing is written then.
     """
     if precision not in get_args(Precision):
         raise unknown_name("precision", precision, get_args(Precision))
+    if precision == "int8":
+        calibration_faces(faces)  # before the work that is in vain without them
     place = run.folder / "model.onnx" if path is None else Path(path)
     network = run.load_model()
-    content = onnx_bytes(run, network, precision)
+    content = onnx_bytes(run, network, "float32" if precision == "int8" else precision)
+    if precision == "int8":
+        content = to_int8(content, run.card.preprocess, faces, str(run.folder))
     parity = _parity(network, Classifier.read(content, str(place)), faces, len(content))
-    allowed = _TOLERANCE[precision]
+    allowed = _TOLERANCE.get(precision, 1.0)
     if not parity.largest <= allowed:
         advice = " Leave out --float16" if precision == "float16" else ""
         raise InputError(
@@ -95,7 +102,10 @@ def _parity(network: torch.nn.Module, classifier: Classifier, faces: FaceSet, si
 
 
 def onnx_bytes(run: Run, network: torch.nn.Module, precision: str = "float32") -> bytes:
-    """The file of `network` with the card of `run`, unchecked. Raises `InputError` where torch cannot export it."""
+    """The file of `network` with the card of `run`, unchecked, in float32 or float16.
+
+    Raises `InputError` where torch cannot export it.
+    """
     card = run.card
     model = _traced(network, run, (2, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
     if precision == "float16":

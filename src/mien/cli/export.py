@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import DataOption, LabelsOption, SkipOption, open_faces, say
+from mien.cli.console import DataOption, LabelsOption, SkipOption, note, open_faces, progress, say
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.evaluation.evaluate import Estimate
+    from mien.predictions import Predictions
+    from mien.training.run import Run
 
 
 def export(
@@ -19,18 +25,95 @@ def export(
     half: Annotated[
         bool, typer.Option("--float16", help="Store the weights in half the room; it still computes in float32.")
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="Compute in 8 bits, calibrated on train faces of --data; says what it costs on val faces."
+        ),
+    ] = False,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
 ) -> None:
     """Write a run as an ONNX file that holds its card. Torch and the file must agree on faces of --data first."""
+    from mien.errors import InputError
     from mien.export import to_onnx
     from mien.training.run import Run
 
+    if half and int8:
+        raise InputError("--float16 and --int8 are two kinds of file: export twice, each with its own --to")
     opened = Run.open(run)
+    place = to or opened.folder / "model.onnx"
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
-    parity = to_onnx(opened, faces, to, "float16" if half else "float32")
-    say(f"{to or opened.folder / 'model.onnx'}: {parity.bytes / 1e6:.2f} MB")
+    parity = to_onnx(opened, faces, to, "int8" if int8 else "float16" if half else "float32")
+    say(f"{place}: {parity.bytes / 1e6:.2f} MB")
     say(
         f"against torch on {parity.n} faces: largest difference of a probability {parity.largest:.1e}, "
         f"same emotion in {parity.same_emotion} of {parity.n}"
     )
+    if int8:
+        _say_accuracy(opened, faces, place)
+        _say_speed(opened, place, parity.bytes)
+
+
+def _say_accuracy(run: Run, faces: FaceSet, place: Path) -> None:
+    """The accuracy of the 8-bit file on val beside that of the run in torch, on faces that training never saw."""
+    from mien.evaluation.compare import compare_predictions
+    from mien.evaluation.evaluate import format_estimate, score
+
+    if not len(faces.select("val")):
+        note("accuracy: not measured, the data has no val faces")
+        return
+    first, second = _val_predictions(run, faces, place)
+    clean = first.leak_free
+    if not clean.any():
+        note("accuracy: not measured, every val face stands in train too")
+        return
+    float32, int8 = first.keep(clean), second.keep(clean)
+    (pair,) = compare_predictions([("float32", float32), ("int8", int8)]).pairs
+    accuracies = [format_estimate(score(part, "model").scores.accuracy) for part in (float32, int8)]
+    left_out = f", without {int((~clean).sum()):,} that stand in train" if not clean.all() else ""
+    say(f"accuracy on {int(clean.sum()):,} val faces{left_out}: float32 {accuracies[0]}, int8 {accuracies[1]}")
+    say(f"change: {_points(pair.accuracy_difference)} (95 % interval, paired bootstrap)")
+
+
+def _val_predictions(run: Run, faces: FaceSet, place: Path) -> tuple[Predictions, Predictions]:
+    """Of the run in torch and of the file, on the same val faces; both know what the run was trained on."""
+    from dataclasses import replace
+
+    from mien.evaluation.model_files import predictions_of_model
+    from mien.recognize.recognizer import Recognizer
+    from mien.training.hardware import Hardware
+    from mien.training.predict import predict
+
+    with progress() as bar:
+        first = predict(run, faces, "val", Hardware("cpu", "float32"), bar)
+        second = predictions_of_model(Recognizer(place.resolve()), str(place), faces, "val", bar)
+    return first, replace(second, in_train=first.in_train, in_val=first.in_val)
+
+
+def _say_speed(run: Run, place: Path, size: int) -> None:
+    """Size and milliseconds of both files, the one of float32 made for it."""
+    from mien.export import onnx_bytes
+    from mien.recognize.classifier import Classifier
+    from mien.recognize.speed import BATCH, milliseconds
+
+    content = onnx_bytes(run, run.load_model())
+    models = {
+        "float32": Classifier.read(content, "float32", threads=1),
+        "int8": Classifier.open(place, threads=1),
+    }
+    took = milliseconds(models)
+    say(f"size: {len(content) / 1e6:.2f} MB in float32, {size / 1e6:.2f} MB in int8")
+    for i, how in enumerate(("one face a call", f"{BATCH} faces a call")):
+        float32, int8 = took["float32"][i], took["int8"][i]
+        say(f"{how}, one core: {float32:.3f} ms a face in float32, {int8:.3f} in int8: {_ratio(float32 / int8)}")
+
+
+def _points(change: Estimate) -> str:
+    """A difference of accuracies in points, each with its sign."""
+    value, low, high = (round(100 * x, 1) + 0.0 for x in (change.value, change.low, change.high))  # no -0.0
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+
+def _ratio(times: float) -> str:
+    return f"{times:.1f} times as fast" if times >= 1.05 else f"no gain on this machine ({times:.2f} times as fast)"
