@@ -24,7 +24,7 @@ from mien.recognize.vendored import vendored_folder
 BATCH = 32  # faces a call, beside one
 DETECTORS = ("default", "fast")
 ROUNDS = 5
-_SECONDS = 0.12  # of calls per turn; a single call where that takes longer
+SECONDS = 0.12  # of calls per turn; a single call where that takes longer
 _PORTRAIT = "astronaut.jpg"
 
 Key = TypeVar("Key")
@@ -70,7 +70,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def measure(models: Sequence[str], threads: int, *, rounds: int = ROUNDS, tick: Tick | None = None) -> list[Speed]:
+def measure(models: Sequence[str], threads: int, *, tick: Tick | None = None) -> list[Speed]:
     """Time `models` (as `Recognizer` takes them) with `threads` cores, side by side.
 
     Raises `InputError` for a model that cannot be opened.
@@ -83,7 +83,7 @@ def measure(models: Sequence[str], threads: int, *, rounds: int = ROUNDS, tick: 
             calls[model, detector] = partial(recognizer, portrait)
         calls[model, "1"], calls[model, "batch"] = _face_calls(recognizer)
     with _opencv_threads(threads):
-        took = turns(calls, rounds=rounds, tick=tick)
+        took = turns(calls, tick=tick)
     return [
         Speed(
             model=model,
@@ -98,38 +98,36 @@ def measure(models: Sequence[str], threads: int, *, rounds: int = ROUNDS, tick: 
 
 
 def milliseconds(
-    models: Mapping[str, Recognizer | Classifier], *, rounds: int = ROUNDS
+    models: Mapping[str, Recognizer | Classifier], *, rounds: int | None = None
 ) -> dict[str, tuple[float, float]]:
     """Per face, one a call and at 32 a call, of each model; they take turns."""
     calls: dict[tuple[str, int], Callable[[], object]] = {}
     for name, model in models.items():
         calls[name, 1], calls[name, BATCH] = _face_calls(model)
-    took = turns(calls, rounds=rounds)
+    took = turns(calls)
     return {name: (1e3 * took[name, 1], 1e3 * took[name, BATCH] / BATCH) for name in models}
 
 
-def turns(
-    calls: Mapping[Key, Callable[[], object]], *, rounds: int, seconds: float = _SECONDS, tick: Tick | None = None
-) -> dict[Key, float]:
-    """Median seconds of each call.
+def turns(calls: Mapping[Key, Callable[[], object]], *, tick: Tick | None = None) -> dict[Key, float]:
+    """Median seconds of each call, over `ROUNDS` rounds.
 
-    Every round gives every call its turn of about `seconds`, every second round backwards, so that what slows the
-    machine for a while slows all of them.
+    Every round gives every call its turn, every second round backwards, so that what slows the machine for a while
+    slows all of them.
     """
     took: dict[Key, list[float]] = {key: [] for key in calls}
     for call in calls.values():  # memory is asked for in the first call
         call()
-    for i in range(rounds):
+    for i in range(ROUNDS):
         for key in list(calls)[:: -1 if i % 2 else 1]:
-            took[key] += _turn(calls[key], seconds)
+            took[key] += _turn(calls[key])
         if tick:
-            tick("timing", i + 1, rounds)
+            tick("timing", i + 1, ROUNDS)
     return {key: median(times) for key, times in took.items()}
 
 
-def _turn(call: Callable[[], object], seconds: float) -> list[float]:
+def _turn(call: Callable[[], object]) -> list[float]:
     times: list[float] = []
-    while not times or sum(times) < seconds:
+    while not times or sum(times) < SECONDS:
         start = perf_counter()
         call()
         times.append(perf_counter() - start)

@@ -1,0 +1,61 @@
+"""mien bench: how fast models and detectors are on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.console import JsonOption, note, progress, say, table
+
+if TYPE_CHECKING:
+    from mien.recognize.speed import Machine, Speed
+
+
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", help="Bundled model, run folder or .onnx file; give it again for more. All bundled if left out."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure faces and pictures per second, on one core and on all; takes some twenty seconds."""
+    from mien.recognize.recognizer import bundled
+    from mien.recognize.speed import cores, machine, measure
+
+    chosen = models or bundled()
+    speeds: list[Speed] = []
+    for threads in sorted({1, cores()}):
+        note(f"timing {', '.join(chosen)} on {_cores(threads)} …")
+        with progress() as bar:
+            speeds += measure(chosen, threads, tick=bar)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        say(json.dumps({"machine": asdict(machine()), "speeds": [asdict(speed) for speed in speeds]}, indent=2))
+    else:
+        _show(machine(), speeds)
+
+
+def _show(here: Machine, speeds: list[Speed]) -> None:
+    say(f"{here.processor}, {_cores(here.cores)}; {here.system}; onnxruntime {here.onnxruntime}")
+    header = ["model", "cores", "faces/s, one a call", f"faces/s, {speeds[0].batch} a call"]
+    header += [f"pictures/s, detector {detector}" for detector in speeds[0].pictures]
+    rows = [
+        [speed.model, str(speed.threads), *map(_rate, (speed.faces_single, speed.faces_batch)),
+         *map(_rate, speed.pictures.values())]
+        for speed in speeds
+    ]  # fmt: skip
+    table("per second (medians)", header, rows)
+    say("faces: cut already, classified. pictures: a portrait of 512x512, from JPEG bytes to the emotions in it.")
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _cores(number: int) -> str:
+    return "1 core" if number == 1 else f"{number} cores"
