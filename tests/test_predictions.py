@@ -189,3 +189,45 @@ def test_the_same_images_from_two_models_agree() -> None:
 def test_the_first_difference_is_named(other: Predictions, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_same_images(predictions(), other)
+
+
+def answers(confidence: list[float], right: list[bool], in_train: list[bool] | None = None) -> Predictions:
+    top = np.array(confidence, dtype=np.float32)
+    n = len(top)
+    return Predictions(
+        split="val",
+        label_names=("happy", "sad"),
+        names=np.array([f"{i}" for i in range(n)], dtype=np.str_),
+        hashes=np.array([f"{i}" for i in range(n)], dtype=np.str_),
+        labels=np.where(right, 0, 1).astype(np.int64),
+        probabilities=np.stack([top, 1 - top], axis=1).reshape(n, 2),
+        in_train=np.array(in_train if in_train else [False] * n, dtype=bool),
+        in_val=np.ones(n, dtype=bool),
+    )
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right", "wanted"),
+    [
+        ([0.9, 0.8, 0.7, 0.6], [True, True, False, False], 0.8),
+        ([0.9, 0.8, 0.7, 0.6], [True, True, True, True], 0.0),  # every answer is worth giving
+        ([0.9, 0.8, 0.7, 0.6], [False, False, False, False], 1.0),  # none is
+        ([0.6, 0.9, 0.7, 0.8], [False, True, True, False], 0.7),  # of equal gains the one with more answers
+        ([], [], 0.0),
+    ],
+)
+def test_break_even(confidence: list[float], right: list[bool], wanted: float) -> None:
+    assert answers(confidence, right).break_even() == pytest.approx(wanted)
+
+
+def test_break_even_is_of_images_that_were_not_trained_on() -> None:
+    known = answers([0.9, 0.8, 0.7, 0.6], [True, False, True, True], [False, False, True, True])
+    assert known.break_even() == pytest.approx(0.9)
+
+
+def test_break_even_of_calibrated_answers_is_a_half() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, 40_000)
+    shifted = confidence - 0.2  # right that often
+    right = rng.uniform(size=40_000) < shifted
+    assert answers(list(confidence), list(right)).break_even() == pytest.approx(0.7, abs=0.03)

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from mien import FaceSet, InputError, Recognizer, Run, to_onnx
+from mien.images import Pixels
 from mien.recognize.classifier import CARD_KEY
+from mien.recognize.recognizer import Face
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,85 @@ def test_recognizing_loads_no_torch(model: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_portrait_is_happy_however_it_is_given(portrait_file: Path, portrait: Pixels) -> None:
+    recognizer = Recognizer("mien-tiny", threads=1)
+    given = [portrait_file, str(portrait_file), portrait_file.read_bytes(), Image.open(portrait_file), portrait]
+    answers = recognizer(given)
+    assert [len(faces) for faces in answers] == [1] * 5
+    assert [faces[0].source for faces in answers] == [str(portrait_file)] * 2 + [
+        "picture 3",
+        str(portrait_file),
+        "picture 5",
+    ]
+    (alone,) = recognizer(portrait_file)
+    for (face,) in answers:
+        assert (face.emotion, face.box) == ("happy", alone.box)
+        assert face.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+    assert list(alone.probabilities) == list(recognizer.labels)
+    assert sum(alone.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert alone.detection_score is not None
+    assert 0.8 < alone.detection_score <= 1
+    assert alone.confidence == max(alone.probabilities.values())
+    assert Face.from_dict(alone.source, alone.as_dict()) == alone
+
+
+def test_faces_stand_from_left_to_right_and_boxes_stay_within(portrait: Pixels) -> None:
+    recognizer = Recognizer("mien-tiny", threads=1)
+    two = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
+    left, right = recognizer(two)
+    assert left.box[0] < 512 < right.box[0]
+    assert right.emotion == "happy"
+    cut = portrait[80:150, 190:262]  # the face goes on beyond every edge
+    for face in recognizer(np.ascontiguousarray(cut)):
+        x, y, width, height = face.box
+        assert min(x, y) >= 0
+        assert min(width, height) >= 1
+        assert x + width <= 72
+        assert y + height <= 70
+
+
+def test_no_face_is_an_empty_list() -> None:
+    recognizer = Recognizer("mien-tiny", detector="fast", threads=1)
+    assert recognizer(np.full((100, 100, 3), 200, dtype=np.uint8)) == []
+    assert recognizer([]) == []
+
+
+def test_without_a_detector_the_picture_is_the_face(model: Path, drawn_faces: FaceSet) -> None:
+    recognizer = Recognizer(model, detector="none", threads=1)
+    image = drawn_faces.images[0]
+    (face,) = recognizer(image)
+    assert (face.box, face.detection_score) == ((0, 0, 48, 48), None)
+    np.testing.assert_allclose(list(face.probabilities.values()), recognizer.classify([image])[0], atol=1e-6)
+
+
+def test_abstaining_follows_the_card_or_the_wish(portrait: Pixels) -> None:
+    told = Recognizer("mien-tiny", threads=1)
+    assert told.threshold == told.card.threshold
+    assert 0.4 < told.threshold < 0.6
+    (face,) = told(portrait)
+    assert not face.unsure
+    for abstain in (face.confidence - 1e-6, face.confidence + 1e-6):
+        (again,) = Recognizer("mien-tiny", threads=1, abstain=abstain)(portrait)
+        assert again.unsure == (abstain > face.confidence)
+        assert again.emotion == face.emotion
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"array of float32 \(4, 4, 3\); expected uint8"),
+        (np.zeros((4, 4, 4), np.uint8), r"expected uint8, \(H, W\) gray or \(H, W, 3\) RGB"),
+        (np.zeros((0, 4), np.uint8), "without a pixel"),
+        (b"", "empty, holds no byte"),
+        (b"\x89PNG....", "not a picture that can be read"),
+        (7, "cannot read a picture from int"),
+        ("none.jpg", r"none\.jpg: cannot be read \(No such file"),
+    ],
+)
+def test_what_is_no_picture_is_told(picture: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Recognizer("mien-tiny", detector="none")(picture)  # type: ignore[call-overload]
+    with pytest.raises(InputError, match=message):
+        Recognizer("mien-tiny", detector="none")([picture])  # type: ignore[list-item]
