@@ -19,7 +19,7 @@ from mien.serve.schema import PictureOut, RecognizeResponse, face_out
 from mien.serve.upload import Upload
 
 # What SUFFIXES names. Pillow knows more, among them EPS, for which it would start Ghostscript on a stranger's file.
-_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _log = logging.getLogger("mien.serve")
 
 

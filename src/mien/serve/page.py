@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import time
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -19,12 +20,12 @@ from fastapi import FastAPI
 from mien.errors import MienError
 from mien.images import Pixels
 from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.track import Tracker
 from mien.serve.answer import open_picture, recognize_picture, too_slow
 from mien.serve.bars import faces_html, message_html, picture_html
 from mien.serve.cache import UploadCache
 from mien.serve.limits import Limits
 from mien.serve.refusal import RefusedError
-from mien.serve.smooth import smoothed
 from mien.serve.upload import Upload
 from mien.serve.workers import Workers
 
@@ -114,16 +115,16 @@ class _Page:
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
                 photo = gr.Image(
-                    sources=["upload", "clipboard"], type="filepath", image_mode=None, label="Photo", height=340,
+                    sources=["upload", "clipboard"], type="filepath", image_mode=None, label="Photo", height=260,
                     buttons=["fullscreen"], elem_id="photo",
                 )  # fmt: skip
                 _local_only(photo)
+                picture = gr.HTML("", elem_id="photo-picture")
             with gr.Column(min_width=300):
                 shown = gr.HTML(message_html(_PHOTO_HINT), elem_id="photo-faces")
-        picture = gr.HTML("", elem_id="photo-picture")
         photo.change(
             self.photo, [photo, model], [shown, picture], preprocess=False, concurrency_limit=None,
-            api_visibility="private", show_progress="minimal",
+            api_visibility="private", show_progress="hidden",
         )  # fmt: skip
 
     def _camera_tab(self, model: Any) -> None:
@@ -138,9 +139,9 @@ class _Page:
                 _local_only(camera)
             with gr.Column(min_width=300):
                 shown = gr.HTML(message_html(_CAMERA_HINT), elem_id="camera-faces")
-        before = gr.State(list)
+        tracker = gr.State(None)
         camera.stream(
-            self.frame, [camera, before, model], [shown, before], preprocess=False, concurrency_limit=None,
+            self.frame, [camera, tracker, model], [shown, tracker], preprocess=False, concurrency_limit=None,
             api_visibility="private", show_progress="hidden", stream_every=_STREAM_EVERY, time_limit=None,
         )  # fmt: skip
 
@@ -154,19 +155,19 @@ class _Page:
         except MienError as error:
             return message_html(str(error), error=True), ""
 
-    def frame(self, given: dict[str, Any] | None, before: list[Face], model: str | None) -> tuple[Any, Any]:
-        """Bars for a picture of the camera, and what the next one is smoothed with."""
+    def frame(self, given: dict[str, Any] | None, tracker: Tracker | None, model: str | None) -> tuple[Any, Any]:
+        """Bars for a picture of the camera, steadied by those before it, and the tracker that knows them."""
         import gradio as gr
 
         if given is None:
             return gr.skip(), gr.skip()
-        threshold = self._chosen(model).threshold
+        known = tracker or Tracker(threshold=self._chosen(model).threshold)
         try:
-            return self._recognized(given, model, lambda _, faces, more: _live(before, faces, more, threshold))
+            return self._recognized(given, model, lambda _, faces, more: (_live(known, faces, more), known))
         except RefusedError:  # busy: the next picture comes soon
             return gr.skip(), gr.skip()
         except MienError as error:
-            return message_html(str(error), error=True), []
+            return message_html(str(error), error=True), gr.skip()
 
     def _recognized(
         self, given: dict[str, Any], model: str | None, show: Callable[[Pixels, list[Face], int], tuple[Any, Any]]
@@ -201,9 +202,8 @@ class _Page:
         return Upload(given.get("orig_name") or "picture", path.read_bytes())
 
 
-def _live(before: list[Face], faces: list[Face], more: int, threshold: float) -> tuple[str, list[Face]]:
-    now = smoothed(before, faces, threshold)
-    return faces_html(now, more), now
+def _live(tracker: Tracker, faces: list[Face], more: int) -> str:
+    return faces_html([face for _, face in tracker(faces, time.monotonic())], more)
 
 
 def _local_only(component: Any) -> None:

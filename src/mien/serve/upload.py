@@ -58,16 +58,19 @@ async def _from_form(request: Request) -> list[Upload]:
         form = await _InMemory(request.headers, request.stream()).parse()
     except MultiPartException as error:
         raise RefusedError(422, f"not a form as its header says: {error.message}") from error
-    uploads: list[Upload] = []
-    for field, part in form.multi_items():
-        if field != FIELD or not isinstance(part, UploadFile):
-            raise RefusedError(
-                422, f"field '{field[:80]}' of the form: expected files named '{FIELD}' and nothing else"
-            )
-        uploads.append(Upload(_called(part.filename, len(uploads)), part.file.read()))
+    try:
+        uploads = [_from_part(field, part, i) for i, (field, part) in enumerate(form.multi_items())]
+    finally:
+        await form.close()
     if not uploads:
         raise RefusedError(422, f"the form holds no file. Send one or several as '{FIELD}'")
     return uploads
+
+
+def _from_part(field: str, part: UploadFile | str, index: int) -> Upload:
+    if field != FIELD or isinstance(part, str):
+        raise RefusedError(422, f"field '{field[:80]}' of the form: expected files named '{FIELD}' and nothing else")
+    return Upload(_called(part.filename, index), part.file.read())
 
 
 def _from_json(body: bytes) -> list[Upload]:
