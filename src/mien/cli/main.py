@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli import compare, data, ensemble, evaluate, export, recipes, recognize, study, sweep, train
+from mien.cli import bench, compare, data, ensemble, evaluate, export, recipes, recognize, serve, study, sweep, train
 from mien.cli.console import log_to_stderr, note
 from mien.errors import InterruptedRunError, MienError, MissingExtraError
 
@@ -27,6 +27,8 @@ app.command("sweep")(sweep.sweep)
 app.command("ensemble")(ensemble.ensemble)
 app.command("export")(export.export)
 app.command("recognize")(recognize.recognize)
+app.command("serve")(serve.serve)
+app.command("bench")(bench.bench)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from mien.cli.console import JsonOption
 from mien.cli.pictures import PictureOptions, recognize_files
+from mien.errors import InputError
 
+Kind = Literal["pictures", "videos", "camera"]
+_CAMERA = re.compile(r"camera(:\d+)?")
 _PICTURES, _VIDEO = "Pictures", "Video and camera"
 
 
@@ -48,19 +52,73 @@ def recognize(
         Path | None,
         typer.Option("--plot", help="Picture: faces with their probabilities beside.", rich_help_panel=_PICTURES),
     ] = None,
+    every: Annotated[int, typer.Option("--every", help="Look at every Nth frame.", rich_help_panel=_VIDEO)] = 1,
+    fps: Annotated[
+        float | None, typer.Option("--fps", help="Look so many times a second at most.", rich_help_panel=_VIDEO)
+    ] = None,
+    smooth: Annotated[
+        float | None,
+        typer.Option("--smooth", help="Seconds over which answers are smoothed; 0: none.", rich_help_panel=_VIDEO),
+    ] = None,
+    timeline: Annotated[
+        Path | None,
+        typer.Option("--timeline", help="Picture: the emotions of each face over time.", rich_help_panel=_VIDEO),
+    ] = None,
 ) -> None:
     """Say which emotion each face shows, with the probability of each.
 
     Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
     """
-    from mien.recognize.inputs import named_places, pictures
+    from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
+    from mien.recognize.inputs import pictures
     from mien.recognize.recognizer import DEFAULT, Recognizer
 
+    kind, places = _one_kind(inputs)
+    _check_options(kind, plot=plot, require_face=require_face, every=every, fps=fps, smooth=smooth, timeline=timeline)
     recognizer = Recognizer(
         model or DEFAULT, detector=detector, detect_size=detect_size, threads=threads, abstain=abstain
     )
+    if kind == "pictures":
+        options = PictureOptions(
+            out=out, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face
+        )
+        recognize_files(pictures(places), recognizer, options)
+        return
+    watching = WatchOptions(
+        every=every, fps=fps, smooth_s=smooth, out=out, annotate=annotate, timeline=timeline, as_json=as_json,
+        overwrite=overwrite,
+    )  # fmt: skip
+    if kind == "camera":
+        recognize_camera(inputs[0], recognizer, watching)
+    else:
+        recognize_videos(places, recognizer, watching)
+
+
+def _one_kind(inputs: list[str]) -> tuple[Kind, list[Path]]:
+    """What was named: pictures and folders, videos, or one camera; what is made of them differs too much to mix."""
+    from mien.recognize.inputs import is_video, named_places
+
+    if any(_CAMERA.fullmatch(name) and not Path(name).exists() for name in inputs):
+        if len(inputs) > 1:
+            raise InputError("a camera is watched alone; name it without other inputs")
+        return "camera", []
     places = named_places(inputs)
-    options = PictureOptions(
-        out=out, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face
-    )
-    recognize_files(pictures(places), recognizer, options)
+    videos = [place for place in places if is_video(place)]
+    if videos and len(videos) < len(places):
+        other = next(place for place in places if place not in videos)
+        raise InputError(f"{videos[0]} is a video, {other} is not: recognize videos and pictures in two commands")
+    return ("videos", videos) if videos else ("pictures", places)
+
+
+def _check_options(kind: Kind, *, plot: Path | None, require_face: bool, every: int, fps: float | None,
+                   smooth: float | None, timeline: Path | None) -> None:  # fmt: skip
+    """Raise `InputError` for an option that says nothing of what was named."""
+    of_pictures = {"--plot": plot is not None, "--require-face": require_face}
+    of_videos = {
+        "--every": every != 1, "--fps": fps is not None, "--smooth": smooth is not None,
+        "--timeline": timeline is not None,
+    }  # fmt: skip
+    out_of_place, where = (of_videos, "videos and cameras") if kind == "pictures" else (of_pictures, "pictures")
+    for option, given in out_of_place.items():
+        if given:
+            raise InputError(f"{option} is for {where}; leave it out for {kind}")
