@@ -38,7 +38,7 @@ class _Held(Generic[T]):
     def get(self) -> T | _End:
         with self._change:
             while self._item is None:
-                self._change.wait(_PATIENCE)  # with an end, so that Ctrl-C comes through on Windows too
+                self._change.wait(1.0)  # with an end, so that Ctrl-C comes through on Windows too
             item, self._item = self._item, None
             return item
 
@@ -56,7 +56,14 @@ def ahead(items: Iterator[T], size: int) -> Iterator[T]:
             except queue.Full:
                 continue
 
-    return _given(items, put, waiting.get, stopped)
+    def get() -> T | _End:
+        while True:
+            try:
+                return waiting.get(timeout=1.0)  # with an end, for the same reason
+            except queue.Empty:
+                continue
+
+    return _given(items, put, get, stopped)
 
 
 def newest(items: Iterator[T], merge: Callable[[T, T], T]) -> Iterator[T]:

@@ -60,6 +60,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def spoken(seconds: float) -> str:
+    """A length of time.
+
+    >>> spoken(7.84), spoken(65)
+    ('7.8 s', '1:05 min')
+    """
+    return f"{seconds:.1f} s" if seconds < 60 else f"{clock(seconds)} {'h' if seconds >= 3600 else 'min'}"
+
+
 def _title(name: str, left_out: int) -> str:
     rest = f" (and {left_out:,} more {'face' if left_out == 1 else 'faces'}, seen more briefly)" if left_out > 0 else ""
     return shorten(name, 80 - len(rest)) + rest
@@ -78,15 +87,17 @@ def _draw_face(axes: Axes, face: FaceSummary, summary: Summary) -> None:
             low = tops_BK[:, k - 1] if k else np.zeros(len(tops_BK))
             color = color_of(label, labels)
             axes.fill_between(edges, _held(low), _held(tops_BK[:, k]), step="post", color=color, linewidth=0)
-            on = _held((shown_B == k).astype(np.float64)) > 0
-            axes.fill_between(edges, *_BAND, where=on.tolist(), step="post", color=color, linewidth=0)
+            spans = [(edges[b], edges[b + 1] - edges[b]) for b in np.flatnonzero(shown_B == k)]
+            axes.broken_barh(spans, (_BAND[0], _BAND[1] - _BAND[0]), color=color, linewidth=0)
     best = max(face.shares, key=face.shares.__getitem__)
     changes = f"{face.changes:,} {'change' if face.changes == 1 else 'changes'}"
-    title = f"face {face.face_id}: {best} {face.shares[best]:.0%} of {face.seen_s:.1f} s, {changes}"
+    title = f"face {face.face_id}: {best} {face.shares[best]:.0%} of {spoken(face.seen_s)}, {changes}"
     axes.set_title(title.replace("%", " %"), fontsize=8.5, fontweight="normal", pad=3)
     axes.set_ylim(0, _BAND[1])
-    axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"], fontsize=7.5)
+    axes.set_yticks([0, 0.5, 1, sum(_BAND) / 2], ["0", ".5", "1", "shown"], fontsize=7.5)
+    axes.yaxis.get_major_ticks()[-1].tick1line.set_visible(False)
     axes.spines["left"].set_bounds(0, 1)
+    axes.set_ylabel("p", rotation=0, fontsize=8, y=0.36)
 
 
 def _stretches(face: FaceSummary) -> list[tuple[int, Floats]]:

@@ -1,0 +1,274 @@
+"""Video and camera on the command line: a table, a film, a timeline, and who showed what for how long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mien.cli.console import counter, note, progress, say, table
+from mien.errors import InputError, InterruptedRunError
+
+if TYPE_CHECKING:
+    from mien.cli.live import View
+    from mien.recognize.film import Film
+    from mien.recognize.recognizer import Recognizer
+    from mien.recognize.rows import Table
+    from mien.recognize.summary import FaceSummary, Summary
+    from mien.recognize.video import Pace, Video
+    from mien.recognize.watch import Seen
+
+_TOLD = 20  # faces at most in a summary
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What is to be made of videos or a camera, as the options of `mien recognize` say it."""
+
+    every: int = 1  # looks at every Nth frame
+    fps: float | None = None  # or at most so many times a second
+    smooth_s: float | None = None  # time constant, 0 for none; None for the usual one
+    out: Path | None = None  # table
+    annotate: Path | None = None  # a film, if it ends in .mp4, else a folder for films
+    timeline: Path | None = None
+    as_json: bool = False
+    overwrite: bool = False  # of `out`
+
+
+def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: WatchOptions) -> None:
+    """Recognize videos one after another, all into one table; those that fail are told, and the exit code tells it.
+
+    Ctrl-C keeps what was read and raises `InterruptedRunError`. Raises `InputError` for options that cannot be, and
+    where the only video fails.
+    """
+    pace = _checked(options, len(paths))
+    failed: list[str] = []
+    stopped = False
+    with _table(options, recognizer) as rows:
+        for path, (film, timeline) in zip(paths, _places(paths, options), strict=True):
+            try:
+                ours = replace(options, annotate=film, timeline=timeline)
+                stopped = _recognize(str(path), recognizer, ours, pace, rows)
+            except InputError as error:
+                if len(paths) == 1:
+                    raise
+                failed.append(str(error))
+                note(f"error: {error}")
+                if options.as_json:
+                    say(json.dumps({"source": str(path), "error": str(error)}))
+            if stopped:
+                break
+    _tell_table(rows)
+    if stopped:
+        raise InterruptedRunError("stopped; what was read until then is kept")
+    if failed:
+        note(f"{len(paths):,} videos: {len(failed):,} failed")
+        raise typer.Exit(1)
+
+
+def recognize_camera(source: str, recognizer: Recognizer, options: WatchOptions) -> None:
+    """Recognize what the camera `source` (`camera`, `camera:1`) sees until Ctrl-C, or q in its window, ends it.
+
+    Both are a normal end. Raises `InputError` for a camera that is missing or busy and for options that cannot be.
+    """
+    pace = _checked(options, 1)
+    film = options.annotate
+    if film is not None and not _is_film(film):
+        film = film / "camera.mp4"
+    with _table(options, recognizer) as rows:
+        _recognize(source, recognizer, replace(options, annotate=film), pace, rows, live=True)
+    _tell_table(rows)
+
+
+def _recognize(
+    source: str,
+    recognizer: Recognizer,
+    options: WatchOptions,
+    pace: Pace,
+    rows: Table | None,
+    *,
+    live: bool = False,
+) -> bool:
+    """Recognize one video, all its outputs written and told. True where Ctrl-C ended it."""
+    from mien.recognize.film import Film
+    from mien.recognize.summary import Summary
+    from mien.recognize.track import SMOOTH_S
+    from mien.recognize.video import Video
+    from mien.recognize.watch import watch
+
+    smooth_s = SMOOTH_S if options.smooth_s is None else options.smooth_s
+    stopped = False
+    with ExitStack() as stack:
+        video = stack.enter_context(Video(source))
+        summary = Summary(recognizer.labels, step_s=1 / video.fps)
+        film = stack.enter_context(Film(options.annotate, fps=video.fps)) if options.annotate else None
+        view = stack.enter_context(_view(quiet=options.as_json)) if live else None
+        count = stack.enter_context(nullcontext(_ignore) if live else _counted(video))
+        last_s = 0.0
+        try:
+            for seen in watch(video, recognizer, pace=pace, smooth_s=smooth_s, all_images=bool(film) or live):
+                _take(seen, summary, rows, film, as_json=options.as_json)
+                last_s = seen.frame.time_s
+                count(seen.frame.index + 1)
+                if view and not view.show(seen):
+                    break
+        except KeyboardInterrupt:  # what was read is worth keeping; a second one ends the program at once
+            stopped = True
+        summary.end(last_s + 1 / video.fps)
+    _tell(source, video.note, summary, options)
+    return stopped
+
+
+def _take(seen: Seen, summary: Summary, rows: Table | None, film: Film | None, *, as_json: bool) -> None:
+    if seen.frame.look:
+        summary.add(seen.rows, seen.frame.time_s)
+        if rows:
+            rows.write(seen.rows)
+        if as_json:
+            for row in seen.rows:
+                say(json.dumps(row.values()))
+    if film and seen.frame.image is not None:
+        from mien.recognize.annotate import annotate
+
+        names = [str(row.face_id) for row in seen.rows]
+        film.write(annotate(seen.frame.image, [row.face for row in seen.rows], names), seen.frame.time_s)
+
+
+def _checked(options: WatchOptions, videos: int) -> Pace:
+    """The pace; `InputError` for options that cannot be, before anything is opened or written."""
+    from mien.recognize.rows import check_format
+    from mien.recognize.track import Tracker
+    from mien.recognize.video import Pace
+
+    if options.out:
+        check_format(options.out)
+        if options.out.exists() and not options.overwrite:
+            raise InputError(
+                f"{options.out}: is there already. Choose another --out, or write over it with --overwrite"
+            )
+    if options.annotate and _is_film(options.annotate) and videos > 1:
+        raise InputError(f"{options.annotate}: one film for {videos} videos; name a folder for them")
+    if options.smooth_s is not None:
+        Tracker(smooth_s=options.smooth_s)
+    return Pace(options.every, options.fps)
+
+
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() == ".mp4" and not path.is_dir()
+
+
+def _places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | None, Path | None]]:
+    """Film and timeline of each video; several videos get names of their own."""
+    places: list[tuple[Path | None, Path | None]] = []
+    used: set[Path] = set()
+    for number, path in enumerate(paths, start=1):
+        film = options.annotate
+        if film and not _is_film(film):
+            plain = film / f"{path.stem}.mp4"
+            film = film / f"{path.stem}-{number}.mp4" if plain in used else plain
+            used.add(film)
+        if film and film.exists() and path.exists() and film.samefile(path):
+            raise InputError(f"{film}: is the video itself; give the film another name or folder")
+        timeline = options.timeline
+        if timeline and len(paths) > 1:
+            timeline = timeline.with_name(f"{timeline.stem}-{number}-{path.stem}{timeline.suffix}")
+        places.append((film, timeline))
+    return places
+
+
+@contextmanager
+def _table(options: WatchOptions, recognizer: Recognizer) -> Iterator[Table | None]:
+    if options.out is None:
+        yield None
+        return
+    from mien.recognize.rows import Table
+
+    with Table(options.out, recognizer.labels) as rows:
+        yield rows
+
+
+@contextmanager
+def _view(*, quiet: bool) -> Iterator[View]:
+    from mien.cli.live import Window, open_view, tell_stop
+
+    view = open_view(quiet=quiet)
+    tell_stop(isinstance(view, Window))
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+@contextmanager
+def _counted(video: Video) -> Iterator[Callable[[int], None]]:
+    """Progress in frames, against their number where the file tells it."""
+    if video.expected is None:
+        with counter("frames") as more:
+            yield lambda _: more(1)
+        return
+    total = video.expected
+    with progress() as bar:
+        yield (lambda done: bar("frames", min(done, total), total)) if bar else _ignore
+
+
+def _ignore(_: int) -> None:
+    pass
+
+
+def _tell(source: str, trouble: str | None, summary: Summary, options: WatchOptions) -> None:
+    """The summary on standard output, unless that is JSON, and on standard error what was written where."""
+    if trouble:
+        note(f"note: {trouble}")
+    if not options.as_json:
+        _tell_faces(source, summary)
+    if options.annotate and options.annotate.exists():
+        note(f"film: {options.annotate}")
+    if options.timeline:
+        from mien.report.style import save
+        from mien.report.timeline import timeline
+
+        try:
+            save(timeline(summary, Path(source).name), options.timeline)
+        except OSError as error:
+            raise InputError(f"{options.timeline}: cannot be written ({error.strerror})") from error
+        note(f"picture: {options.timeline}")
+
+
+def _tell_faces(source: str, summary: Summary) -> None:
+    from mien.report.timeline import clock, spoken
+
+    if not summary.faces:
+        say(f"{source}: no face found in {spoken(summary.end_s)}")
+        return
+    longest = sorted(summary.faces, key=lambda face: -face.seen_s)[:_TOLD]
+    rows = [
+        (
+            f"{face.face_id}",
+            f"{clock(face.first_s)}–{clock(face.last_s)}",
+            _shares(face),
+            spoken(face.seen_s),
+            f"{face.changes:,}",
+        )
+        for face in sorted(longest, key=lambda face: face.face_id)
+    ]
+    table(source, ("face", "time", "emotions, by share of the time", "seen", "changes"), rows, texts=3)
+    if len(summary.faces) > _TOLD:
+        say(f"and {len(summary.faces) - _TOLD:,} more faces, seen more briefly")
+
+
+def _shares(face: FaceSummary) -> str:
+    """`happy 62 %, neutral 38 %`, those below half a percent left out."""
+    ordered = sorted(face.shares.items(), key=lambda item: -item[1])
+    told = ", ".join(f"{label} {share:.0%}" for label, share in ordered if share >= 0.005)
+    unsure = face.unsure_s / face.seen_s if face.seen_s else 0.0
+    return (told + (f"; unsure {unsure:.0%}" if unsure >= 0.005 else "")).replace("%", " %")
+
+
+def _tell_table(rows: Table | None) -> None:
+    if rows:
+        note(f"table: {rows.path} ({rows.rows:,} {'row' if rows.rows == 1 else 'rows'})")
