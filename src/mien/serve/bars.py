@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from PIL import Image
@@ -40,22 +40,30 @@ def message_html(text: str, *, error: bool = False) -> str:
     return f'<p class="mien-message{" mien-error" if error else ""}" role="status">{escape(text)}</p>'
 
 
+def shares_html(title: str, shares: Mapping[str, float]) -> str:
+    """The same kind of block for shares of time, 0–1 by label."""
+    return _block(title, color_of(max(shares, key=shares.__getitem__), list(shares)), "shares of time", shares)
+
+
 def _face(face: Face, number: int, count: int) -> str:
-    labels = list(face.probabilities)
-    color = _UNSURE if face.unsure else color_of(face.emotion, labels)
+    color = _UNSURE if face.unsure else color_of(face.emotion, list(face.probabilities))
     title = f"{number}: {headline(face)}" if count > 1 else headline(face)
-    rows = "".join(_row(label, p, color_of(label, labels)) for label, p in face.probabilities.items())
+    return _block(title, color, "probabilities", face.probabilities)
+
+
+def _block(title: str, color: str, what: str, values: Mapping[str, float]) -> str:
+    rows = "".join(_row(label, value, color_of(label, list(values))) for label, value in values.items())
     return (
         f'<section class="mien-face"><h3 style="--color:{color}">{escape(title)}</h3>'
-        f'<div role="table" aria-label="probabilities">{rows}</div></section>'
+        f'<div role="table" aria-label="{what}">{rows}</div></section>'
     )
 
 
-def _row(label: str, probability: float, color: str) -> str:
+def _row(label: str, value: float, color: str) -> str:
     return (
         f'<div class="mien-row" role="row"><span role="rowheader">{escape(label)}</span>'
-        f'<i style="--share:{100 * probability:.1f}%;--color:{color}"></i>'
-        f'<b role="cell" data-label="{escape(label)}">{100 * probability:.0f}&#8239;%</b></div>'
+        f'<i style="--share:{100 * value:.1f}%;--color:{color}"></i>'
+        f'<b role="cell" data-label="{escape(label)}">{100 * value:.0f}&#8239;%</b></div>'
     )
 
 

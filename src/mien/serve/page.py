@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mien.recognize.track import Tracker
 from mien.serve.answer import open_picture, recognize_picture, too_slow
 from mien.serve.bars import faces_html, message_html, picture_html
 from mien.serve.cache import UploadCache
+from mien.serve.clip import watch_clip
 from mien.serve.limits import Limits
 from mien.serve.refusal import RefusedError
 from mien.serve.upload import Upload
@@ -43,6 +44,7 @@ _FOOT = (
     'reasons aside. <a href="/docs">API</a></p></div>'
 )
 _PHOTO_HINT = "Drop a photo, paste one, or click to choose. Every face in it gets its bars here."
+_VIDEO_HINT = "Drop a video. Its timeline shows who looked how, and when."
 _CAMERA_HINT = "Start the camera and look into it. The bars follow your face."
 
 
@@ -105,6 +107,8 @@ class _Page:
                 self._photo_tab(model)
             with gr.Tab("Camera"):
                 self._camera_tab(model)
+            with gr.Tab("Video"):
+                self._video_tab(model)
             gr.HTML(_FOOT)
         blocks.queue(max_size=self._limits.waiting, api_open=False)
         return blocks
@@ -145,6 +149,21 @@ class _Page:
             api_visibility="private", show_progress="hidden", stream_every=_STREAM_EVERY, time_limit=None,
         )  # fmt: skip
 
+    def _video_tab(self, model: Any) -> None:
+        import gradio as gr
+
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300, scale=2):
+                video = gr.Video(sources=["upload"], label="Video", height=260, buttons=[], elem_id="video")
+                _local_only(video)
+            with gr.Column(min_width=300, scale=3):
+                shown = gr.HTML(message_html(_VIDEO_HINT), elem_id="video-faces")
+        # One at a time, in a thread of its own, so that a long one does not hold up the workers.
+        video.change(
+            self.video, [video, model], shown, preprocess=False, concurrency_limit=1, api_visibility="private",
+            show_progress="hidden",
+        )  # fmt: skip
+
     def photo(self, given: dict[str, Any] | None, model: str | None) -> tuple[str, str]:
         """Bars and the marked picture for an uploaded photo."""
         if given is None:
@@ -169,6 +188,18 @@ class _Page:
         except MienError as error:
             return message_html(str(error), error=True), gr.skip()
 
+    def video(self, given: dict[str, Any] | None, model: str | None) -> Iterator[str]:
+        """How far a video is, and in the end its timeline."""
+        if given is None:
+            yield message_html(_VIDEO_HINT)
+            return
+        try:
+            path = self._stored(given)
+            name = Path(given.get("orig_name") or "video").name
+            yield from watch_clip(path, name, self._chosen(model), self._limits)
+        except MienError as error:
+            yield message_html(str(error), error=True)
+
     def _recognized(
         self, given: dict[str, Any], model: str | None, show: Callable[[Pixels, list[Face], int], tuple[Any, Any]]
     ) -> tuple[Any, Any]:
@@ -191,15 +222,19 @@ class _Page:
 
     def _taken(self, given: dict[str, Any]) -> Upload:
         """The bytes of a picture: a file in the cache, or a `data:` URL."""
-        url, path = given.get("url") or "", Path(given.get("path") or "")
+        url = given.get("url") or ""
         if url.startswith("data:"):
             try:
                 return Upload("picture", base64.b64decode(url.partition(",")[2], validate=True))
             except (binascii.Error, ValueError) as error:
                 raise RefusedError(422, "the picture did not arrive whole; try again") from error
+        return Upload(given.get("orig_name") or "picture", self._stored(given).read_bytes())
+
+    def _stored(self, given: dict[str, Any]) -> Path:
+        path = Path(given.get("path") or "")
         if not self._cache.holds(path):
             raise RefusedError(422, "the upload is no longer here; choose the file again")
-        return Upload(given.get("orig_name") or "picture", path.read_bytes())
+        return path
 
 
 def _live(tracker: Tracker, faces: list[Face], more: int) -> str:
