@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mien.cli.console import note, say
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from mien.recognize.watch import Seen
 
 _TITLE = "mien - q quits"
 _ESCAPE = 27
+_BAR = 40  # characters
 
 
 class View(Protocol):
@@ -72,7 +76,7 @@ class Window:
 
 
 class LiveTable:
-    """A row per face in the terminal, with a bar for each emotion's probability."""
+    """A row per face in the terminal, with its probabilities as one bar."""
 
     def __init__(self) -> None:
         from rich.live import Live
@@ -126,7 +130,6 @@ class Nothing:
 
 
 def _table(seen: Seen) -> Any:
-    from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
@@ -134,20 +137,31 @@ def _table(seen: Seen) -> Any:
     from mien.report.timeline import clock
 
     faces = "1 face" if len(seen.rows) == 1 else f"{len(seen.rows)} faces"
-    grid = Table(title=f"{clock(seen.frame.time_s)}  {faces}", title_justify="left", caption="Ctrl-C ends")
-    grid.add_column("face", justify="right")
-    grid.add_column("emotion", min_width=14)
     labels = list(seen.rows[0].face.probabilities) if seen.rows else []
-    for label in labels:
-        grid.add_column(Text(label), width=9)
+    legend = Text("  ").join(Text.assemble(("█ ", color_of(label, labels)), label) for label in labels)
+    grid = Table(title=f"{clock(seen.frame.time_s)}  {faces}", title_justify="left", caption=legend)
+    grid.add_column("face", justify="right")
+    grid.add_column("emotion", min_width=16, no_wrap=True)
+    grid.add_column("probabilities", width=_BAR, no_wrap=True)
     for row in seen.rows:
         color = "" if row.face.unsure else color_of(row.face.emotion, labels)
-        bars = (
-            ProgressBar(1.0, p, width=9, complete_style=color_of(label, labels), finished_style=color_of(label, labels))
-            for label, p in row.face.probabilities.items()
-        )
-        grid.add_row(f"{row.face_id}", Text(headline(row.face), style=color), *bars)
+        grid.add_row(f"{row.face_id}", Text(headline(row.face), style=color), _bar(row.face.probabilities))
     return grid
+
+
+def _bar(probabilities: Mapping[str, float]) -> Text:
+    """All of them in one bar, as long as the probability each, in the order and colors of the legend."""
+    from rich.text import Text
+
+    from mien.recognize.annotate import color_of
+
+    bar, end, drawn = Text(), 0.0, 0
+    for label, p in probabilities.items():
+        end += p
+        cells = round(end * _BAR) - drawn
+        bar.append("█" * cells, style=color_of(label, list(probabilities)))
+        drawn += cells
+    return bar
 
 
 def tell_stop(window: bool) -> None:

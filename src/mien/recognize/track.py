@@ -23,6 +23,7 @@ LOST_S = 1.0  # a turn of the head or a hand before the face is over by then, an
 _LEAD = 0.15  # probability by which another emotion must lead to be shown at once
 _HOLD_S = 0.5  # or seconds for which it must lead at all
 _REACH, _SPEED, _FARTHEST = 0.6, 2.0, 2.0  # face widths that a face can be away: at once, more per second, at most
+_LOST_COST = 0.5  # face widths per second of not being seen: of two tracks at one place, the one seen last goes on
 _GROWTH = 1.8  # largest ratio of the sizes of one face in two looks
 _VELOCITY_S = 0.25  # time constant of a face's velocity
 _COAST_S = 0.5  # seconds for which a lost face is thought to go on as it moved
@@ -160,11 +161,12 @@ def _pairs(tracks: Sequence[_Track], faces: Sequence[Face], time_s: float) -> di
     middles_F2 = np.stack([_middle(face) for face in faces])
     apart_TF = np.linalg.norm(middles_T2[:, None] - middles_F2, axis=2) / np.sqrt(sides_T1 * sides_F)
     growth_TF = np.abs(np.log(sides_F / sides_T1))
-    away_T1 = np.array([[_REACH + _SPEED * (time_s - track.seen_s)] for track in tracks])
-    possible_TF = (apart_TF <= np.minimum(away_T1, _FARTHEST)) & (growth_TF <= math.log(_GROWTH))
+    lost_T1 = np.array([[time_s - track.seen_s] for track in tracks])
+    possible_TF = (apart_TF <= np.minimum(_REACH + _SPEED * lost_T1, _FARTHEST)) & (growth_TF <= math.log(_GROWTH))
     # An impossible pair costs more than all the possible ones together, so as many as can be are paired.
-    impossible = (_FARTHEST + math.log(_GROWTH)) * (len(tracks) + len(faces) + 1)
-    chosen = assign(np.where(possible_TF, apart_TF + growth_TF, impossible))
+    costs_TF = apart_TF + growth_TF + _LOST_COST * np.minimum(lost_T1, _FARTHEST)
+    impossible = (2 * _FARTHEST + math.log(_GROWTH)) * (len(tracks) + len(faces) + 1)
+    chosen = assign(np.where(possible_TF, costs_TF, impossible))
     return {face: track for track, face in chosen if possible_TF[track, face]}
 
 

@@ -80,7 +80,9 @@ def _draw_face(axes: Axes, face: FaceSummary, summary: Summary) -> None:
         seconds_B1 = values_B2K[:, 0].sum(axis=1, keepdims=True)
         probs_BK = values_B2K[:, 1] / seconds_B1
         edges = (first + np.arange(len(values_B2K) + 1)) * width
-        edges[0], edges[-1] = max(edges[0], face.first_s), min(edges[-1], face.last_s)
+        # Seen for a part of a bin only where it comes and goes.
+        edges[-1] = edges[-2] + seconds_B1[-1, 0]
+        edges[0] = edges[1] - seconds_B1[0, 0]
         tops_BK = np.cumsum(probs_BK, axis=1)
         shown_B = values_B2K[:, 0].argmax(axis=1)
         for k, label in enumerate(labels):
