@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
@@ -12,7 +15,7 @@ from PIL import Image
 
 from mien import images
 from mien.errors import InputError
-from mien.images import Pixels, decode, pixel_hash, squeeze_gray, to_gray
+from mien.images import Pixels, decode, header_size, pixel_hash, squeeze_gray, to_gray
 
 GRAY: Pixels = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
 RGB: Pixels = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -152,3 +155,157 @@ def test_the_hash_is_of_shape_and_pixels() -> None:
     assert pixel_hash(GRAY) == pixel_hash(np.repeat(GRAY[..., None], 3, axis=2)) == expected
     assert pixel_hash(np.asfortranarray(GRAY)) == expected
     assert len({expected, pixel_hash(GRAY.T), pixel_hash(GRAY.reshape(9, 6)), pixel_hash(GRAY ^ 1)}) == 4
+
+
+def test_a_damaged_exif_block_does_not_spoil_the_picture() -> None:
+    whole = saved(Image.fromarray(RGB), "PNG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff no directory")
+    assert np.array_equal(decode(whole, "x"), RGB)
+
+
+def test_odd_exif_entries_do_not_spoil_the_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x8769] = {0x9003: "2026:01:01 00:00:00", 0x0112: 3}
+    assert np.array_equal(decode(saved(Image.fromarray(RGB), "PNG", exif=exif), "x"), np.rot90(RGB, -1))
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_tiff_and_jpeg_rotation_is_obeyed_once(orientation: int) -> None:
+    tiff = saved(Image.fromarray(RGB), "TIFF", tiffinfo={0x0112: orientation})
+    assert np.array_equal(decode(tiff, "x"), UPRIGHT[orientation](RGB))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    halves = np.zeros((16, 32), dtype=np.uint8)
+    halves[:, 16:] = 255
+    halves[8:, :16] = 128
+    pixels = decode(saved(Image.fromarray(halves), "JPEG", exif=exif, quality=95), "x")
+    assert np.abs(pixels.astype(int) - UPRIGHT[orientation](halves)).max() <= 4
+
+
+def test_first_frame_of_animations() -> None:
+    frames = [Image.new("RGB", (5, 4), color) for color in ("red", "blue")]
+    webp = decode(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True), "x")
+    assert (webp == (255, 0, 0)).all()
+    apng = decode(saved(frames[0], "PNG", save_all=True, append_images=frames[1:]), "x")
+    assert (apng == (255, 0, 0)).all()
+    pages = decode(saved(frames[0], "TIFF", save_all=True, append_images=frames[1:]), "x")
+    assert (pages == (255, 0, 0)).all()
+
+
+def test_palette_with_transparency_is_laid_on_white() -> None:
+    palette = Image.new("P", (3, 1))
+    palette.putpalette([0, 0, 0, 200, 100, 0, 10, 20, 30])
+    palette.putdata([0, 1, 2])
+    expected = [[[255, 255, 255], [200, 100, 0], [10, 20, 30]]]
+    assert decode(saved(palette, "GIF", transparency=0), "x").tolist() == expected
+    assert decode(saved(palette, "PNG", transparency=b"\x00\xff\xff"), "x").tolist() == expected
+
+
+def test_big_endian_and_32_bit_gray() -> None:
+    deep = np.array([[0, 255, 256, 32768, 65535]], dtype=">u2")
+    assert decode(saved(Image.fromarray(deep), "TIFF"), "x").tolist() == [[0, 0, 1, 128, 255]]
+    wide = np.array([[-5, 0, 256, 70000]], dtype=np.int32)
+    assert decode(saved(Image.fromarray(wide), "TIFF"), "x").tolist() == [[0, 0, 1, 255]]
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of(width: int, height: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+
+
+def tiff_of(width: int, height: int) -> bytes:
+    data = bytearray(saved(Image.new("L", (4, 4)), "TIFF"))
+    first = struct.unpack_from("<I", data, 4)[0] + 2
+    for place in range(first, first + 12 * struct.unpack_from("<H", data, first - 2)[0], 12):
+        tag = struct.unpack_from("<H", data, place)[0]
+        if tag in (256, 257):
+            struct.pack_into("<HHII", data, place, tag, 4, 1, width if tag == 256 else height)
+    return bytes(data)
+
+
+def webp_of(width: int, height: int) -> bytes:
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    data = bytearray(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+    place = data.find(b"VP8X") + 12
+    data[place : place + 6] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return bytes(data)
+
+
+def gif_of(width: int, height: int) -> bytes:
+    """A first frame that is larger than the screen of the file."""
+    data = bytearray(saved(Image.new("P", (2, 2)), "GIF"))
+    struct.pack_into("<HH", data, data.index(b"\x2c", 13) + 5, width, height)
+    return bytes(data)
+
+
+BOMBS = {
+    "png": png_of,
+    "tiff": tiff_of,
+    "webp": webp_of,
+    "gif": gif_of,
+    "pgm": lambda width, height: b"P5 %d %d 255\n" % (width, height),
+}
+
+
+@pytest.mark.filterwarnings("error")  # of Pillow: ours is the only word on it
+@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.parametrize("side", [10_000, 16_000, 50_000])
+def test_every_kind_of_bomb_is_refused_from_its_header(kind: str, side: int) -> None:
+    bomb = BOMBS[kind](side, side)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=f"bomb: {side}x{side} is more than 64,000,000 pixels; reduce it first"):
+            decode(bomb, "bomb")
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_picture_without_a_pixel_is_refused() -> None:
+    empty_gif = gif_of(0, 0)
+    for data in (b"P5 0 4 255\n", empty_gif[:6] + bytes(4) + empty_gif[10:], png_of(0, 5), webp_of(4, 4)[:20]):
+        with pytest.raises(InputError, match="x: "):
+            decode(data, "x")
+
+
+def test_other_kinds_than_the_known_are_not_even_tried() -> None:
+    postscript = (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"  # would start a program
+    )
+    for data in (postscript, saved(Image.fromarray(RGB), "JPEG2000"), saved(Image.fromarray(RGB), "TGA")):
+        with pytest.raises(InputError, match=r"x: not a picture that can be read \(known: \.bmp"):
+            decode(data, "x")
+
+
+def test_files_that_would_keep_a_decoder_busy_for_hours_are_refused() -> None:
+    gif = saved(Image.new("P", (2, 2)), "GIF")
+    at = gif.index(b"\x2c", 13)
+    progressive = saved(Image.fromarray(GRAY), "JPEG", progressive=True)
+    last = progressive[progressive.rindex(b"\xff\xda") : -2]
+    for data, why in (
+        (gif[:at] + b"\x21\xfe\x01a\x00" * 10_000 + gif[at:], "2,000 blocks before its first frame"),
+        (gif[:at] + b"\0\x21\xfe" + b"\x01a" * 10_000 + b"\x00" + gif[at:], "2,000 blocks before its first frame"),
+        (gif[:at] + bytes(10_000) + gif[at:], "2,000 blocks before its first frame"),
+        (progressive[:-2] + last * 200 + b"\xff\xd9", r"more than 100 scans"),
+        (b"P3 2000 2000 255\n" + b"1 " * (3 * 2000 * 2000), "written as text"),
+    ):
+        with pytest.raises(InputError, match=f"busy: .*{why}"):
+            decode(data, "busy")
+    assert decode(gif[:at] + b"\x21\xfe\x01a\x00" * 100 + gif[at:], "x").shape == (2, 2)
+    assert np.array_equal(decode(b"P2 9 6 255\n" + b" ".join(b"%d" % v for v in GRAY.ravel()), "x"), GRAY)
+
+
+def test_the_size_is_read_without_decoding() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(Image.fromarray(RGB), "PNG", exif=exif)
+    assert header_size(data[: len(data) // 2], "x") == (9, 6)  # as stored
+    with pytest.raises(InputError, match="x: 10000x10000 is more than"):
+        header_size(png_of(10_000, 10_000), "x")
+    for data in (b"", b"hello", png_of(4, 4)[:20]):
+        with pytest.raises(InputError, match="x: "):
+            header_size(data, "x")

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+)
 
 from mien.errors import InputError
 
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 MAX_PIXELS = 64_000_000  # of one decoded picture
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_MAX_SCANS = 100  # of a JPEG, which has one or about ten; each takes 0.05 s at the most pixels
+_MAX_BLOCKS = 2_000  # before the first frame of a GIF, of at most 255 bytes
+_GIF_EXTENSION, _GIF_FRAME = b"!,"  # what begins such a block
+_MAX_TEXT = 4 * 2**20  # bytes of a PGM or PPM that writes its pixels as text; 2 s
+_TURNS = {  # EXIF 2.3, orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -28,7 +52,7 @@ def decode(data: bytes, name: str) -> Pixels:
     """
     try:
         with _open(data, name) as image:
-            return _to_array(ImageOps.exif_transpose(image))
+            return _to_array(image)
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
@@ -46,12 +70,23 @@ def read(path: Path) -> Pixels:
     return decode(content, str(path))
 
 
+def header_size(data: bytes, name: str) -> tuple[int, int]:
+    """Width and height of an encoded picture as it is stored, without decoding it; the same errors as `decode`."""
+    try:
+        with _open(data, name) as image:
+            return image.size
+    except InputError:
+        raise
+    except Exception as error:  # as in `decode`
+        raise InputError(f"{name}: damaged picture ({error})") from error
+
+
 def from_pil(image: Image.Image) -> Pixels:
     """The pixels of an opened picture, upright, under the same limits."""
     name = str(getattr(image, "filename", "") or "picture")
     _check_pixels(image, name)
     try:
-        return _to_array(ImageOps.exif_transpose(image))
+        return _to_array(image)
     except Exception as error:  # it may be read from its file only now
         raise InputError(f"{name}: damaged picture ({error})") from error
 
@@ -88,23 +123,80 @@ def squeeze_gray(image: Pixels) -> Pixels:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
+    """The picture with its header read and its limits checked; no pixel is decoded yet."""
     if not data:
         raise InputError(f"{name}: empty, holds no byte")
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(name, len(data))
-    try:
-        image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        raise InputError(f"{name}: not a picture that can be read (known: {', '.join(SUFFIXES)})") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels; reduce it first") from error
+    image = _reader(data, name)(io.BytesIO(data))
     _check_pixels(image, name)
     return image
 
 
+def _reader(data: bytes, name: str) -> Callable[[io.BytesIO], Image.Image]:
+    """Pillow's reader for the kind of file that the first bytes say.
+
+    `Image.open` would also hand them to readers of rare kinds, of which one starts a program (EPS), and would warn of
+    large pictures beside our error. Files are refused here that would keep a reader busy for minutes to hours.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        if data.count(b"\xff\xda") > _MAX_SCANS:
+            raise InputError(f"{name}: a JPEG of more than {_MAX_SCANS} scans; save it anew")
+        return JpegImagePlugin.jpeg_factory
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        _check_gif(data, name)
+        return GifImagePlugin.GifImageFile
+    if data.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        from PIL import WebPImagePlugin  # it may be missing where Pillow was built without it
+
+        return WebPImagePlugin.WebPImageFile
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return TiffImagePlugin.TiffImageFile
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        if data[1:2] in b"123" and len(data) > _MAX_TEXT:
+            raise InputError(f"{name}: {len(data) / 2**20:.0f} MiB of pixels written as text; save it as binary")
+        return PpmImagePlugin.PpmImageFile
+    raise InputError(f"{name}: not a picture that can be read (known: {', '.join(SUFFIXES)})")
+
+
+def _check_gif(data: bytes, name: str) -> None:
+    """The first frame of a GIF may be larger than its screen, and anything may stand before it.
+
+    Pillow appends every comment to those before it, which takes time that grows with the square of their number.
+    Source: GIF89a specification, sections 17 to 26.
+    """
+    place = 13 + (3 * 2 ** ((data[10] & 7) + 1) if len(data) > 10 and data[10] & 0x80 else 0)
+    blocks = 0
+    while place + 9 < len(data) and data[place] != _GIF_FRAME:
+        extension = data[place] == _GIF_EXTENSION
+        place += 2 if extension else 1
+        blocks += 1
+        while extension and place < len(data) and data[place] and blocks <= _MAX_BLOCKS:
+            place += 1 + data[place]
+            blocks += 1
+        place += extension
+        if blocks > _MAX_BLOCKS:
+            raise InputError(
+                f"{name}: a GIF with more than {_MAX_BLOCKS:,} blocks before its first frame; save it anew"
+            )
+    if place + 9 < len(data):
+        left, top, width, height = struct.unpack_from("<HHHH", data, place + 1)
+        _check_size(left + width, top + height, name)
+
+
 def _check_pixels(image: Image.Image, name: str) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise InputError(f"{name}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; reduce it first")
+    _check_size(image.width, image.height, name)
+    if image.width * image.height == 0:
+        raise InputError(f"{name}: {image.width}x{image.height}, without a pixel")
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name}: {width}x{height} is more than {MAX_PIXELS:,} pixels; reduce it first")
 
 
 def _too_many_bytes(name: str, size: int) -> InputError:
@@ -112,12 +204,23 @@ def _too_many_bytes(name: str, size: int) -> InputError:
 
 
 def _to_array(image: Image.Image) -> Pixels:
+    """Decode it."""
+    image = _upright(image)
     if image.mode.startswith("I;16") or image.mode == "I":
-        deep = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return np.ascontiguousarray((deep >> 8).astype(np.uint8))
+        return (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     if image.mode in ("1", "L"):
         return np.array(image.convert("L"), dtype=np.uint8)
     return squeeze_gray(np.array(image.convert("RGB"), dtype=np.uint8))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says. Where that block cannot be read, the picture stays as it is stored."""
+    image.load()  # a TIFF is turned here, and then says so
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # it raises nearly anything on a damaged block; the pixels may be whole
+        return image
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image

@@ -97,9 +97,7 @@ def measure(models: Sequence[str], threads: int, *, tick: Tick | None = None) ->
     ]
 
 
-def milliseconds(
-    models: Mapping[str, Recognizer | Classifier], *, rounds: int | None = None
-) -> dict[str, tuple[float, float]]:
+def milliseconds(models: Mapping[str, Recognizer | Classifier]) -> dict[str, tuple[float, float]]:
     """Per face, one a call and at 32 a call, of each model; they take turns."""
     calls: dict[tuple[str, int], Callable[[], object]] = {}
     for name, model in models.items():
