@@ -46,6 +46,10 @@ def serve(
     max_video_mb: Annotated[int, typer.Option("--max-video-mb", help="Size of a video on the page.")] = 256,
 ) -> None:
     """Recognize emotions over HTTP, and on a page in the browser. Keeps no picture, sends nothing anywhere."""
+    import os
+
+    # Without it, onnxruntime reports to mobile.events.data.microsoft.com (seen in 1.32); it is read when that loads.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     from mien.recognize.recognizer import DEFAULT, Recognizer
 
     _check_extra(page=not no_page)
@@ -62,20 +66,22 @@ def serve(
         waiting=max_waiting,
         video_bytes=max_video_mb * 2**20,
     )
-    bound = open_socket(host, port)
-    recognizers = {
-        _called(name): Recognizer(name, detector=detector, detect_size=detect_size, threads=1)
-        for name in model or [DEFAULT]
-    }
-    app = create_app(recognizers, limits=limits, threads=threads or _cores(), token=token, page=not no_page)
-    url = url_of(bound)
-    note(f"mien: {url}{'' if no_page else '/ is the page,'} {url}/docs is the API. Stop it with Ctrl-C")
-    if token is None and not is_private(bound):
-        note("warning: everybody who reaches this address may use it. Set MIEN_TOKEN to ask for a token")
-    try:
-        run(app, bound)
-    except KeyboardInterrupt:
-        note("stopped")
+    with open_socket(host, port) as bound:
+        recognizers = {
+            _called(name): Recognizer(name, detector=detector, detect_size=detect_size, threads=1)
+            for name in model or [DEFAULT]
+        }
+        workers = _cores() if threads is None else threads
+        app = create_app(recognizers, limits=limits, threads=workers, token=token, page=not no_page)
+        url = url_of(bound)
+        page = "" if no_page else f"{url}/ is the page, "
+        note(f"mien: {page}{url}/docs is the API. Stop it with Ctrl-C")
+        if token is None and not is_private(bound):
+            note("warning: everybody who reaches this address may use it. Set MIEN_TOKEN to ask for a token")
+        try:
+            run(app, bound)
+        except KeyboardInterrupt:
+            note("stopped")
 
 
 def _check_extra(*, page: bool) -> None:
