@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mien.models.answer import probabilities
+
 _LEAST = 1e-30  # probability, so that its logarithm is a number
 
 
@@ -25,8 +27,8 @@ class EnsembleNet(nn.Module):
         self._mirrored = tuple(mirrored) or (False,) * len(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        answers = []
-        for member, mirrored in zip(self.members, self._mirrored, strict=True):
-            answer = member(images).float().softmax(dim=1)
-            answers.append((answer + member(images.flip(-1)).float().softmax(dim=1)) / 2 if mirrored else answer)
+        answers = [
+            probabilities(member, images, mirror=mirrored)
+            for member, mirrored in zip(self.members, self._mirrored, strict=True)
+        ]
         return torch.stack(answers).mean(dim=0).clamp(min=_LEAST).log()

@@ -14,6 +14,7 @@ from mien.card import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.images import Pixels
+from mien.models.answer import probabilities
 from mien.predictions import Predictions
 from mien.preprocess import Preprocess
 from mien.training.hardware import Hardware
@@ -45,13 +46,7 @@ def classify(model: nn.Module, card: Card, images: list[Pixels]) -> npt.NDArray[
     """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the order of the card's labels."""
     with torch.inference_mode():
         shown = torch.from_numpy(card.preprocess(images))
-        return np.asarray(_answer(model, shown, card.mirror).numpy())
-
-
-def _answer(model: nn.Module, shown: torch.Tensor, mirror: bool) -> torch.Tensor:
-    """Probabilities `(B, K)`; with `mirror` the mean of those for each face and for its mirror image."""
-    answer: torch.Tensor = model(shown).float().softmax(dim=1)
-    return (answer + model(shown.flip(-1)).float().softmax(dim=1)) / 2 if mirror else answer
+        return np.asarray(probabilities(model, shown, mirror=card.mirror).numpy())
 
 
 def _probabilities(
@@ -68,7 +63,7 @@ def _probabilities(
     blocks = []
     with torch.inference_mode():
         for step, (pixels, _) in enumerate(batches, start=1):
-            blocks.append(_answer(model, prepare(pixels.to(device), preprocess), mirror).cpu().numpy())
+            blocks.append(probabilities(model, prepare(pixels.to(device), preprocess), mirror=mirror).cpu().numpy())
             if progress:
                 progress("predicting", step, len(batches))
     return np.concatenate(blocks)
