@@ -119,12 +119,12 @@ def on_wall(shown: bool) -> Image.Image:
 
 @pytest.fixture
 def camera(tmp_path: Path) -> Path:
-    """Motion JPEG: half a second of the portrait, half a second of wall, in turn."""
+    """Motion JPEG: a second of the portrait, a second of wall, in turn."""
     frames = []
     for shown in (True, False):
         out = io.BytesIO()
         on_wall(shown).save(out, "JPEG", quality=85)
-        frames += [out.getvalue()] * 20
+        frames += [out.getvalue()] * 30
     path = tmp_path / "camera.mjpeg"
     path.write_bytes(b"".join(frames))
     return path
@@ -134,11 +134,11 @@ def camera(tmp_path: Path) -> Path:
 def video(tmp_path: Path) -> Path:
     import cv2
 
-    path = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (640, 480))
-    for shown in (True, False, True):
-        for _ in range(10):
-            writer.write(np.asarray(on_wall(shown))[..., ::-1])
+    path = tmp_path / "clip.webm"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 10, (640, 480))
+    for i in range(60):  # two seconds of the portrait, two in which it darkens and comes back, one of wall, one more
+        light = np.interp(i, (20, 28, 32, 40), (1, 0.05, 0.05, 1))
+        writer.write((np.asarray(on_wall(not 40 <= i < 50)) * light).astype(np.uint8)[..., ::-1])
     writer.release()
     return path
 
@@ -221,6 +221,7 @@ def show_photo(page: Any) -> None:
     labels = page.locator("#photo-faces .mien-row span").all_inner_texts()
     assert labels == ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
     assert page.locator("#photo-picture img").get_attribute("alt").startswith("happy")
+    shoot(page, "photo")
 
 
 def use_camera(page: Any) -> None:
@@ -232,6 +233,8 @@ def use_camera(page: Any) -> None:
         faces.wait_for()
         assert happiness(page, "camera", at_least=50) >= 50
         wall.wait_for()
+    faces.wait_for()
+    shoot(page, "camera")
     page.get_by_text("Stop").click()
 
 
@@ -240,6 +243,13 @@ def show_video(page: Any, video: Path) -> None:
     page.set_input_files("#video input[type=file]", str(video))
     page.locator("#video-faces .mien-timeline").wait_for()
     assert "happy" in page.inner_text("#video-faces")
+    shoot(page, "video")
+
+
+def shoot(page: Any, name: str) -> None:
+    """A picture of the page for docs/page, where MIEN_SCREENSHOTS names a folder."""
+    if folder := os.environ.get("MIEN_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def read_docs(page: Any, url: str) -> None:
