@@ -113,13 +113,14 @@ def pixel_hash(image: Pixels) -> str:
 
 def squeeze_gray(image: Pixels) -> Pixels:
     """`(H, W, 3)` with three equal channels becomes `(H, W)`; anything else stays as it is."""
-    if (
-        image.ndim == 3
-        and np.array_equal(image[..., 0], image[..., 1])
-        and np.array_equal(image[..., 0], image[..., 2])
-    ):
+    # Some rows first: they tell nearly every color picture from a gray one, in a fraction of the time.
+    if image.ndim == 3 and _equal_channels(image[::64]) and _equal_channels(image):
         return np.ascontiguousarray(image[..., 0])
     return image
+
+
+def _equal_channels(image: Pixels) -> bool:
+    return all(np.array_equal(image[..., 0], image[..., i]) for i in (1, 2))
 
 
 def _open(data: bytes, name: str) -> Image.Image:
@@ -211,9 +212,9 @@ def _to_array(image: Image.Image) -> Pixels:
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    if image.mode in ("1", "L"):
-        return np.array(image.convert("L"), dtype=np.uint8)
-    return squeeze_gray(np.array(image.convert("RGB"), dtype=np.uint8))
+    wanted = "L" if image.mode in ("1", "L") else "RGB"
+    # `convert` copies also where there is nothing to convert.
+    return squeeze_gray(np.array(image if image.mode == wanted else image.convert(wanted), dtype=np.uint8))
 
 
 def _upright(image: Image.Image) -> Image.Image:
