@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import os
 import random
 import struct
 import zlib
@@ -338,6 +339,13 @@ class TestToken:
 class TestPage:
     """The page, called as a browser calls it."""
 
+    @pytest.fixture(autouse=True)
+    def settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the page sets for Gradio ends with the test."""
+        for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE",
+                     "DO_NOT_TRACK"):  # fmt: skip
+            monkeypatch.setenv(name, os.environ.get(name, ""))
+
     def test_nothing_of_it_answers_without_the_token(self, recognizer: Recognizer) -> None:
         with TestClient(create_app({"mien-small": recognizer}, token=TOKEN)) as client:
             for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/gradio_api/heartbeat/x", "/assets/x.js",
@@ -349,7 +357,6 @@ class TestPage:
     def test_it_keeps_uploads_private_and_takes_none_from_elsewhere(
         self, recognizer: Recognizer, portrait: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import os
         import socket
 
         fetched = []
@@ -360,19 +367,23 @@ class TestPage:
         with TestClient(app) as client:
             config = client.get("/config").json()
             assert config["analytics_enabled"] is False
-            (call,) = [one for one in config["dependencies"] if one["targets"][0][1] == "change"]
-            (place,) = client.post("/gradio_api/upload", files=files(("a.jpg", portrait))).json()
+            photo, video = [one["id"] for one in config["dependencies"] if one["targets"][0][1] == "change"]
+            playlist = b"#EXTM3U\n#EXTINF:9,\nhttp://example.com/a.ts\n"
+            place, listed = client.post(
+                "/gradio_api/upload", files=files(("a.jpg", portrait), ("a.mp4", playlist))
+            ).json()
             assert Path(place).is_relative_to(folder)
-            for path, words in (
-                (place, "happy"),
-                ("http://example.com/a.jpg", "error"),
-                ("/etc/passwd", "error"),
-                (str(folder / ".." / "x"), "error"),
+            for call, path, words in (
+                (photo, place, "happy"),
+                (photo, "http://example.com/a.jpg", "error"),
+                (photo, "/etc/passwd", "error"),
+                (photo, str(folder / ".." / "x"), "error"),
+                (video, "http://example.com/a.mp4", "error"),
+                (video, listed, "not a video"),
             ):
                 given = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "a.jpg"}
-                body = {"data": [given, None], "fn_index": call["id"], "session_hash": "s"}
-                joined = client.post("/gradio_api/queue/join", json=body)
-                assert joined.status_code == 200
+                body = {"data": [given, None], "fn_index": call, "session_hash": "s"}
+                assert client.post("/gradio_api/queue/join", json=body).status_code == 200
                 stream = client.get("/gradio_api/queue/data?session_hash=s").text
                 assert words in stream
                 assert ("happy" in stream) == (path == place)
@@ -380,5 +391,9 @@ class TestPage:
             assert client.get("/gradio_api/file=http://example.com/a.jpg").status_code == 404
             assert client.get("/gradio_api/proxy=https://a.hf.space/x").status_code == 404
             assert client.get("/gradio_api/file=/etc/passwd").status_code in (403, 404)
+            assert client.get(f"/gradio_api/file={Path(__file__)}").status_code in (403, 404)
+            assert client.get(f"/gradio_api/file={place}").content == portrait
+            far = {"Sec-Fetch-Site": "cross-site"}
+            assert client.post("/gradio_api/upload", files=files(("a.jpg", b"x")), headers=far).status_code == 403
             assert fetched == []
         assert not folder.exists()

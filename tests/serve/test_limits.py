@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 from starlette.testclient import TestClient
 
 from mien.errors import InputError
 from mien.recognize.recognizer import Recognizer
+from mien.serve.api import create_app
 from mien.serve.cache import UploadCache
+from mien.serve.guard import Guard
 from mien.serve.limits import Limits
+from mien.serve.metrics import Metrics
 from mien.serve.refusal import RefusedError
 from mien.serve.workers import Workers
 
@@ -158,6 +163,42 @@ def test_a_job_whose_request_gave_up_does_not_begin() -> None:
         go.set()
     workers._pool.shutdown(wait=True)
     assert (workers.inside, begun) == (0, [])
+
+
+def test_a_body_that_does_not_come_is_a_408(recognizer: Recognizer) -> None:
+    app = create_app({"m": recognizer}, limits=Limits(seconds=1), page=False)
+    sent: list[Any] = []
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/recognize", "query_string": b"", "http_version": "1.1",
+        "scheme": "http", "server": ("127.0.0.1", 80), "headers": [(b"content-type", b"image/jpeg")],
+    }  # fmt: skip
+    asyncio.run(app(scope, never, send))
+    assert sent[0]["status"] == 408
+    assert b"did not arrive within 1 s" in sent[1]["body"]
+
+
+def test_uploads_do_not_fill_the_disk(recognizer: Recognizer) -> None:
+    cache, limits = UploadCache(), Limits(video_bytes=1000)
+    metrics = Metrics(inside=lambda: 0)
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await Response("taken")(scope, receive, send)
+
+    client = TestClient(Guard(page, limits, metrics, None, cache))
+    assert client.post("/gradio_api/upload", content=b"x").status_code == 200
+    (cache.path / "a").write_bytes(b"x" * 4001)
+    refused = client.post("/gradio_api/upload", content=b"x")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+    assert client.post("/gradio_api/upload", content=b"x" * 1001).status_code == 413
+    assert client.get("/").status_code == 200
+    cache.remove()
 
 
 def test_no_place_is_lost_where_the_body_is_refused(client_of: Make) -> None:

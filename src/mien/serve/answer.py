@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +19,6 @@ from mien.serve.upload import Upload
 
 # What SUFFIXES names. Pillow knows more, among them EPS, for which it would start Ghostscript on a stranger's file.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-_log = logging.getLogger("mien.serve")
 
 
 def answer(

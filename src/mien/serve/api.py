@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -74,7 +73,6 @@ _BODY = {
         "image/webp": _BINARY,
     },
 }
-_log = logging.getLogger("mien.serve")
 
 
 def create_app(
@@ -121,7 +119,7 @@ def create_app(
         from mien.serve.page import mount_page
 
         mount_page(app, recognizers, limits, workers, cache)
-    app.add_middleware(Guard, limits=limits, metrics=metrics, token=secret)
+    app.add_middleware(Guard, limits=limits, metrics=metrics, token=secret, cache=cache)
     return app
 
 

@@ -27,6 +27,14 @@ class UploadCache:
         except (OSError, ValueError):  # a name that no file can have
             return False
 
+    def size(self) -> int:
+        """Bytes of all files within."""
+        total = 0
+        for file in self.path.rglob("*"):
+            with suppress(OSError):  # gone meanwhile
+                total += file.lstat().st_size if file.is_file() else 0
+        return total
+
     def sweep(self, age: float = _AGE) -> int:
         """Remove the files that are older than `age` seconds, and say how many they were."""
         gone = 0

@@ -17,6 +17,7 @@ from http.cookies import CookieError, SimpleCookie
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mien.serve.cache import UploadCache
 from mien.serve.limits import Limits
 from mien.serve.metrics import Metrics
 from mien.serve.refusal import RefusedError
@@ -25,6 +26,7 @@ COOKIE = "mien_session"
 OPEN_PATHS = ("/healthz", "/login")  # answer without the token
 API_PATHS = ("/healthz", "/login", "/metrics", "/openapi.json", "/docs", "/v1/models", "/v1/recognize")
 UPLOAD_PATH = "/gradio_api/upload"
+_UPLOADS = 4  # of the largest size may lie in the cache when another one comes
 # Parts of Gradio that fetch from elsewhere, keep state on disk, or show what others do. The page needs none of them.
 _CLOSED = (
     "/gradio_api/proxy", "/gradio_api/file=http", "/gradio_api/file/http", "/gradio_api/deep_link",
@@ -80,12 +82,19 @@ class _TooLargeError(Exception):
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, token: Token | None) -> None:
-        self._app, self._limits, self._metrics, self._token = app, limits, metrics, token
+    def __init__(
+        self, app: ASGIApp, limits: Limits, metrics: Metrics, token: Token | None, cache: UploadCache | None
+    ) -> None:
+        self._app, self._limits, self._metrics, self._token, self._cache = app, limits, metrics, token, cache
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _Exchange(scope, receive, send).through(self._app, self._limits, self._metrics, self._token)
+            exchange = _Exchange(scope, receive, send, self._limits)
+            try:
+                refusal = exchange.refusal(self._token, self._cache)
+                await (exchange.run(self._app) if refusal is None else exchange.refuse(refusal))
+            finally:
+                exchange.record(self._metrics)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})  # nothing here uses them
         else:
@@ -95,43 +104,37 @@ class Guard:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._path: str = scope["path"]
         self._headers = Headers(scope=scope)
         self._start = time.monotonic()
         self._status = 0  # of the answer, once it has begun
-        self._left = 0  # bytes that the body may still have
+        self._most = limits.video_bytes if self._path == UPLOAD_PATH else limits.request_bytes
+        self._left = self._most  # bytes that the body may still have
         self._too_large = False
 
-    async def through(self, app: ASGIApp, limits: Limits, metrics: Metrics, token: Token | None) -> None:
-        self._left = limits.video_bytes if self._path == UPLOAD_PATH else limits.request_bytes
-        most = self._left
-        try:
-            refusal = self._refusal(token, most)
-            if refusal is not None:
-                await self._refuse(refusal)
-            else:
-                await self._run(app, most)
-        finally:
-            self._record(metrics)
-
-    def _refusal(self, token: Token | None, most: int) -> RefusedError | None:
+    def refusal(self, token: Token | None, cache: UploadCache | None) -> RefusedError | None:
         """Why the request does not even reach the application."""
         if token is not None and self._path not in OPEN_PATHS and not token.admits(self._headers):
             return RefusedError(401, "this server wants its token: send the header 'Authorization: Bearer TOKEN'")
+        # A page of somebody else's in the same browser may send things here, though it cannot read the answer.
+        if self._headers.get("sec-fetch-site") == "cross-site" and self._scope["method"] not in ("GET", "HEAD"):
+            return RefusedError(403, "sent by a page of another site; only this server's own page may")
         if self._path.startswith(_CLOSED):
             return RefusedError(404, "this part of the page is closed")
         length = self._headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length) > most:
-            return _too_large(most)
+        if length.isascii() and length.isdigit() and int(length) > self._most:
+            return _too_large(self._most)
+        if cache is not None and self._path == UPLOAD_PATH and cache.size() > _UPLOADS * self._most:
+            return RefusedError(503, "too many uploads lie here; they are removed soon", retry_after=60)
         return None
 
-    async def _run(self, app: ASGIApp, most: int) -> None:
+    async def run(self, app: ASGIApp) -> None:
         with contextlib.suppress(_TooLargeError):
             await app(self._scope, self._counted, self._answer)
         if self._too_large and not self._status:
-            await self._refuse(_too_large(most))
+            await self.refuse(_too_large(self._most))
 
     async def _counted(self) -> Message:
         message = await self._receive()
@@ -154,7 +157,7 @@ class _Exchange:
                 headers["Cache-Control"] = "no-store"
         await self._send(message)
 
-    async def _refuse(self, refusal: RefusedError) -> None:
+    async def refuse(self, refusal: RefusedError) -> None:
         self._too_large = False  # this is the answer
         reading = self._scope["method"] == "GET" and "text/html" in self._headers.get("accept", "")
         if refusal.status == 401 and reading:  # a person with a browser
@@ -170,7 +173,7 @@ class _Exchange:
         await self._answer({"type": "http.response.start", "status": status, "headers": raw})
         await self._answer({"type": "http.response.body", "body": body})
 
-    def _record(self, metrics: Metrics) -> None:
+    def record(self, metrics: Metrics) -> None:
         seconds = time.monotonic() - self._start
         shown = self._path if self._path in API_PATHS else "page"
         method = self._scope["method"] if self._scope["method"] in ("GET", "HEAD", "POST") else "OTHER"
