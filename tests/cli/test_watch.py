@@ -90,18 +90,22 @@ def test_boxes_move_evenly_between_looks(clip: Path, recognizer: Recognizer) -> 
     assert all(not one.rows for one in seen if 16 <= one.frame.index < 24)
 
 
-def test_json_lines_are_the_rows_of_the_table(
+def test_a_line_of_json_for_each_look_says_what_the_table_says(
     clip: Path, recognizer: Recognizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = WatchOptions(fps=5, as_json=True, out=tmp_path / "t.jsonl")
     recognize_videos([clip], recognizer, options)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == (tmp_path / "t.jsonl").read_text("utf-8").splitlines()
-    values = [json.loads(line) for line in lines]
-    assert [value["frame"] for value in values] == [0, 4, 8, 12, 24, 28, 32, 36]
-    assert all(
-        sum(p for key, p in value.items() if key.startswith("p_")) == pytest.approx(1, abs=4e-6) for value in values
-    )
+    looks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text("utf-8").splitlines()]
+    assert [look["frame"] for look in looks] == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
+    assert [look["frame"] for look in looks if not look["faces"]] == [16, 20]
+    told = [(look, face) for look in looks for face in look["faces"]]
+    assert len(told) == len(rows) == 8
+    for (look, face), row in zip(told, rows, strict=True):
+        assert (look["source"], look["time_s"], face["face_id"]) == (str(clip), row["time_s"], row["face_id"])
+        assert face["box"] == [row[key] for key in ("x", "y", "width", "height")]
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert face["probabilities"]["happy"] == pytest.approx(row["p_happy"], abs=1e-6)
 
 
 def test_several_videos_share_a_table_and_one_that_fails_stops_none(
@@ -195,7 +199,8 @@ def test_a_camera_with_json_prints_json_alone(
 ) -> None:
     recognize_camera(f"camera:{clip}", recognizer, WatchOptions(every=10, as_json=True))
     values = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [value["frame"] for value in values] == [0, 10, 30]
+    assert [value["frame"] for value in values] == [0, 10, 20, 30]
+    assert [len(value["faces"]) for value in values] == [1, 1, 0, 1]
     assert values[0]["source"] == f"camera:{clip}"
 
 

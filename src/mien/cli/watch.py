@@ -112,7 +112,9 @@ def _recognize(
         last_s = 0.0
         try:
             for seen in watch(video, recognizer, pace=pace, smooth_s=smooth_s, all_images=bool(film) or live):
-                _take(seen, summary, rows, film, as_json=options.as_json)
+                _take(seen, summary, rows, film)
+                if options.as_json and seen.frame.look:
+                    say(_as_json(source, seen))
                 last_s = seen.frame.time_s
                 count(seen.frame.index + 1)
                 if view and not view.show(seen):
@@ -124,14 +126,17 @@ def _recognize(
     return stopped
 
 
-def _take(seen: Seen, summary: Summary, rows: Table | None, film: Film | None, *, as_json: bool) -> None:
+def _as_json(source: str, seen: Seen) -> str:
+    faces = [{"face_id": row.face_id, **row.face.as_dict()} for row in seen.rows]
+    time_s = round(seen.frame.time_s, 3)
+    return json.dumps({"source": source, "frame": seen.frame.index, "time_s": time_s, "faces": faces})
+
+
+def _take(seen: Seen, summary: Summary, rows: Table | None, film: Film | None) -> None:
     if seen.frame.look:
         summary.add(seen.rows, seen.frame.time_s)
         if rows:
             rows.write(seen.rows)
-        if as_json:
-            for row in seen.rows:
-                say(json.dumps(row.values()))
     if film and seen.frame.image is not None:
         from mien.recognize.annotate import annotate
 

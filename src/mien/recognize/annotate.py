@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,7 @@ from mien.recognize.recognizer import Face
 # further labels begin again.
 PALETTE = ("#D55E00", "#009E73", "#CC79A7", "#F0E442", "#999999", "#0072B2", "#56B4E9", "#E69F00")
 _UNSURE = "#BBBBBB"
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _BACK, _INK, _TRACK = (20, 20, 20, 190), "#FFFFFF", (255, 255, 255, 60)
 _BARS = 3  # most probable emotions that get one
 _SMALLEST_TEXT, _LARGEST_TEXT = 10, 34  # pixels
@@ -25,11 +27,10 @@ def annotate(image: Pixels, faces: Sequence[Face], names: Sequence[str] = ()) ->
 
     The bars are as long as the probability; of the whole row, which is 1, the rest is shaded.
     """
-    picture = Image.fromarray(image).convert("RGB")
-    pen = ImageDraw.Draw(picture, "RGBA")
+    marked = np.stack([image] * 3, axis=2) if image.ndim == 2 else image.copy()
     for i, face in enumerate(faces):
-        _mark(pen, picture.size, face, names[i] if i < len(names) else "")
-    return np.asarray(picture, dtype=np.uint8)
+        _mark(marked, face, names[i] if i < len(names) else "")
+    return marked
 
 
 def color_of(label: str, labels: Sequence[str]) -> str:
@@ -43,36 +44,56 @@ def headline(face: Face) -> str:
     return f"unsure ({told})" if face.unsure else told
 
 
-def _mark(pen: ImageDraw.ImageDraw, size: tuple[int, int], face: Face, name: str) -> None:
-    labels = list(face.probabilities)
-    color = _UNSURE if face.unsure else color_of(face.emotion, labels)
-    x, y, width, height = face.box
-    text = int(np.clip(width / 7, _SMALLEST_TEXT, min(_LARGEST_TEXT, max(size) / 25 + _SMALLEST_TEXT)))
-    pen.rectangle((x, y, x + width - 1, y + height - 1), outline=color, width=max(1, text // 7))
+def _mark(marked: Pixels, face: Face, name: str) -> None:
+    """Draw on the part of `marked` that a face and its panel take up; the rest of a large picture is left alone."""
+    height, width = marked.shape[:2]
+    x, y, w, h = face.box
+    text = int(np.clip(w / 7, _SMALLEST_TEXT, min(_LARGEST_TEXT, max(width, height) / 25 + _SMALLEST_TEXT)))
     font, line = _font(text), round(text * 1.3)
     title = f"{name} {headline(face)}".strip()
-    best = sorted(labels, key=lambda label: -face.probabilities[label])[:_BARS]
-    shown = [f"{label} {face.probabilities[label]:.2f}" for label in best]
-    inner = max(width, *(int(pen.textlength(words, font=font)) + text for words in (title, *shown)))
+    best = sorted(face.probabilities, key=lambda label: -face.probabilities[label])[:_BARS]
+    rows = [(f"{label} {face.probabilities[label]:.2f}", label) for label in best]
+    inner = max(w, *(int(font.getlength(words)) + text for words in (title, *(words for words, _ in rows))))
     # Below the box where there is room, else above it, else over its lower part.
-    needed = line * (len(best) + 1)
-    top = y + height if y + height + needed <= size[1] else y - needed if y >= needed else max(0, size[1] - needed)
-    left = int(np.clip(x, 0, max(0, size[0] - inner)))
-    pen.rectangle((left, top, left + inner - 1, top + needed - 1), fill=_BACK)
-    pen.text((left + text // 3, top + line / 2), title, fill=color, font=font, anchor="lm")
-    for row, (label, words) in enumerate(zip(best, shown, strict=True), start=1):
+    needed = line * (len(rows) + 1)
+    top = y + h if y + h + needed <= height else y - needed if y >= needed else max(0, height - needed)
+    left = int(np.clip(x, 0, max(0, width - inner)))
+    x0, y0, x1, y1 = min(x, left), min(y, top), max(x + w, left + inner), max(y + h, top + needed)
+    part = Image.fromarray(marked[y0:y1, x0:x1])
+    pen = ImageDraw.Draw(part, "RGBA")
+    color = _UNSURE if face.unsure else color_of(face.emotion, list(face.probabilities))
+    pen.rectangle((x - x0, y - y0, x - x0 + w - 1, y - y0 + h - 1), outline=color, width=max(1, text // 7))
+    _panel(pen, (left - x0, top - y0, inner, line), font, title, color, face, rows)
+    marked[y0:y1, x0:x1] = np.asarray(part)
+
+
+def _panel(
+    pen: ImageDraw.ImageDraw,
+    place: tuple[int, int, int, int],
+    font: Font,
+    title: str,
+    color: str,
+    face: Face,
+    rows: Sequence[tuple[str, str]],
+) -> None:
+    """A title and a bar for each row (words, label), at `place`: left, top, width, height of a line."""
+    left, top, inner, line = place
+    indent = left + line // 4
+    pen.rectangle((left, top, left + inner - 1, top + line * (len(rows) + 1) - 1), fill=_BACK)
+    pen.text((indent, top + line / 2), title, fill=color, font=font, anchor="lm")
+    for row, (words, label) in enumerate(rows, start=1):
         y0, y1 = top + row * line + 1, top + (row + 1) * line - 2
         pen.rectangle((left, y0, left + inner - 1, y1), fill=_TRACK)
         share = round(face.probabilities[label] * (inner - 1))
-        pen.rectangle((left, y0, left + share, y1), fill=_translucent(color_of(label, labels)))
-        pen.text((left + text // 3, (y0 + y1) / 2), words, fill=_INK, font=font, anchor="lm")
+        pen.rectangle((left, y0, left + share, y1), fill=_translucent(color_of(label, list(face.probabilities))))
+        pen.text((indent, (y0 + y1) / 2), words, fill=_INK, font=font, anchor="lm")
 
 
 def _translucent(color: str) -> tuple[int, int, int, int]:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return red, green, blue, 170
+    return red, green, blue, 130  # dark enough for white letters
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)

@@ -38,7 +38,7 @@ class Face:
     """One recognized face. `probabilities` are 0–1, sum to 1, and stand in the model's label order."""
 
     source: str
-    emotion: str  # the most probable one, also where the model is unsure
+    emotion: str  # the most probable one, also where the model is unsure; in videos the one that has lasted
     probabilities: dict[str, float]
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the upright picture
     detection_score: float | None  # 0–1; None where the picture was taken as a face
