@@ -228,7 +228,10 @@ class _Page:
                 return Upload("picture", base64.b64decode(url.partition(",")[2], validate=True))
             except (binascii.Error, ValueError) as error:
                 raise RefusedError(422, "the picture did not arrive whole; try again") from error
-        return Upload(given.get("orig_name") or "picture", self._stored(given).read_bytes())
+        path, most = self._stored(given), self._limits.request_bytes
+        if path.stat().st_size > most:
+            raise RefusedError(413, f"the picture is larger than {most:,} bytes; reduce it first")
+        return Upload(given.get("orig_name") or "picture", path.read_bytes())
 
     def _stored(self, given: dict[str, Any]) -> Path:
         path = Path(given.get("path") or "")
