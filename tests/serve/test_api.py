@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -340,8 +341,9 @@ class TestPage:
     """The page, called as a browser calls it."""
 
     @pytest.fixture(autouse=True)
-    def settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What the page sets for Gradio ends with the test."""
+    def settings(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """What the page sets for Gradio ends with the test; a second page in a process makes the first folder anew."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE",
                      "DO_NOT_TRACK"):  # fmt: skip
             monkeypatch.setenv(name, os.environ.get(name, ""))

@@ -46,10 +46,6 @@ def serve(
     max_video_mb: Annotated[int, typer.Option("--max-video-mb", help="Size of a video on the page.")] = 256,
 ) -> None:
     """Recognize emotions over HTTP, and on a page in the browser. Keeps no picture, sends nothing anywhere."""
-    import os
-
-    # Without it, onnxruntime reports to mobile.events.data.microsoft.com (seen in 1.32); it is read when that loads.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     from mien.recognize.recognizer import DEFAULT, Recognizer
 
     _check_extra(page=not no_page)
