@@ -392,6 +392,9 @@ class TestPage:
                 assert "Traceback" not in stream
             assert client.get("/gradio_api/file=http://example.com/a.jpg").status_code == 404
             assert client.get("/gradio_api/proxy=https://a.hf.space/x").status_code == 404
+            for part in ("vibe-edit/", "vibe-code", "process_recording", "component_server", "deep_link", "run/photo"):
+                answer = client.post(f"/gradio_api/{part}", json={})
+                assert answer.json() == {"error": "this part of the page is closed"}, part
             assert client.get("/gradio_api/file=/etc/passwd").status_code in (403, 404)
             assert client.get(f"/gradio_api/file={Path(__file__)}").status_code in (403, 404)
             assert client.get(f"/gradio_api/file={place}").content == portrait

@@ -27,11 +27,13 @@ OPEN_PATHS = ("/healthz", "/login")  # answer without the token
 API_PATHS = ("/healthz", "/login", "/metrics", "/openapi.json", "/docs", "/v1/models", "/v1/recognize")
 UPLOAD_PATH = "/gradio_api/upload"
 _UPLOADS = 4  # of the largest size may lie in the cache when another one comes
-# Parts of Gradio that fetch from elsewhere, keep state on disk, or show what others do. The page needs none of them.
-_CLOSED = (
-    "/gradio_api/proxy", "/gradio_api/file=http", "/gradio_api/file/http", "/gradio_api/deep_link",
-    "/gradio_api/component_server", "/gradio_api/runs", "/gradio_api/dev", "/monitoring",
+# What the page needs of Gradio. The rest fetches from elsewhere, runs programs, or shows what others do.
+_PAGE = "/gradio_api/"
+_PAGE_PARTS = (
+    "app_id", "cancel", "file=", "heartbeat/", "info", "queue/data", "queue/join", "reset", "startup-events",
+    "stream/", "theme.css", "upload",
 )  # fmt: skip
+_CLOSED = (f"{_PAGE}file=http", "/monitoring")
 # Even if a library's page tried to, the browser would load and send nothing elsewhere.
 _POLICY = "; ".join(
     (
@@ -121,7 +123,8 @@ class _Exchange:
         # A page of somebody else's in the same browser may send things here, though it cannot read the answer.
         if self._headers.get("sec-fetch-site") == "cross-site" and self._scope["method"] not in ("GET", "HEAD"):
             return RefusedError(403, "sent by a page of another site; only this server's own page may")
-        if self._path.startswith(_CLOSED):
+        part = self._path.removeprefix(_PAGE)
+        if self._path.startswith(_CLOSED) or (part != self._path and not part.startswith(_PAGE_PARTS)):
             return RefusedError(404, "this part of the page is closed")
         length = self._headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self._most:
