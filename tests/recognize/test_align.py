@@ -72,6 +72,19 @@ def test_the_crop_has_a_smallest_and_a_largest_side(distance: float, side: int) 
     assert upright_crop(np.zeros((50, 50), dtype=np.uint8), face_at(points), WANTED).shape == (side, side)
 
 
+def test_a_picture_wider_than_opencv_warps() -> None:
+    points = np.array([[33_000, 20], [33_040, 20], [0, 0], [33_020, 60]])
+    wide = np.zeros((100, 34_000), dtype=np.uint8)
+    wide[:, 32_970:33_070] = dots(points[[0, 1, 3]] - np.array([32_970, 0]), 100)
+    crop = upright_crop(wide, face_at(points), WANTED)
+    np.testing.assert_allclose(centers(crop), [[0.3, 0.35], [0.7, 0.35], [0.5, 0.75]], atol=0.02)
+
+
+def test_a_face_beyond_the_picture_is_a_crop_all_the_same() -> None:
+    points = np.array([[-90, -20], [-50, -20], [0, 0], [-70, 20]])
+    assert (upright_crop(np.full((30, 30), 5, dtype=np.uint8), face_at(points), WANTED) == 5).all()
+
+
 def test_what_is_measured_is_how_the_faces_were_cut(portrait: Pixels) -> None:
     (face,) = Detector(threads=1)(portrait)
     crop = cv2.resize(upright_crop(portrait, face, FER2013), (48, 48), interpolation=cv2.INTER_AREA)

@@ -40,10 +40,21 @@ def upright_crop(image: Pixels, face: Detection, alignment: Alignment) -> Pixels
     angle = np.angle(_direction(across[0], across[1]) + _direction(down[1], -down[0]))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * crop / side
     shift = np.array([alignment.eye_x, alignment.eye_y]) * crop - turn @ middle
-    moved = cv2.warpAffine(
-        image, np.column_stack([turn, shift]), (crop, crop), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    part, corner = _around(image, turn, shift, crop)
+    matrix = np.column_stack([turn, shift + turn @ corner])
+    moved = cv2.warpAffine(part, matrix, (crop, crop), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.uint8)
+
+
+def _around(
+    image: Pixels, turn: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], crop: int
+) -> tuple[Pixels, npt.NDArray[np.int64]]:
+    """The part of `image` that a crop is made of, and its upper left corner (x, y): OpenCV warps up to 32,767 pixels."""
+    ends = (np.array([[0, 0], [crop, 0], [0, crop], [crop, crop]]) - shift) @ np.linalg.inv(turn).T
+    last = np.array(image.shape[1::-1]) - 1
+    x0, y0 = np.clip(np.floor(ends.min(axis=0)) - 2, 0, last).astype(np.int64)
+    x1, y1 = np.clip(np.ceil(ends.max(axis=0)) + 2, (x0, y0), last).astype(np.int64)
+    return image[y0 : y1 + 1, x0 : x1 + 1], np.array([x0, y0])
 
 
 def _direction(x: float, y: float) -> complex:

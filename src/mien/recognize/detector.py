@@ -25,6 +25,7 @@ SMALLEST_SIZE, LARGEST_SIZE = 64, 4096
 _FILES = {"default": "centerface.onnx", "fast": "blazeface_back.onnx"}
 _SCORES = {"default": 0.35, "fast": 0.65}  # below it nothing counts as a face
 _OVERLAP = 0.3  # intersection over union above which two boxes are one face
+_ENLARGED_TO = 192  # long side of smaller pictures: a face that fills 48 pixels is found, enlarged
 _STRIDE = 4  # pixels of the input per cell of CenterFace's output
 _SIDE = 256  # of BlazeFace's input
 _POINTS = 4
@@ -59,8 +60,9 @@ class Detector:
     def __init__(self, name: str = "default", *, size: int = DETECT_SIZE, threads: int | None = None) -> None:
         """`name`: default (CenterFace) or fast (BlazeFace). `size`: long side in pixels at which `default` looks.
 
-        Smaller is faster and misses small faces; `fast` always looks at 256 pixels. `threads`: cores that one call may
-        use; None leaves it to onnxruntime. Raises `InputError` for an unknown name or a size out of range.
+        Smaller is faster and misses small faces; smaller pictures are looked at as they are. `fast` always looks at
+        256 pixels. `threads`: cores that one call may use; None leaves it to onnxruntime. Raises `InputError` for an
+        unknown name or a size out of range.
         """
         if name not in get_args(DetectorName):
             raise unknown_name("detector", name, get_args(DetectorName))
@@ -88,7 +90,8 @@ class Detector:
 
     def _centerface(self, image: Pixels) -> _Found:
         """Peaks of a heat map; size, offset and landmarks stand beside each, (y, x) in this network's output."""
-        shown, scale = _fitted(image, self.size, multiple=32)
+        side = min(self.size, max(*image.shape[:2], _ENLARGED_TO))
+        shown, scale = _fitted(image, side, multiple=32)
         heat, sizes, offsets, marks = self._session.run(None, {self._input: _batch(shown)})
         rows, columns = np.nonzero(heat[0, 0] >= _SCORES["default"])
         height, width = np.exp(sizes[0][:, rows, columns]) * _STRIDE
