@@ -23,7 +23,8 @@ def bench(
 ) -> None:
     """Measure faces and pictures per second, on one core and on all; takes some twenty seconds."""
     from mien.recognize.recognizer import bundled
-    from mien.recognize.speed import cores, machine, measure
+    from mien.recognize.session import cores
+    from mien.recognize.speed import machine, measure
 
     chosen = models or bundled()
     speeds: list[Speed] = []

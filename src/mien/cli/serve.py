@@ -23,6 +23,9 @@ def serve(
     detect_size: Annotated[
         int, typer.Option("--detect-size", help="Long side in pixels at which faces are looked for.")
     ] = 640,
+    abstain: Annotated[
+        float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", help="Requests worked on at a time, a core each; at most 4 if left out.")
     ] = None,
@@ -47,6 +50,7 @@ def serve(
 ) -> None:
     """Recognize emotions over HTTP, and on a page in the browser. Keeps no picture, sends nothing anywhere."""
     from mien.recognize.recognizer import DEFAULT, Recognizer
+    from mien.recognize.session import cores
 
     _check_extra(page=not no_page)
     from mien.serve.api import create_app
@@ -64,10 +68,10 @@ def serve(
     )
     with open_socket(host, port) as bound:
         recognizers = {
-            _called(name): Recognizer(name, detector=detector, detect_size=detect_size, threads=1)
+            _called(name): Recognizer(name, detector=detector, detect_size=detect_size, threads=1, abstain=abstain)
             for name in model or [DEFAULT]
         }
-        workers = _cores() if threads is None else threads
+        workers = min(4, cores()) if threads is None else threads
         app = create_app(recognizers, limits=limits, threads=workers, token=token, page=not no_page)
         url = url_of(bound)
         page = "" if no_page else f"{url}/ is the page, "
@@ -94,9 +98,3 @@ def _called(model: str) -> str:
     """The bundled name, the run's folder, or the file without its suffix; never a path."""
     place = Path(model)
     return place.resolve().name.removesuffix(".onnx") if place.suffix == ".onnx" or place.is_dir() else place.name
-
-
-def _cores() -> int:
-    import os
-
-    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

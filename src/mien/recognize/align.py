@@ -49,7 +49,7 @@ def upright_crop(image: Pixels, face: Detection, alignment: Alignment) -> Pixels
 def _around(
     image: Pixels, turn: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], crop: int
 ) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """The part of `image` that a crop is made of, and its upper left corner (x, y): OpenCV warps up to 32,767 pixels."""
+    """The part of `image` that a crop is made of, and its upper left corner (x, y): OpenCV warps 32,767 pixels."""
     ends = (np.array([[0, 0], [crop, 0], [0, crop], [crop, crop]]) - shift) @ np.linalg.inv(turn).T
     last = np.array(image.shape[1::-1]) - 1
     x0, y0 = np.clip(np.floor(ends.min(axis=0)) - 2, 0, last).astype(np.int64)

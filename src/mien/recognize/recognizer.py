@@ -24,6 +24,7 @@ from mien.images import Pixels, decode, from_pil, read
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
+from mien.recognize.session import cores
 from mien.recognize.vendored import read_vendored, vendored_folder
 
 DEFAULT = "mien-small"  # of the bundled models
@@ -164,11 +165,11 @@ class Recognizer:
     def _look_at(self, images: Sequence[Pixels]) -> list[Looked]:
         if self._detector_name == "none":
             return [([_whole(image)], [self.card.preprocess.pixels(image)]) for image in images]
-        cores = min(self._threads or os.cpu_count() or 1, len(images))
-        if cores < 2:
+        workers = min(self._threads or cores(), len(images))
+        if workers < 2:
             return [self._look(image, self.detector) for image in images]
         look = partial(self._look, detector=self._detector_on_one_core)
-        with ThreadPoolExecutor(cores) as pool:  # twice as fast as one picture after another on all cores
+        with ThreadPoolExecutor(workers) as pool:  # twice as fast as one picture after another on all cores
             return list(pool.map(look, images))
 
     def _look(self, image: Pixels, detector: Detector) -> Looked:

@@ -8,13 +8,18 @@ from typing import Any
 from mien.errors import InputError
 
 
+def cores() -> int:
+    """Cores that this process may use, which a container or taskset may have cut down."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def open_session(content: bytes, source: str, *, threads: int | None = None) -> Any:
     """A session on the CPU. `threads`: cores that one call may use; None leaves it to the runtime.
 
     Raises `InputError`, which names `source`, for bytes that are no ONNX model.
     """
     # Without it, onnxruntime reports to mobile.events.data.microsoft.com (seen in 1.32); it is read when that loads.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -19,6 +19,7 @@ import numpy as np
 
 from mien.recognize.classifier import Classifier
 from mien.recognize.recognizer import Recognizer
+from mien.recognize.session import cores
 from mien.recognize.vendored import vendored_folder
 
 BATCH = 32  # faces a call, beside one
@@ -55,19 +56,12 @@ class Speed:
 
 def machine() -> Machine:
     """This one."""
-    import onnxruntime
-
     return Machine(
         processor=_processor(),
         cores=cores(),
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        onnxruntime=onnxruntime.__version__,
+        onnxruntime=version("onnxruntime"),
     )
-
-
-def cores() -> int:
-    """Cores that this process may use, which a container or taskset may have cut down."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def measure(models: Sequence[str], threads: int, *, tick: Tick | None = None) -> list[Speed]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from mien.errors import InputError
 from mien.images import Pixels, read
 from mien.recognize.inputs import Input
 from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.session import cores
 
 _TOGETHER = 8  # pictures whose faces the classifier sees at once
 _PIXELS_TOGETHER = 40_000_000  # and at most so many pixels of them in memory
@@ -54,12 +54,12 @@ Decoded = tuple[Input, Pixels | str]  # the pixels, or why there are none
 
 def _decoded(inputs: Iterable[Input]) -> Iterator[Decoded]:
     """Each input with its pixels, in order; a few are decoded ahead, by as many threads as there are cores."""
-    cores = os.cpu_count() or 1
+    workers = cores()
     coming = iter(inputs)
     waiting: deque[Future[Decoded]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         try:
-            waiting.extend(pool.submit(_read, one) for one in islice(coming, cores + 1))
+            waiting.extend(pool.submit(_read, one) for one in islice(coming, workers + 1))
             while waiting:
                 yield waiting.popleft().result()
                 waiting.extend(pool.submit(_read, one) for one in islice(coming, 1))
