@@ -15,7 +15,7 @@ from mien.recognize.recognizer import Face
 # The color-blind-safe palette of Okabe and Ito, https://jfly.uni-koeln.de/color (2008), in the order of FER7;
 # further labels begin again.
 PALETTE = ("#D55E00", "#009E73", "#CC79A7", "#F0E442", "#999999", "#0072B2", "#56B4E9", "#E69F00")
-_UNSURE = "#BBBBBB"
+UNSURE = "#BBBBBB"
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _BACK, _INK, _TRACK = (20, 20, 20, 190), "#FFFFFF", (255, 255, 255, 60)
 _BARS = 3  # most probable emotions that get one
@@ -61,7 +61,7 @@ def _mark(marked: Pixels, face: Face, name: str) -> None:
     x0, y0, x1, y1 = min(x, left), min(y, top), max(x + w, left + inner), max(y + h, top + needed)
     part = Image.fromarray(marked[y0:y1, x0:x1])
     pen = ImageDraw.Draw(part, "RGBA")
-    color = _UNSURE if face.unsure else color_of(face.emotion, list(face.probabilities))
+    color = UNSURE if face.unsure else color_of(face.emotion, list(face.probabilities))
     pen.rectangle((x - x0, y - y0, x - x0 + w - 1, y - y0 + h - 1), outline=color, width=max(1, text // 7))
     _panel(pen, (left - x0, top - y0, inner, line), font, title, color, face, rows)
     marked[y0:y1, x0:x1] = np.asarray(part)
