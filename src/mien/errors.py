@@ -43,6 +43,12 @@ class InterruptedRunError(MienError):
     """Training was stopped by the user; what was finished is on disk."""
 
 
+def not_writable(path: object, error: OSError, advice: str = "") -> InputError:
+    """The error for a place that the system does not let us write to; `advice` is a sentence that comes last."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return InputError(f"{path}: cannot be written ({reason}){f'. {advice}' if advice else ''}")
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the known name nearest to `name`, or an empty string.
 

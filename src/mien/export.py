@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, MienError, MissingExtraError, unknown_name
+from mien.errors import InputError, MienError, MissingExtraError, not_writable, unknown_name
 from mien.files import write_whole
 from mien.logs import quieted
 from mien.quantize import calibration_faces, to_int8
@@ -74,7 +74,7 @@ def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision:
     try:
         write_whole(place, content)
     except OSError as error:
-        raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error
+        raise not_writable(place, error) from error
     return parity
 
 

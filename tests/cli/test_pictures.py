@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mien import Recognizer
 from mien.recognize import stream
+from mien.recognize.journal import Journal
 from mien.recognize.vendored import vendored_folder
 
 PORTRAIT = vendored_folder("pictures") / "astronaut.jpg"
@@ -134,7 +139,8 @@ def test_plot_of_several_faces(mien, tmp_path: Path) -> None:
         ([PORTRAIT, "--out", "faces.xls"], "Expected .csv, .jsonl, .parquet"),
         ([PORTRAIT, "--out", "file/faces.csv"], "cannot be written"),
         ([PORTRAIT, "--annotate", "file/marked"], "cannot be written"),
-        ([PORTRAIT, "--plot", "file/plot.png"], "file"),
+        ([PORTRAIT, "--plot", "file/plot.png"], "cannot be written"),
+        ([PORTRAIT, "--plot", "plot.jpg"], "let the name end in .png"),
         ([PORTRAIT, "--model", "mien-smal"], "Did you mean 'mien-small'"),
         ([PORTRAIT, "--detector", "haar"], "unknown detector 'haar'. Known: default, fast, none"),
         ([PORTRAIT, "--detect-size", "9"], "expected 64 to 4096 pixels"),
@@ -151,3 +157,93 @@ def test_mistakes_are_one_clear_line(
     assert done.code == 2
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+def test_the_pictures_themselves_are_never_written_over(mien, album: Path, tmp_path: Path) -> None:
+    before = (album / "a.jpg").read_bytes()
+    for arguments in ([album / "a.jpg", "--annotate", album], [album, "--annotate", album],
+                      [album, "--annotate", album / "more"], [album, "--annotate", album / "marked"]):  # fmt: skip
+        done = mien("recognize", *arguments, *FAST)
+        assert done.code == 2
+        assert "name another folder for what is written" in done.err
+    assert (album / "a.jpg").read_bytes() == before
+    assert sorted(path.name for path in album.iterdir()) == ["a.jpg", "more"]
+
+
+def test_copies_of_a_stopped_run_are_all_there_under_names_of_their_own(
+    mien, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mien.cli import pictures
+
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        shutil.copyfile(PORTRAIT, tmp_path / name / "a.jpg")
+    write, stops_at = pictures._Marked.write, ["y"]
+
+    def stops(self, outcome):  # type: ignore[no-untyped-def]
+        if outcome.input.path.parent.name in stops_at:
+            raise KeyboardInterrupt
+        write(self, outcome)
+
+    monkeypatch.setattr(pictures._Marked, "write", stops)
+    arguments = ["recognize", tmp_path / "x" / "a.jpg", tmp_path / "y" / "a.jpg", *FAST, "--out", tmp_path / "t.csv",
+                 "--annotate", tmp_path / "marked"]  # fmt: skip
+    stopped = mien(*arguments)
+    assert stopped.code == 130
+    assert "1 pictures are done" in stopped.err
+    stops_at.clear()
+    assert mien(*arguments).code == 0
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == ["a-2.jpg", "a.jpg"]
+
+
+def test_after_overwrite_the_way_to_go_on_is_another(mien, album: Path, tmp_path: Path, monkeypatch) -> None:
+    def stops(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stream, "read", stops)
+    stopped = mien("recognize", album, *FAST, "--out", tmp_path / "t.csv", "--overwrite")
+    assert "the same command without --overwrite goes on" in stopped.err
+
+
+def test_a_picture_that_fails_at_the_end_of_a_stopped_run_is_one_of_many(mien, album: Path, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    with Journal(table, {**Recognizer(*FAST[1:2], detector="fast").settings, "require_face": False}) as journal:
+        for name in ("a.jpg", "more/b.gif"):
+            journal.add(str(album / name), [])
+    done = mien("recognize", album, *FAST, "--out", table)
+    assert done.code == 1
+    other = mien("recognize", album, *FAST, "--out", table, "--overwrite", "--require-face")
+    assert other.code == 1
+    assert "b.gif: no face found" in other.err
+
+
+def test_a_table_holds_each_file_once(mien, album: Path, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    mien("recognize", album / "a.jpg", album, album / "more", *FAST, "--out", table)
+    assert [row["source"] for row in rows(table)] == [str(album / "a.jpg")]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_names_that_are_no_utf8(suffix: str, tmp_path: Path) -> None:
+    """Under a terminal that takes no other bytes, which C.UTF-8 and pytest's own capture would hide."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shutil.copyfile(PORTRAIT, folder / b"caf\xe9.jpg".decode("utf-8", "surrogateescape"))
+    command = [sys.executable, "-c", "from mien.cli.main import main; main()", "recognize", str(folder), *FAST]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    told = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert told.returncode == 0, told.stderr
+    assert b"caf\xe9.jpg: happy" in told.stdout
+    table = tmp_path / f"t.{suffix}"
+    kept = subprocess.run([*command, "--out", str(table)], capture_output=True, env=environment, check=False)
+    assert kept.returncode == 0, kept.stderr
+    assert table.stat().st_size > 100
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_closed_folder_is_told(mien, album: Path) -> None:
+    (album / "more").chmod(0)
+    done = mien("recognize", album, *FAST)
+    (album / "more").chmod(0o700)
+    assert done.code == 1
+    assert "more: cannot be read (Permission denied)" in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_mistakes_are_told_before_anything_is_written(clip: Path, recognizer: Re
         (WatchOptions(every=2, fps=3), "give one of them"),
         (WatchOptions(smooth_s=-1), "smooth -1"),
         (WatchOptions(annotate=clip), "is the video itself"),
-        (WatchOptions(annotate=clip.parent), "is the video itself"),
+        (WatchOptions(annotate=clip.parent), "name another folder"),
         (WatchOptions(annotate=there / "x.mp4"), "cannot be written"),
         (WatchOptions(timeline=there / "x.png", every=40), "cannot be written"),
     ):
@@ -250,3 +251,27 @@ def test_no_face_is_said(recognizer: Recognizer, tmp_path: Path, capsys: pytest.
     recognize_videos([path], recognizer, WatchOptions(every=5, timeline=tmp_path / "p.png"))
     assert capsys.readouterr().out == f"{path}: no face found in 1.0 s\n"
     assert (tmp_path / "p.png").is_file()
+
+
+def test_a_table_outlives_a_timeline_that_cannot_be_written(
+    clip: Path, recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mien.report.style.save", full)
+    options = WatchOptions(every=10, out=tmp_path / "t.csv", timeline=tmp_path / "t.png")
+    with pytest.raises(InputError, match=r"t\.png: cannot be written \(No space left on device\)"):
+        recognize_videos([clip], recognizer, options)
+    assert len((tmp_path / "t.csv").read_text().splitlines()) > 2
+
+
+def test_a_film_never_takes_the_place_of_a_video(clip: Path, recognizer: Recognizer, tmp_path: Path) -> None:
+    for day in ("one", "two"):
+        (tmp_path / day).mkdir()
+        shutil.copyfile(clip, tmp_path / day / "clip.mp4")
+    paths = [tmp_path / "one" / "clip.mp4", tmp_path / "two" / "clip.mp4"]
+    with pytest.raises(InputError, match="name another folder"):
+        recognize_videos(paths, recognizer, WatchOptions(annotate=tmp_path / "two"))
+    with pytest.raises(InputError, match=r"let the name end in \.png"):
+        recognize_videos(paths, recognizer, WatchOptions(timeline=tmp_path / "t.pdf"))

@@ -128,3 +128,9 @@ def test_noise_is_given_up_early() -> None:
 def test_drawn_faces_are_measured_without_an_error(drawn_faces: FaceSet) -> None:
     seen = measure(drawn_faces.images[:40])
     assert seen is None or 0.2 < seen.eye_y < 0.6
+
+
+def test_tiny_faces_are_no_face_crops(portrait: Pixels) -> None:
+    wide = np.full((400, 400, 3), 128, dtype=np.uint8)
+    wide[180:220, 180:220] = cv2.resize(portrait[20:220, 120:320], (40, 40), interpolation=cv2.INTER_AREA)
+    assert measure([wide] * 30, Detector(size=1200, threads=1)) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,16 @@ def test_what_is_missing_or_empty_is_told_when_it_is_its_turn(tree: Path) -> Non
 def test_videos_are_known_by_their_suffix(tree: Path) -> None:
     Path("folder.mp4").mkdir()
     assert [is_video(Path(name)) for name in ("a.MP4", "a.mov", "a.jpg", "folder.mp4")] == [True, True, False, False]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = os.scandir
+
+    def closed(path):  # type: ignore[no-untyped-def]
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    *_, last = pictures([Path("faces")])
+    assert last.error == "faces/deep: cannot be read (Permission denied)"

@@ -7,7 +7,7 @@ import pytest
 
 from mien.errors import InputError
 from mien.recognize.recognizer import Face
-from mien.report.plots_faces import recognized
+from mien.report.plots_faces import closeup, recognized
 
 FACE = Face("x/a photo.jpg", "happy", {"sad": 0.25, "happy": 0.7, "$x": 0.05}, (0, 0, 48, 60), None, unsure=False)
 
@@ -28,9 +28,10 @@ def test_face_and_values_are_shown(shape: tuple[int, ...]) -> None:
 def test_a_face_in_a_picture_is_shown_with_what_is_around_it() -> None:
     image = np.zeros((300, 400), np.uint8)
     face = Face("a.png", "happy", FACE.probabilities, (100, 10, 50, 40), 0.9, unsure=True)
-    axes = recognized([(image, face), (image, face)]).axes
+    part, moved = closeup(image, face)
+    assert (part.shape, moved.box) == ((10 + 40 + 30, 30 + 50 + 30), (30, 10, 50, 40))
+    axes = recognized([(part, moved), (image, face)]).axes
     assert len(axes) == 4
-    assert axes[0].images[0].get_array().shape == (10 + 40 + 30, 30 + 50 + 30)
     assert [box.get_xy() for box in axes[0].patches] == [(29.5, 9.5)] * 2
     assert axes[1].get_title(loc="left") == "unsure (happy 70 %) · a.png"
 

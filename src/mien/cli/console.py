@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mien.data.cache import Progress
     from mien.data.faceset import FaceSet
     from mien.data.votes import Votes
@@ -43,6 +45,22 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """A line for the person, on standard error."""
     print(text, file=sys.stderr)
+
+
+def check_picture(path: Path | None) -> None:
+    """Raise `InputError`, before any work is done, for a picture that could not be written in the end."""
+    from mien.errors import InputError, not_writable
+
+    if path is None:
+        return
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: pictures are written as PNG; let the name end in .png")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable(path, error) from error
 
 
 def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: int = 224) -> FaceSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -52,6 +53,9 @@ def _common(
 
 def main() -> None:
     """Exit 0 all well, 1 some inputs failed, 2 a user's mistake, 130 stopped by Ctrl-C."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Names of files need not be text in the terminal's encoding; who reads our lines gets each when it is there.
+        sys.stdout.reconfigure(errors="surrogateescape", line_buffering=True)
     try:
         app()
     except InterruptedRunError as stop:

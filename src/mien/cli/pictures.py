@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.cli.console import counter, note, say
+from mien.cli.console import check_picture, counter, note, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mien.images import Pixels
     from mien.recognize.inputs import Input
@@ -36,56 +36,102 @@ class PictureOptions:
     require_face: bool = False
 
 
-def recognize_files(inputs: Iterable[Input], recognizer: Recognizer, options: PictureOptions) -> None:
+def recognize_files(places: Sequence[Path], recognizer: Recognizer, options: PictureOptions) -> None:
     """Recognize pictures; those that fail are told again at the end, and the exit code tells it."""
+    from mien.recognize.inputs import check_apart, pictures
     from mien.recognize.stream import recognize_pictures
 
-    shown: list[tuple[Pixels, Face]] = []  # for --plot
-    failed: list[str] = []
-    pictures = with_face = 0
+    check_picture(options.plot)
+    if options.annotate:
+        check_apart(options.annotate, places)
     with ExitStack() as stack:
         journal = stack.enter_context(_journal(recognizer, options)) if options.out else None
-        marked = _Marked(options.annotate) if options.annotate else None
+        done = _Done(options, journal)
         count = stack.enter_context(counter("pictures"))
-        done = journal.done if journal else set()
-        if done:
-            note(f"going on: {len(done):,} pictures are done already")
-        stack.enter_context(_told_to_go_on(journal))
-        left = (one for one in inputs if str(one.path) not in done)
-        for outcome in recognize_pictures(left, recognizer, require_face=options.require_face):
+        stack.enter_context(_told_to_go_on(journal, options))
+        for outcome in recognize_pictures(done.left(pictures(places)), recognizer, require_face=options.require_face):
             count(1)
-            pictures += 1
-            source = str(outcome.input.path)
-            if outcome.error:
-                failed.append(outcome.error)
-                note(f"error: {outcome.error}")
-                if options.as_json:
-                    say(json.dumps({"source": source, "error": outcome.error}))
-                continue
-            with_face += bool(outcome.faces)
-            if journal:
-                journal.add(source, outcome.faces)
-            if options.as_json or not journal:
-                _tell(outcome, as_json=options.as_json)
-            if marked:
-                marked.write(outcome)
-            if options.plot and outcome.image is not None and len(shown) < _PLOTTED:
-                shown += [(outcome.image, face) for face in outcome.faces][: _PLOTTED - len(shown)]
+            done.take(outcome)
         if journal and options.out:
             _write_table(journal, recognizer, options.out)
-    if options.plot:
-        _plot(shown, options.plot)
-    _end(failed, pictures, with_face, table=bool(options.out))
+    done.end()
+
+
+class _Done:
+    """What is done with each picture as it comes, and what is to be told of all of them in the end."""
+
+    def __init__(self, options: PictureOptions, journal: Journal | None) -> None:
+        self._options, self._journal = options, journal
+        self._marked = _Marked(options.annotate) if options.annotate else None
+        self._before = frozenset(journal.done) if journal else frozenset()  # by an earlier run
+        self._shown: list[tuple[Pixels, Face]] = []  # for --plot
+        self._failed: list[str] = []
+        self._pictures = self._with_face = 0
+        if self._before:
+            note(f"going on: {len(self._before):,} pictures are done already")
+
+    def left(self, inputs: Iterable[Input]) -> Iterator[Input]:
+        """Inputs that are still to be recognized; with a table each file once."""
+        named = set(self._before)
+        for one in inputs:
+            source = str(one.path)
+            if self._journal and source in named:
+                if self._marked and source in self._before:
+                    self._marked.keep(one)
+                continue
+            if self._journal:
+                named.add(source)
+            yield one
+
+    def take(self, outcome: Outcome) -> None:
+        self._pictures += 1
+        source = str(outcome.input.path)
+        if outcome.error:
+            self._failed.append(outcome.error)
+            note(f"error: {outcome.error}")
+            if self._options.as_json:
+                say(json.dumps({"source": source, "error": outcome.error}))
+            return
+        self._with_face += bool(outcome.faces)
+        if self._options.as_json or not self._journal:
+            _tell(outcome, as_json=self._options.as_json)
+        if self._marked:
+            self._marked.write(outcome)
+        if self._options.plot:
+            self._show(outcome)
+        if self._journal:  # last: what is noted as done is done
+            self._journal.add(source, outcome.faces)
+
+    def _show(self, outcome: Outcome) -> None:
+        if outcome.image is None or len(self._shown) == _PLOTTED:
+            return
+        from mien.report.plots_faces import closeup
+
+        for face in outcome.faces[: _PLOTTED - len(self._shown)]:
+            self._shown.append(closeup(outcome.image, face))
+
+    def end(self) -> None:
+        """Sum up, list what failed, and end with the exit code that tells it."""
+        if self._options.plot:
+            _plot(self._shown, self._options.plot)
+        failed = self._failed
+        if self._pictures > 1 and (self._journal or failed):
+            note(f"{self._pictures:,} pictures: {self._with_face:,} with a face, {len(failed):,} failed")
+        if len(failed) > 1:
+            note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
+        if failed:
+            raise typer.Exit(2 if self._pictures + len(self._before) == 1 else 1)
 
 
 @contextmanager
-def _told_to_go_on(journal: Journal | None) -> Iterator[None]:
+def _told_to_go_on(journal: Journal | None, options: PictureOptions) -> Iterator[None]:
     from mien.errors import InterruptedRunError
 
     try:
         yield
     except KeyboardInterrupt as stop:
-        kept = f"{len(journal.done):,} pictures are done; the same command goes on" if journal else "Nothing is kept"
+        without = " without --overwrite" if options.overwrite else ""
+        kept = f"{len(journal.done):,} pictures are done; the same command{without} goes on" if journal else "No table"
         raise InterruptedRunError(f"stopped. {kept}") from stop
 
 
@@ -95,7 +141,8 @@ def _journal(recognizer: Recognizer, options: PictureOptions) -> Journal:
 
     assert options.out is not None
     check_format(options.out)
-    return Journal(options.out, recognizer.settings, overwrite=options.overwrite)
+    settings = {**recognizer.settings, "require_face": options.require_face}
+    return Journal(options.out, settings, overwrite=options.overwrite)
 
 
 def _write_table(journal: Journal, recognizer: Recognizer, path: Path) -> None:
@@ -139,20 +186,26 @@ class _Marked:
     def write(self, outcome: Outcome) -> None:
         from PIL import Image
 
-        from mien.errors import InputError
+        from mien.errors import not_writable
         from mien.recognize.annotate import annotate
 
         if outcome.image is None:
             return
-        place = self._free(self._folder / outcome.input.under)
+        place = self.keep(outcome.input)
+        part = place.with_name(f"{place.name}.part{place.suffix}")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(annotate(outcome.image, outcome.faces)).save(place, quality=92)
+            try:
+                Image.fromarray(annotate(outcome.image, outcome.faces)).save(part, quality=92)
+                part.replace(place)
+            finally:
+                part.unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error
+            raise not_writable(place, error) from error
 
-    def _free(self, place: Path) -> Path:
-        """`place` as JPEG or PNG, numbered where two pictures of this run have the same name."""
+    def keep(self, one: Input) -> Path:
+        """The place of a copy, as JPEG or PNG, numbered where two pictures of this run have the same name."""
+        place = self._folder / one.under
         if place.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             place = place.with_name(place.name + ".png")
         free, number = place, 2
@@ -171,13 +224,3 @@ def _plot(shown: list[tuple[Pixels, Face]], path: Path) -> None:
         return
     save(recognized(shown), path)
     note(f"picture: {path}" + (f" (the first {_PLOTTED} faces)" if len(shown) == _PLOTTED else ""))
-
-
-def _end(failed: list[str], pictures: int, with_face: int, *, table: bool) -> None:
-    """Sum up, list what failed, and end with the exit code that tells it."""
-    if pictures > 1 and (table or failed):
-        note(f"{pictures:,} pictures: {with_face:,} with a face, {len(failed):,} failed")
-    if len(failed) > 1:
-        note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
-    if failed:
-        raise typer.Exit(2 if pictures == 1 else 1)

@@ -70,7 +70,6 @@ def recognize(
     Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
     """
     from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
-    from mien.recognize.inputs import pictures
     from mien.recognize.recognizer import DEFAULT, Recognizer
 
     kind, places = _one_kind(inputs)
@@ -82,7 +81,7 @@ def recognize(
         options = PictureOptions(
             out=out, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face
         )
-        recognize_files(pictures(places), recognizer, options)
+        recognize_files(places, recognizer, options)
         return
     watching = WatchOptions(
         every=every, fps=fps, smooth_s=smooth, out=out, annotate=annotate, timeline=timeline, as_json=as_json,

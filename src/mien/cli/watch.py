@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.cli.console import counter, note, progress, say, table
-from mien.errors import InputError, InterruptedRunError
+from mien.cli.console import check_picture, counter, note, progress, say, table
+from mien.errors import InputError, InterruptedRunError, not_writable
 
 if TYPE_CHECKING:
     from mien.cli.live import View
@@ -46,8 +46,9 @@ def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: Wat
     Ctrl-C keeps what was read and raises `InterruptedRunError`. Raises `InputError` for options that cannot be, and
     where the only video fails.
     """
-    pace = _checked(options, len(paths))
+    pace = _checked(options, paths)
     failed: list[str] = []
+    too_late: InputError | None = None  # what went wrong when rows were written already, which are worth keeping
     stopped = False
     with _table(options, recognizer) as rows:
         for path, (film, timeline) in zip(paths, _places(paths, options), strict=True):
@@ -56,14 +57,21 @@ def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: Wat
                 stopped = _recognize(str(path), recognizer, ours, pace, rows)
             except InputError as error:
                 if len(paths) == 1:
-                    raise
+                    if rows is None or not rows.rows:
+                        raise
+                    too_late = error
+                    break
                 failed.append(str(error))
                 note(f"error: {error}")
                 if options.as_json:
                     say(json.dumps({"source": str(path), "error": str(error)}))
+            except KeyboardInterrupt:  # between two videos, or while one is summed up
+                stopped = True
             if stopped:
                 break
     _tell_table(rows)
+    if too_late:
+        raise too_late
     if stopped:
         raise InterruptedRunError("stopped; what was read until then is kept")
     if failed:
@@ -76,7 +84,7 @@ def recognize_camera(source: str, recognizer: Recognizer, options: WatchOptions)
 
     Both are a normal end. Raises `InputError` for a camera that is missing or busy and for options that cannot be.
     """
-    pace = _checked(options, 1)
+    pace = _checked(options, [])
     film = options.annotate
     if film is not None and not _is_film(film):
         film = film / "camera.mp4"
@@ -144,8 +152,9 @@ def _take(seen: Seen, summary: Summary, rows: Table | None, film: Film | None) -
         film.write(annotate(seen.frame.image, [row.face for row in seen.rows], names), seen.frame.time_s)
 
 
-def _checked(options: WatchOptions, videos: int) -> Pace:
+def _checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
     """The pace; `InputError` for options that cannot be, before anything is opened or written."""
+    from mien.recognize.inputs import check_apart
     from mien.recognize.rows import check_format
     from mien.recognize.track import Tracker
     from mien.recognize.video import Pace
@@ -156,8 +165,11 @@ def _checked(options: WatchOptions, videos: int) -> Pace:
             raise InputError(
                 f"{options.out}: is there already. Choose another --out, or write over it with --overwrite"
             )
-    if options.annotate and _is_film(options.annotate) and videos > 1:
-        raise InputError(f"{options.annotate}: one film for {videos} videos; name a folder for them")
+    check_picture(options.timeline)
+    if options.annotate and _is_film(options.annotate) and len(paths) > 1:
+        raise InputError(f"{options.annotate}: one film for {len(paths)} videos; name a folder for them")
+    if options.annotate and not _is_film(options.annotate):
+        check_apart(options.annotate, paths)
     if options.smooth_s is not None:
         Tracker(smooth_s=options.smooth_s)
     return Pace(options.every, options.fps)
@@ -176,8 +188,10 @@ def _places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | N
         if film and not _is_film(film):
             plain = film / f"{path.stem}.mp4"
             film = film / f"{path.stem}-{number}.mp4" if plain in used else plain
+            while film in used:
+                film = film.with_stem(f"{film.stem}-{number}")
             used.add(film)
-        if film and film.exists() and path.exists() and film.samefile(path):
+        if film and any(film.exists() and other.exists() and film.samefile(other) for other in paths):
             raise InputError(f"{film}: is the video itself; give the film another name or folder")
         timeline = options.timeline
         if timeline and len(paths) > 1:
@@ -240,7 +254,7 @@ def _tell(source: str, trouble: str | None, summary: Summary, options: WatchOpti
         try:
             save(timeline(summary, Path(source).name), options.timeline)
         except OSError as error:
-            raise InputError(f"{options.timeline}: cannot be written ({error.strerror})") from error
+            raise not_writable(options.timeline, error) from error
         note(f"picture: {options.timeline}")
 
 

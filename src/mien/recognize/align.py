@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from mien.card import Alignment
 from mien.images import Pixels
@@ -63,7 +64,7 @@ def _direction(x: float, y: float) -> complex:
 
 
 def measure(faces: Iterable[Pixels], detector: Detector | None = None) -> Alignment | None:
-    """Where eyes and mouth lie in face crops (medians); None where too few of them hold a face that is found.
+    """Where eyes and mouth lie in face crops (medians); None where too few hold a face that is found, or tiny ones.
 
     `faces`: crops `(H, W)` or `(H, W, 3)` uint8, in random order. Each is enlarged and framed before it is looked at.
     """
@@ -79,7 +80,10 @@ def measure(faces: Iterable[Pixels], detector: Detector | None = None) -> Alignm
     if len(found) < _FEWEST:
         return None
     distance, x, y, mouth = (round(float(value), 4) for value in np.median(found, axis=0))
-    return Alignment(eye_distance=distance, eye_x=x, eye_y=y, eyes_to_mouth=mouth, faces=seen)
+    try:
+        return Alignment(eye_distance=distance, eye_x=x, eye_y=y, eyes_to_mouth=mouth, faces=seen)
+    except ValidationError:  # pictures with faces in them, but no face crops
+        return None
 
 
 def _framed(image: Pixels) -> Pixels:

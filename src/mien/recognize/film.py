@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from mien.errors import InputError
+from mien.errors import InputError, not_writable
 from mien.images import Pixels
 
 SUFFIX = ".mp4"
@@ -53,7 +53,7 @@ class Film:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch()
         except OSError as error:
-            raise _not_writable(self.path, error) from error
+            raise not_writable(self.path, error) from error
 
     def write(self, image: Pixels, time_s: float) -> None:
         """Add a frame `(H, W, 3)` RGB, which is shown from `time_s` on, later than the one before.
@@ -73,7 +73,7 @@ class Film:
                 even = np.asarray(cv2.resize(even, self._size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
             self._writer.write(even, time_s)
         except OSError as error:
-            raise _not_writable(self.path, error) from error
+            raise not_writable(self.path, error) from error
         self.frames += 1
 
     def __enter__(self) -> Self:
@@ -87,7 +87,7 @@ class Film:
                 self._part.replace(self.path)
         except OSError as failed:
             if kind is None:  # else the first error is the one to tell
-                raise _not_writable(self.path, failed) from failed
+                raise not_writable(self.path, failed) from failed
         finally:
             self._part.unlink(missing_ok=True)
 
@@ -175,7 +175,3 @@ def _even(image: Pixels) -> Pixels:
     if height % 2 == 0 and width % 2 == 0:
         return image
     return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
-def _not_writable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be written ({error.strerror or error})")

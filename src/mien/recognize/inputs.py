@@ -53,6 +53,15 @@ def pictures(places: Sequence[Path]) -> Iterator[Input]:
             yield Input(place, Path(place.name))
 
 
+def check_apart(folder: Path, places: Sequence[Path]) -> None:
+    """Raise `InputError` where files written into `folder` could replace those that are read, or be read themselves."""
+    ours = folder.resolve()
+    for place in places:
+        theirs = (place if place.is_dir() else place.parent).resolve()
+        if ours == theirs or (place.is_dir() and ours.is_relative_to(theirs)):
+            raise InputError(f"{folder}: the files of {place} lie there; name another folder for what is written")
+
+
 def _fitting(pattern: str) -> list[str]:
     # Path.glob takes no absolute pattern.
     return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
@@ -60,13 +69,16 @@ def _fitting(pattern: str) -> list[str]:
 
 def _below(folder: Path, prefix: Path) -> Iterator[Input]:
     found = False
-    for place, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 found = True
                 path = Path(place, name)
                 yield Input(path, prefix / path.relative_to(folder))
-    if not found:
+    for error in closed:
+        yield Input(Path(error.filename), prefix, f"{error.filename}: cannot be read ({error.strerror})")
+    if not found and not closed:
         why = f"no pictures found in it (known: {', '.join(SUFFIXES)}); videos are named one by one"
         yield Input(folder, prefix, f"{folder}: {why}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mien.errors import InputError
+from mien.errors import InputError, not_writable
 from mien.recognize.recognizer import Face
 
 Settings = Mapping[str, str | int | float | None]
@@ -39,10 +39,10 @@ class Journal:
             if not whole:
                 self._append(dict(settings))
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
+            raise not_writable(self.path, error) from error
 
     def add(self, source: str, faces: Sequence[Face]) -> None:
-        """Note a picture as done; on disk before this returns to the caller."""
+        """Note a picture as done; handed to the system before this returns, so that it outlives this program."""
         self._append({"source": source, "faces": [face.as_dict() for face in faces]})
         self.done.add(source)
 
@@ -70,7 +70,7 @@ class Journal:
             self._file.write(json.dumps(what).encode("ascii") + b"\n")  # also file names that are no UTF-8
             self._file.flush()
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror}). The same command goes on") from error
+            raise not_writable(self.path, error, "Make room; the same command goes on") from error
 
     def _read(self, settings: dict[str, Any]) -> int:
         """Fill `done`; the number of bytes up to the last whole line."""

@@ -89,7 +89,7 @@ class Recognizer:
             raise InputError(f"threads {threads}: expected 1 or more")
         check_size(detect_size)
         self._classifier = _open(model, threads)
-        self._detector_name, self._detect_size, self._threads = detector, detect_size, threads
+        self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
         self.threshold = abstain if abstain is not None else self.card.threshold or 0.0
         self._alignment = self.card.alignment or FER2013
 
@@ -156,7 +156,7 @@ class Recognizer:
     @cached_property
     def detector(self) -> Detector:
         """Opened when a picture first needs it."""
-        return Detector(self._detector_name, size=self._detect_size, threads=self._threads)
+        return Detector(self._detector_name, size=self._detect_size, threads=self.threads)
 
     @cached_property
     def _detector_on_one_core(self) -> Detector:
@@ -165,7 +165,7 @@ class Recognizer:
     def _look_at(self, images: Sequence[Pixels]) -> list[Looked]:
         if self._detector_name == "none":
             return [([_whole(image)], [self.card.preprocess.pixels(image)]) for image in images]
-        workers = min(self._threads or cores(), len(images))
+        workers = min(self.threads or cores(), len(images))
         if workers < 2:
             return [self._look(image, self.detector) for image in images]
         look = partial(self._look, detector=self._detector_on_one_core)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
-from mien.errors import InputError, MissingExtraError
+from mien.errors import InputError, MissingExtraError, not_writable
 from mien.recognize.recognizer import Face
 
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -71,14 +70,14 @@ class Table:
         try:
             self._sheet: _Sheet = _SHEETS[self.path.suffix.lower()](self._part, labels)
         except OSError as error:
-            raise _not_writable(self.path, error) from error
+            raise not_writable(self.path, error) from error
 
     def write(self, rows: Iterable[Row]) -> None:
         values = [row.values() for row in rows]
         try:
             self._sheet.write(values)
         except OSError as error:
-            raise _not_writable(self.path, error) from error
+            raise not_writable(self.path, error) from error
         self.rows += len(values)
 
     def __enter__(self) -> Self:
@@ -90,7 +89,8 @@ class Table:
             if kind is None:
                 self._part.replace(self.path)
         except OSError as failed:
-            raise _not_writable(self.path, failed) from failed
+            if error is None:  # else that one is told
+                raise not_writable(self.path, failed) from failed
         finally:
             self._part.unlink(missing_ok=True)
 
@@ -155,7 +155,7 @@ class _Parquet:
         self._waiting: list[dict[str, Any]] = []
 
     def write(self, values: Sequence[dict[str, Any]]) -> None:
-        self._waiting += values
+        self._waiting += [{**row, "source": _readable(row["source"])} for row in values]
         if len(self._waiting) >= _GROUP:
             self._flush()
 
@@ -182,10 +182,11 @@ def _opened(path: Path) -> IO[str]:
     )
 
 
+def _readable(name: str) -> str:
+    """A name of a file as Parquet takes it: bytes that are no UTF-8 become question marks."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _word(value: str | float | bool | None) -> str | float | None:
     """A truth value as JSON writes it."""
     return ("true" if value else "false") if isinstance(value, bool) else value
-
-
-def _not_writable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be written ({error.strerror or os.strerror(error.errno or 0)})")

@@ -15,6 +15,7 @@ from mien.recognize.recognizer import Face, Recognizer
 from mien.recognize.session import cores
 
 _TOGETHER = 8  # pictures whose faces the classifier sees at once
+_DECODERS = 4  # threads at most, whose pictures wait in memory
 _PIXELS_TOGETHER = 40_000_000  # and at most so many pixels of them in memory
 
 
@@ -35,7 +36,8 @@ def recognize_pictures(
 
     The next pictures are decoded while faces are looked for.
     """
-    for some in _together(_decoded(inputs)):
+    workers = min(recognizer.threads or cores(), _DECODERS)
+    for some in _together(_decoded(inputs, workers)):
         good = [(one, image) for one, image in some if not isinstance(image, str)]
         found = iter(recognizer.recognize([image for _, image in good], [str(one.path) for one, _ in good]))
         for one, image in some:
@@ -52,9 +54,8 @@ def recognize_pictures(
 Decoded = tuple[Input, Pixels | str]  # the pixels, or why there are none
 
 
-def _decoded(inputs: Iterable[Input]) -> Iterator[Decoded]:
-    """Each input with its pixels, in order; a few are decoded ahead, by as many threads as there are cores."""
-    workers = cores()
+def _decoded(inputs: Iterable[Input], workers: int) -> Iterator[Decoded]:
+    """Each input with its pixels, in order; `workers` threads decode a few ahead."""
     coming = iter(inputs)
     waiting: deque[Future[Decoded]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CAMERA = "camera"
 _USUAL_FPS = 25.0
+_PATIENCE_S = 2.0  # for a camera that answers no more
 _FPS_RANGE = (1.0, 240.0)  # of a header that is believed
 _LONGEST_GAP = 3600.0  # seconds between two frames; a longer one is a broken time
 _TOLERANCE = 0.03  # share of the frames that a header may promise too much
@@ -126,8 +127,11 @@ class Video:
         return ahead(coming, max(2, min(_AHEAD, _PIXELS_AHEAD // self._pixels())))
 
     def close(self) -> None:
-        with self._in_use:
-            self._capture.release()
+        if self._in_use.acquire(timeout=_PATIENCE_S):  # a camera that hangs keeps it; the program ends without it
+            try:
+                self._capture.release()
+            finally:
+                self._in_use.release()
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ from mien.recognize.track import SMOOTH_S, Tracker
 from mien.recognize.video import Frame, Pace, Video
 
 _TOGETHER = 4  # looked-at frames whose faces the classifier sees at once
-_PIXELS_TOGETHER = 40_000_000  # and at most so many pixels of frames in memory
+_PIXELS_TOGETHER = 80_000_000  # and at most so many pixels of frames in memory
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ def watch(
     """Every frame of `video`, in order, in constant memory.
 
     `pace` says which frames are looked at; without one, each. In the others, the boxes lie evenly between those of the
-    looks around, and the emotions are those of the look before; they have an image only with `all_images`. `smooth_s`:
+    looks around (where these are further apart than some 80 million pixels of film, those of the look before), and the
+    emotions are those of the look before; they have an image only with `all_images`. `smooth_s`:
     time constant of the smoothing in seconds, 0 for none. A camera's frames come one by one, without any delay.
     """
     tracker = Tracker(smooth_s=smooth_s, threshold=recognizer.threshold)

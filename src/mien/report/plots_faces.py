@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,12 +19,21 @@ from mien.report.style import BLUE, PALE, shorten, styled
 _AROUND = 0.6  # of a face's larger side, shown on each side of its box
 
 
+def closeup(image: Pixels, face: Face) -> tuple[Pixels, Face]:
+    """The part of a picture around one of its faces, copied, and the face with its box in that part."""
+    x, y, width, height = face.box
+    margin = round(_AROUND * max(width, height))
+    left, top = max(0, x - margin), max(0, y - margin)
+    part = image[top : y + height + margin, left : x + width + margin].copy()
+    return part, replace(face, box=(x - left, y - top, width, height))
+
+
 @styled
 def recognized(shown: Sequence[tuple[Pixels, Face]]) -> Figure:
-    """Recognized faces, one row for each: the face with its box in the picture, beside the probability of every class.
+    """Recognized faces, one row for each: the picture with the face's box, beside the probability of every class.
 
-    `shown`: pictures `(H, W)` gray or `(H, W, 3)` RGB uint8, each with a face of it; the most probable class is drawn
-    in color. Raises `InputError` for pixels of another kind or no face.
+    `shown`: pictures `(H, W)` gray or `(H, W, 3)` RGB uint8, each with a face of it (`closeup` makes such pairs); the
+    most probable class is drawn in color. Raises `InputError` for pixels of another kind or no face.
     """
     if not shown:
         raise InputError("no face to draw, expected at least one")
@@ -32,7 +42,7 @@ def recognized(shown: Sequence[tuple[Pixels, Face]]) -> Figure:
     rows = figure.subplots(len(shown), 2, squeeze=False, width_ratios=(1, 1.35))
     for (picture, bars), (image, face) in zip(rows, shown, strict=True):
         _check(image)
-        _show_around(picture, image, face)
+        _show(picture, image, face)
         _draw_bars(bars, face.probabilities)
         bars.set_title(f"{headline(face)} · {shorten(_base(face.source), 40)}", fontsize=10)
     return figure
@@ -43,21 +53,15 @@ def _check(image: Pixels) -> None:
         raise InputError(f"picture is {image.shape} {image.dtype}, expected (H, W) gray or (H, W, 3) RGB, uint8")
 
 
-def _show(axes: Axes, image: Pixels) -> None:
+def _show(axes: Axes, image: Pixels, face: Face) -> None:
+    """The picture with a box around its face, unless the face is the whole picture."""
     axes.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=255)
     axes.set_axis_off()
-
-
-def _show_around(axes: Axes, image: Pixels, face: Face) -> None:
-    """The part of `image` around the face, and a box on it; a face that is the whole picture needs none."""
     x, y, width, height = face.box
-    margin = round(_AROUND * max(width, height))
-    left, top = max(0, x - margin), max(0, y - margin)
-    _show(axes, image[top : y + height + margin, left : x + width + margin])
     if (width, height) != (image.shape[1], image.shape[0]):
-        box = (x - left - 0.5, y - top - 0.5)
-        axes.add_patch(Rectangle(box, width, height, fill=False, edgecolor="white", linewidth=2.6))
-        axes.add_patch(Rectangle(box, width, height, fill=False, edgecolor=BLUE, linewidth=1.4))
+        for color, line in (("white", 2.6), (BLUE, 1.4)):
+            box = Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=color, linewidth=line)
+            axes.add_patch(box)
 
 
 def _draw_bars(axes: Axes, probabilities: Mapping[str, float]) -> None:

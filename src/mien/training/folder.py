@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.data.faceset import FaceSet
-from mien.errors import InputError
+from mien.errors import InputError, not_writable
 from mien.files import write_whole
 from mien.recipes.recipe import Recipe
 from mien.training.checkpoint import check_checkpoint
@@ -82,7 +82,7 @@ def begin(run: Run, recipe: Recipe, seen: FaceSet, how: Plan, start: Run | None 
         run.save_seen(seen, start)
         write_whole(run.folder / "recipe.yaml", recipe.to_yaml())
     except OSError as error:
-        raise InputError(f"{run.folder}: cannot be written ({error.strerror or error})") from error
+        raise not_writable(run.folder, error) from error
 
 
 def _remove_run(folder: Path) -> None:
