@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 import mien
 from mien import InputError, Recognizer
@@ -21,6 +22,7 @@ from mien.errors import InterruptedRunError
 from mien.images import read
 from mien.recognize.recognizer import Face
 from mien.recognize.rows import Row
+from mien.recognize.vendored import vendored_folder
 from mien.recognize.video import Frame, Pace, Video
 from mien.recognize.watch import Seen, watch
 
@@ -275,3 +277,15 @@ def test_a_film_never_takes_the_place_of_a_video(clip: Path, recognizer: Recogni
         recognize_videos(paths, recognizer, WatchOptions(annotate=tmp_path / "two"))
     with pytest.raises(InputError, match=r"let the name end in \.png"):
         recognize_videos(paths, recognizer, WatchOptions(timeline=tmp_path / "t.pdf"))
+
+
+def test_an_animated_picture_is_its_first_frame_or_a_video(mien, tmp_path: Path) -> None:
+    portrait = Image.open(vendored_folder("pictures") / "astronaut.jpg").convert("RGB").resize((256, 256))
+    empty = Image.new("RGB", (256, 256), "gray")
+    file = tmp_path / "a.gif"
+    portrait.save(file, save_all=True, append_images=[empty, portrait], duration=200)
+    ours = ["recognize", file, "--model", "mien-tiny", "--detector", "fast", "--json"]
+    (first,) = map(json.loads, mien(*ours).out.splitlines())
+    assert [face["emotion"] for face in first["faces"]] == ["happy"]
+    looks = [json.loads(line) for line in mien(*ours, "--as-video").out.splitlines()]
+    assert [(look["time_s"], len(look["faces"])) for look in looks] == [(0.0, 1), (0.2, 0), (0.4, 1)]

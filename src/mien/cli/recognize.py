@@ -52,6 +52,10 @@ def recognize(
         Path | None,
         typer.Option("--plot", help="Picture: faces with their probabilities beside.", rich_help_panel=_PICTURES),
     ] = None,
+    as_video: Annotated[
+        bool,
+        typer.Option("--as-video", help="Take animated GIFs as videos, not their first frame.", rich_help_panel=_VIDEO),
+    ] = False,
     every: Annotated[int, typer.Option("--every", help="Look at every Nth frame.", rich_help_panel=_VIDEO)] = 1,
     fps: Annotated[
         float | None, typer.Option("--fps", help="Look so many times a second at most.", rich_help_panel=_VIDEO)
@@ -72,7 +76,7 @@ def recognize(
     from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
     from mien.recognize.recognizer import DEFAULT, Recognizer
 
-    kind, places = _one_kind(inputs)
+    kind, places = _one_kind(inputs, as_video=as_video)
     _check_options(kind, plot=plot, require_face=require_face, every=every, fps=fps, smooth=smooth, timeline=timeline)
     recognizer = Recognizer(
         model or DEFAULT, detector=detector, detect_size=detect_size, threads=threads, abstain=abstain
@@ -93,7 +97,7 @@ def recognize(
         recognize_videos(places, recognizer, watching)
 
 
-def _one_kind(inputs: list[str]) -> tuple[Kind, list[Path]]:
+def _one_kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path]]:
     """What was named: pictures and folders, videos, or one camera; what is made of them differs too much to mix."""
     from mien.recognize.inputs import is_video, named_places
 
@@ -102,7 +106,7 @@ def _one_kind(inputs: list[str]) -> tuple[Kind, list[Path]]:
             raise InputError("a camera is watched alone; name it without other inputs")
         return "camera", []
     places = named_places(inputs)
-    videos = [place for place in places if is_video(place)]
+    videos = places if as_video else [place for place in places if is_video(place)]
     if videos and len(videos) < len(places):
         other = next(place for place in places if place not in videos)
         raise InputError(f"{videos[0]} is a video, {other} is not: recognize videos and pictures in two commands")
