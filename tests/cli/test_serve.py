@@ -66,7 +66,15 @@ def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_of_models_are_never_paths(tmp_path: Path) -> None:
     assert verb._called("mien-tiny") == "mien-tiny"
     assert verb._called(str(tmp_path)) == tmp_path.name
-    assert verb._called("somewhere/model.onnx") == "model"
+    assert verb._called("somewhere/cnn.onnx") == "cnn"
+    assert verb._called(str(tmp_path / "model.onnx")) == tmp_path.name  # as every export is called
+
+
+@pytest.mark.parametrize("models", [["a/cnn.onnx", "b/cnn.onnx"], ["a/cnn/model.onnx", "b/cnn/model.onnx"]])
+def test_two_models_of_one_name(models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"'{models[0]}' and '{models[1]}' would both be called 'cnn'.*rename one"):
+        serve(port=0, no_page=True, model=models)
 
 
 @pytest.mark.parametrize(("host", "private"), [("127.0.0.1", True), ("localhost", True), ("0.0.0.0", False)])

@@ -332,6 +332,24 @@ class TestToken:
         guarded.cookies = other.cookies
         assert guarded.get("/v1/models").status_code == 401
 
+    @pytest.mark.parametrize(
+        "body", [b"token=" + b"&a" * 9, b"token=%ff&token=\xff", b"token", b"", b"a" * 4096], ids=range(5)
+    )
+    def test_a_login_that_is_no_form_is_a_wrong_one(self, guarded: TestClient, body: bytes) -> None:
+        answer = guarded.post("/login", content=body)
+        assert (answer.status_code, "That is not the token." in answer.text) == (401, True)
+
+    @pytest.mark.parametrize("chunks", [[b"a" * 4097], [b"a" * 1000] * 5])
+    def test_a_login_is_short(self, guarded: TestClient, chunks: list[bytes]) -> None:
+        body = chunks[0] if len(chunks) == 1 else iter(chunks)  # of a size that is told, or not
+        answer = guarded.post("/login", content=body)
+        assert (answer.status_code, "larger than 4,096 bytes" in answer.text) == (413, True)
+
+    @pytest.mark.parametrize("token", ["pässword 12", "correct\nhorse", " correct horse", "correct horse\n"])
+    def test_one_that_no_header_can_carry_is_refused(self, recognizer: Recognizer, token: str) -> None:
+        with pytest.raises(InputError, match="letters, digits and signs of ASCII, and no space at its ends"):
+            create_app({"m": recognizer}, token=token, page=False)
+
     def test_a_short_one_is_refused(self, recognizer: Recognizer) -> None:
         with pytest.raises(InputError, match="can be guessed: take 8 or more"):
             create_app({"m": recognizer}, token="short", page=False)
@@ -369,7 +387,8 @@ class TestPage:
         with TestClient(app) as client:
             config = client.get("/config").json()
             assert config["analytics_enabled"] is False
-            photo, video = [one["id"] for one in config["dependencies"] if one["targets"][0][1] == "change"]
+            calls = {one["targets"][0][1]: one["id"] for one in config["dependencies"][::-1]}
+            photo, video = calls["change"], calls["then"]
             playlist = b"#EXTM3U\n#EXTINF:9,\nhttp://example.com/a.ts\n"
             place, listed = client.post(
                 "/gradio_api/upload", files=files(("a.jpg", portrait), ("a.mp4", playlist))

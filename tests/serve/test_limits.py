@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
 from mien.errors import InputError
 from mien.recognize.recognizer import Recognizer
+from mien.serve import login
 from mien.serve.api import create_app
 from mien.serve.cache import UploadCache
 from mien.serve.guard import Guard
@@ -165,40 +168,125 @@ def test_a_job_whose_request_gave_up_does_not_begin() -> None:
     assert (workers.inside, begun) == (0, [])
 
 
-def test_a_body_that_does_not_come_is_a_408(recognizer: Recognizer) -> None:
-    app = create_app({"m": recognizer}, limits=Limits(seconds=1), page=False)
-    sent: list[Any] = []
+async def never() -> Any:
+    await asyncio.sleep(60)
 
-    async def never() -> Any:
-        await asyncio.sleep(60)
+
+def exchange(app: Any, path: str, kind: str, receive: Callable[[], Any]) -> list[Any]:
+    """What `app` sends to a client whose body comes from `receive`."""
+    sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     scope = {
-        "type": "http", "method": "POST", "path": "/v1/recognize", "query_string": b"", "http_version": "1.1",
-        "scheme": "http", "server": ("127.0.0.1", 80), "headers": [(b"content-type", b"image/jpeg")],
+        "type": "http", "method": "POST", "path": path, "query_string": b"", "http_version": "1.1", "scheme": "http",
+        "server": ("127.0.0.1", 80), "headers": [(b"content-type", kind.encode())],
     }  # fmt: skip
-    asyncio.run(app(scope, never, send))
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+def test_a_body_that_does_not_come_is_a_408(recognizer: Recognizer) -> None:
+    app = create_app({"m": recognizer}, limits=Limits(seconds=1), page=False)
+    sent = exchange(app, "/v1/recognize", "image/jpeg", never)
     assert sent[0]["status"] == 408
     assert b"did not arrive within 1 s" in sent[1]["body"]
 
 
-def test_uploads_do_not_fill_the_disk(recognizer: Recognizer) -> None:
-    cache, limits = UploadCache(), Limits(video_bytes=1000)
-    metrics = Metrics(inside=lambda: 0)
+def test_a_login_that_does_not_come_is_a_408(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "_SECONDS", 0.05)
+    app = create_app({"m": recognizer}, token="correct horse battery", page=False)
+    sent = exchange(app, "/login", "application/x-www-form-urlencoded", never)
+    assert sent[0]["status"] == 408
+    assert b"did not arrive within 0.05 s" in sent[1]["body"]
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "application/json", "multipart/form-data; boundary=b"])
+def test_a_client_that_goes_away_is_no_failure_of_the_server(
+    recognizer: Recognizer, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    app = create_app({"m": recognizer}, page=False)
+    coming = iter([{"type": "http.request", "body": b"--b\r\n", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(coming)
+
+    with caplog.at_level(logging.INFO, "mien.serve"):
+        exchange(app, "/v1/recognize", kind, receive)  # raises nothing, which uvicorn would log with a traceback
+    assert caplog.messages[-1].startswith("POST /v1/recognize 499 ")
+    metrics = TestClient(app).get("/metrics").text
+    assert 'mien_requests_total{path="/v1/recognize",status="499"} 1.0' in metrics
+    assert "mien_requests_inside 0.0" in metrics
+
+
+@pytest.fixture
+def cache() -> Iterator[UploadCache]:
+    made = UploadCache()
+    yield made
+    made.remove()
+
+
+def guarded(cache: UploadCache, taken: Callable[[bytes], Any]) -> Guard:
+    """A guard with room for four uploads of 1,000 bytes and the one that comes; `taken` gets their pieces."""
 
     async def page(scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        async for piece in request.stream():
+            await taken(piece)
         await Response("taken")(scope, receive, send)
 
-    client = TestClient(Guard(page, limits, metrics, None, cache))
+    return Guard(page, Limits(video_bytes=1000), Metrics(inside=lambda: 0), None, cache)
+
+
+def test_uploads_do_not_fill_the_disk(cache: UploadCache) -> None:
+    async def taken(piece: bytes) -> None:
+        pass
+
+    client = TestClient(guarded(cache, taken))
     assert client.post("/gradio_api/upload", content=b"x").status_code == 200
     (cache.path / "a").write_bytes(b"x" * 4001)
     refused = client.post("/gradio_api/upload", content=b"x")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
     assert client.post("/gradio_api/upload", content=b"x" * 1001).status_code == 413
     assert client.get("/").status_code == 200
-    cache.remove()
+
+
+def test_uploads_at_the_same_time_do_not_fill_the_disk_either(cache: UploadCache) -> None:
+    """All are let in while nothing lies there; they share the room as they come."""
+    stored = []
+
+    async def taken(piece: bytes) -> None:
+        stored.append(len(piece))
+        (cache.path / f"{len(stored)}").write_bytes(piece)
+
+    app = guarded(cache, taken)
+
+    async def upload(everybody_inside: asyncio.Barrier) -> int:
+        left = [500, 500]
+        statuses = []
+
+        async def receive() -> Any:
+            if len(left) == 2:
+                await everybody_inside.wait()
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": b"x" * left.pop(), "more_body": bool(left)}
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status"))
+
+        scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": [], "query_string": b""}
+        await app(scope, receive, send)
+        return statuses[0]
+
+    async def several(count: int) -> list[int]:
+        barrier = asyncio.Barrier(count)
+        return await asyncio.gather(*(upload(barrier) for _ in range(count)))
+
+    assert asyncio.run(several(20)) == [503] * 20
+    assert sum(stored) == cache.size() == 5000
+    cache.sweep(age=-1)
+    assert asyncio.run(several(5)) == [200] * 5  # as much as fits, once the others are gone
 
 
 def test_no_place_is_lost_where_the_body_is_refused(client_of: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -66,10 +67,11 @@ def serve(
         waiting=max_waiting,
         video_bytes=max_video_mb * 2**20,
     )
+    named = _by_name(model or [DEFAULT])
     with open_socket(host, port) as bound:
         recognizers = {
-            _called(name): Recognizer(name, detector=detector, detect_size=detect_size, threads=1, abstain=abstain)
-            for name in model or [DEFAULT]
+            name: Recognizer(one, detector=detector, detect_size=detect_size, threads=1, abstain=abstain)
+            for name, one in named.items()
         }
         workers = min(4, cores()) if threads is None else threads
         app = create_app(recognizers, limits=limits, threads=workers, token=token, page=not no_page)
@@ -94,7 +96,27 @@ def _check_extra(*, page: bool) -> None:
         raise MissingExtraError("the server", "serve")
 
 
+def _by_name(models: Sequence[str]) -> dict[str, str]:
+    """Each model under the name that requests give."""
+    from mien.errors import InputError
+
+    named: dict[str, str] = {}
+    for model in models:
+        name = _called(model)
+        if name in named:
+            raise InputError(
+                f"'{named[name]}' and '{model}' would both be called '{name}' in requests; leave out or rename one"
+            )
+        named[name] = model
+    return named
+
+
 def _called(model: str) -> str:
     """The bundled name, the run's folder, or the file without its suffix; never a path."""
     place = Path(model)
-    return place.resolve().name.removesuffix(".onnx") if place.suffix == ".onnx" or place.is_dir() else place.name
+    if place.suffix != ".onnx" and not place.is_dir():
+        return place.name
+    place = place.resolve()
+    if place.name == "model.onnx" and place.parent.name:  # as every exported run has one
+        place = place.parent
+    return place.name.removesuffix(".onnx")

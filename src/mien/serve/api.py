@@ -86,13 +86,13 @@ def create_app(
     """The application for `recognizers` by name; the first is taken where a request names none.
 
     `threads`: requests that are worked on at a time; open each recognizer with `threads=1`, or they get in each
-    other's way. `token`: what clients have to show, at least 8 characters. `page`: mount the page for people on `/`,
-    which sets environment variables of Gradio, so one in a process. Raises `InputError` for values out of range.
+    other's way. `token`: what clients have to show, at least 8 characters of ASCII. `page`: mount the page for people
+    on `/`, which sets environment variables of Gradio, so one in a process. Raises `InputError` for wrong values.
     """
     if not recognizers:
         raise InputError("a server needs at least one model")
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise InputError(f"a token of {len(token)} characters can be guessed: take {SHORTEST_TOKEN} or more")
+    if token is not None:
+        _check_token(token)
     limits = limits or Limits()
     workers = Workers(threads, limits.waiting)
     metrics = Metrics(inside=lambda: workers.inside)
@@ -121,6 +121,16 @@ def create_app(
         mount_page(app, recognizers, limits, workers, cache)
     app.add_middleware(Guard, limits=limits, metrics=metrics, token=secret, cache=cache)
     return app
+
+
+def _check_token(token: str) -> None:
+    if len(token) < SHORTEST_TOKEN:
+        raise InputError(f"a token of {len(token)} characters can be guessed: take {SHORTEST_TOKEN} or more")
+    if not token.isascii() or not token.isprintable() or token != token.strip():
+        raise InputError(
+            "no client could send this token in a header: take letters, digits and signs of ASCII, and no space at its "
+            "ends"
+        )
 
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

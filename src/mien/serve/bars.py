@@ -10,11 +10,10 @@ from html import escape
 from PIL import Image
 
 from mien.images import Pixels
-from mien.recognize.annotate import annotate, color_of, headline
+from mien.recognize.annotate import UNSURE, annotate, color_of, headline
 from mien.recognize.recognizer import Face
 
 _SIDE = 1280  # long side, in pixels, of a picture on the page
-_UNSURE = "#999999"
 
 
 def faces_html(faces: Sequence[Face], more: int = 0) -> str:
@@ -46,7 +45,7 @@ def shares_html(title: str, shares: Mapping[str, float]) -> str:
 
 
 def _face(face: Face, number: int, count: int) -> str:
-    color = _UNSURE if face.unsure else color_of(face.emotion, list(face.probabilities))
+    color = UNSURE if face.unsure else color_of(face.emotion, list(face.probabilities))
     title = f"{number}: {headline(face)}" if count > 1 else headline(face)
     return _block(title, color, "probabilities", face.probabilities)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ class UploadCache:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mien-page-", ignore_cleanup_errors=True)
         self.path = Path(self._folder.name).resolve()
+        self._size = 0  # bytes at the last look, and all that came since
 
     def holds(self, path: Path) -> bool:
         """Whether `path` is a file within, links followed."""
@@ -28,12 +30,34 @@ class UploadCache:
             return False
 
     def size(self) -> int:
-        """Bytes of all files within."""
+        """Bytes of all files within, looked up."""
         total = 0
         for file in self.path.rglob("*"):
             with suppress(OSError):  # gone meanwhile
                 total += file.lstat().st_size if file.is_file() else 0
+        self._size = total
         return total
+
+    def grow(self, count: int) -> int:
+        """Note that `count` bytes come in. How many lie within at most, without another look."""
+        self._size += count
+        return self._size
+
+    def hold(self, path: Path, seconds: float, most: float) -> None:
+        """Keep a file that waits in line for `seconds` longer than those before it, up to `most` from now.
+
+        Until then its time lies in the future, so that it is never too old; `release` ends it.
+        """
+        now = time.time()
+        with suppress(OSError):  # gone meanwhile
+            last = max(file.lstat().st_mtime for file in self.path.rglob("*") if file.is_file())
+            until = min(max(now, last) + seconds, now + most)
+            os.utime(path, (until, until))
+
+    def release(self, path: Path) -> None:
+        """From now on the file gets older like any other."""
+        with suppress(OSError):
+            os.utime(path)
 
     def sweep(self, age: float = _AGE) -> int:
         """Remove the files that are older than `age` seconds, and say how many they were."""

@@ -14,7 +14,9 @@ from mien.serve.bars import message_html, shares_html
 from mien.serve.limits import Limits
 
 if TYPE_CHECKING:
+    from mien.recognize.rows import Row
     from mien.recognize.summary import Summary
+    from mien.recognize.video import Frame
 
 LOOKS = 5.0  # a second of the video
 _TOLD = 4  # faces, the longest seen, that get bars
@@ -27,7 +29,8 @@ _ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # of MP4 and MO
 def watch_clip(path: Path, name: str, recognizer: Recognizer, limits: Limits) -> Iterator[str]:
     """How far it is, now and then; the last one is the timeline, with bars for the share of time of each emotion.
 
-    Work ends after `limits.video_seconds`, with what was seen until then. Raises `InputError` for what is no video.
+    Work ends after `limits.video_seconds`, with what was seen until then. Raises `InputError` for what is no video, and
+    for frames of more than `limits.pixels`; of the faces in a frame the `limits.faces` largest count.
     """
     from mien.recognize.summary import Summary
     from mien.recognize.video import Pace, Video
@@ -39,9 +42,10 @@ def watch_clip(path: Path, name: str, recognizer: Recognizer, limits: Limits) ->
     with Video(path) as video:
         summary, last_s = Summary(recognizer.labels, step_s=1 / LOOKS), 0.0
         for seen in watch(video, recognizer, pace=Pace(fps=LOOKS)):
+            _check_size(seen.frame, name, limits)
             last_s = seen.frame.time_s
             if seen.frame.look:
-                summary.add(seen.rows, last_s)
+                summary.add(_largest(seen.rows, limits.faces), last_s)
             now = time.monotonic()
             if now - start > limits.video_seconds:
                 cut = f"Stopped after {limits.video_seconds} s of work, at {last_s:.0f} s of the video."
@@ -51,6 +55,15 @@ def watch_clip(path: Path, name: str, recognizer: Recognizer, limits: Limits) ->
                 yield message_html(_progress(seen.frame.index + 1, video.expected, last_s))
         summary.end(last_s + 1 / video.fps)
     yield _result(summary, name, cut)
+
+
+def _check_size(frame: Frame, name: str, limits: Limits) -> None:
+    if frame.image is not None and frame.image.shape[0] * frame.image.shape[1] > limits.pixels:
+        raise InputError(f"{name}: frames of more than {limits.pixels:,} pixels; reduce it first")
+
+
+def _largest(rows: tuple[Row, ...], most: int) -> tuple[Row, ...]:
+    return tuple(sorted(rows, key=lambda row: -row.face.box[2] * row.face.box[3])[:most])
 
 
 def _result(summary: Summary, name: str, cut: str) -> str:

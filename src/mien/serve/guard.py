@@ -27,6 +27,7 @@ OPEN_PATHS = ("/healthz", "/login")  # answer without the token
 API_PATHS = ("/healthz", "/login", "/metrics", "/openapi.json", "/docs", "/v1/models", "/v1/recognize")
 UPLOAD_PATH = "/gradio_api/upload"
 _UPLOADS = 4  # of the largest size may lie in the cache when another one comes
+_LOGIN_BYTES = 4096  # of a form that anybody may send
 # What the page needs of Gradio. The rest fetches from elsewhere, runs programs, or shows what others do.
 _PAGE = "/gradio_api/"
 _PAGE_PARTS = (
@@ -77,7 +78,7 @@ class Token:
         return secrets.compare_digest(_cookie(headers).encode(), self.cookie.encode())
 
 
-class _TooLargeError(Exception):
+class _BrokenOffError(Exception):
     """Ends the reading of a body within the application; the guard answers."""
 
 
@@ -91,9 +92,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            exchange = _Exchange(scope, receive, send, self._limits)
+            exchange = _Exchange(scope, receive, send, self._limits, self._cache)
             try:
-                refusal = exchange.refusal(self._token, self._cache)
+                refusal = exchange.refusal(self._token)
                 await (exchange.run(self._app) if refusal is None else exchange.refuse(refusal))
             finally:
                 exchange.record(self._metrics)
@@ -106,17 +107,19 @@ class Guard:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits, cache: UploadCache | None) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._path: str = scope["path"]
         self._headers = Headers(scope=scope)
         self._start = time.monotonic()
         self._status = 0  # of the answer, once it has begun
-        self._most = limits.video_bytes if self._path == UPLOAD_PATH else limits.request_bytes
+        self._cache = cache if self._path == UPLOAD_PATH else None
+        self._most = _most_bytes(self._path, limits)
         self._left = self._most  # bytes that the body may still have
-        self._too_large = False
+        self._arrived = False  # the whole body
+        self._broken: RefusedError | None = None  # why the body is read no further
 
-    def refusal(self, token: Token | None, cache: UploadCache | None) -> RefusedError | None:
+    def refusal(self, token: Token | None) -> RefusedError | None:
         """Why the request does not even reach the application."""
         if token is not None and self._path not in OPEN_PATHS and not token.admits(self._headers):
             return RefusedError(401, "this server wants its token: send the header 'Authorization: Bearer TOKEN'")
@@ -129,27 +132,37 @@ class _Exchange:
         length = self._headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self._most:
             return _too_large(self._most)
-        if cache is not None and self._path == UPLOAD_PATH and cache.size() > _UPLOADS * self._most:
-            return RefusedError(503, "too many uploads lie here; they are removed soon", retry_after=60)
+        if self._cache is not None and self._cache.size() > _UPLOADS * self._most:
+            return _full()
         return None
 
     async def run(self, app: ASGIApp) -> None:
-        with contextlib.suppress(_TooLargeError):
+        with contextlib.suppress(_BrokenOffError):
             await app(self._scope, self._counted, self._answer)
-        if self._too_large and not self._status:
-            await self.refuse(_too_large(self._most))
+        if self._broken is not None and not self._status:
+            await self.refuse(self._broken)
 
     async def _counted(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
-            if self._left < 0:
-                self._too_large = True
-                raise _TooLargeError
+            self._count(len(message.get("body", b"")))
+            self._arrived = not message.get("more_body", False)
+        elif not self._arrived and not self._status:
+            self._broken = RefusedError(499, "the client went away")  # nobody reads it; 499 is what nginx logs for it
+        if self._broken is not None:
+            raise _BrokenOffError
         return message
 
+    def _count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            self._broken = _too_large(self._most)
+        # Many may have come in while there was room for one: what they bring counts as it comes.
+        elif self._cache is not None and self._cache.grow(size) > (_UPLOADS + 1) * self._most:
+            self._broken = _full()
+
     async def _answer(self, message: Message) -> None:
-        if self._too_large and not self._status:
+        if self._broken is not None and not self._status:
             return  # what the application makes of the broken body; the guard answers after it
         if message["type"] == "http.response.start":
             self._status = message["status"]
@@ -161,7 +174,7 @@ class _Exchange:
         await self._send(message)
 
     async def refuse(self, refusal: RefusedError) -> None:
-        self._too_large = False  # this is the answer
+        self._broken = None  # this is the answer
         reading = self._scope["method"] == "GET" and "text/html" in self._headers.get("accept", "")
         if refusal.status == 401 and reading:  # a person with a browser
             await self._whole(303, {"Location": "/login"}, b"")
@@ -183,6 +196,17 @@ class _Exchange:
         metrics.request(shown, self._status or 500, seconds)
         level = logging.DEBUG if shown == "page" and self._status < 400 else logging.INFO
         _log.log(level, "%s %s %d %.0f ms", method, shown, self._status or 500, 1000 * seconds)
+
+
+def _most_bytes(path: str, limits: Limits) -> int:
+    """That the body of a request to `path` may have."""
+    if path == "/login":
+        return _LOGIN_BYTES
+    return limits.video_bytes if path == UPLOAD_PATH else limits.request_bytes
+
+
+def _full() -> RefusedError:
+    return RefusedError(503, "too many uploads lie here; they are removed soon", retry_after=60)
 
 
 def _too_large(most: int) -> RefusedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter
@@ -9,8 +10,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mien.serve.guard import COOKIE, Token
+from mien.serve.refusal import RefusedError
 
 _HOURS = 12  # that a browser stays logged in
+_SECONDS = 10  # for the form to arrive; anybody may send one
+_FIELDS = 8  # of a form that is looked into
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>mien: log in</title><style>
@@ -36,8 +40,7 @@ def login_routes(token: Token) -> APIRouter:
 
     @router.post("/login")
     async def enter(request: Request) -> Response:
-        fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
-        if not token.is_secret(fields.get("token", [""])[0]):
+        if not token.is_secret(_given(await _body(request))):
             return HTMLResponse(_PAGE.format(error=_WRONG), status_code=401)
         response = RedirectResponse("/", status_code=303)
         response.set_cookie(
@@ -47,3 +50,21 @@ def login_routes(token: Token) -> APIRouter:
         return response
 
     return router
+
+
+async def _body(request: Request) -> bytes:
+    """Whole; the guard takes care that it is short."""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await request.body()
+    except TimeoutError as error:
+        raise RefusedError(408, f"the body did not arrive within {_SECONDS} s") from error
+
+
+def _given(body: bytes) -> str:
+    """The token of a form; empty if it has none."""
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=_FIELDS)
+    except ValueError:  # more fields than a form of ours has
+        return ""
+    return fields.get("token", [""])[0]

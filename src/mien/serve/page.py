@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 
@@ -30,6 +30,7 @@ from mien.serve.refusal import RefusedError
 from mien.serve.upload import Upload
 from mien.serve.workers import Workers
 
+T = TypeVar("T")
 _STREAM_EVERY = 0.3  # seconds between two pictures of the camera
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")  # none is loaded
 _HEAD = (
@@ -158,13 +159,17 @@ class _Page:
                 _local_only(video)
             with gr.Column(min_width=300, scale=3):
                 shown = gr.HTML(message_html(_VIDEO_HINT), elem_id="video-faces")
+        waits = video.change(
+            self.line_up, video, shown, preprocess=False, concurrency_limit=None, api_visibility="private",
+            show_progress="hidden",
+        )  # fmt: skip
         # One at a time, in a thread of its own, so that a long one does not hold up the workers.
-        video.change(
+        waits.then(
             self.video, [video, model], shown, preprocess=False, concurrency_limit=1, api_visibility="private",
             show_progress="hidden",
         )  # fmt: skip
 
-    def photo(self, given: dict[str, Any] | None, model: str | None) -> tuple[str, str]:
+    def photo(self, given: object, model: object) -> tuple[str, str]:
         """Bars and the marked picture for an uploaded photo."""
         if given is None:
             return message_html(_PHOTO_HINT), ""
@@ -174,7 +179,7 @@ class _Page:
         except MienError as error:
             return message_html(str(error), error=True), ""
 
-    def frame(self, given: dict[str, Any] | None, tracker: Tracker | None, model: str | None) -> tuple[Any, Any]:
+    def frame(self, given: object, tracker: Tracker | None, model: object) -> tuple[Any, Any]:
         """Bars for a picture of the camera, steadied by those before it, and the tracker that knows them."""
         import gradio as gr
 
@@ -182,32 +187,43 @@ class _Page:
             return gr.skip(), gr.skip()
         known = tracker or Tracker(threshold=self._chosen(model).threshold)
         try:
-            return self._recognized(given, model, lambda _, faces, more: (_live(known, faces, more), known))
+            faces, more = self._recognized(given, model, lambda _, faces, more: (faces, more))
         except RefusedError:  # busy: the next picture comes soon
             return gr.skip(), gr.skip()
         except MienError as error:
             return message_html(str(error), error=True), gr.skip()
+        # Not in the worker: one that comes too late would meet the next picture within the same tracker.
+        return _live(known, faces, more), known
 
-    def video(self, given: dict[str, Any] | None, model: str | None) -> Iterator[str]:
+    def line_up(self, given: object) -> str:
+        """Let a video stay until its turn has come, though it may wait longer than uploads are kept."""
+        try:
+            path = self._stored(given)
+        except RefusedError:  # `video` comes next and says why
+            return ""
+        most = self._limits.video_seconds * self._limits.waiting
+        self._cache.hold(path, self._limits.video_seconds, most)
+        return message_html("Waiting for its turn …")
+
+    def video(self, given: object, model: object) -> Iterator[str]:
         """How far a video is, and in the end its timeline."""
         if given is None:
             yield message_html(_VIDEO_HINT)
             return
         try:
             path = self._stored(given)
-            name = Path(given.get("orig_name") or "video").name
+            self._cache.release(path)
+            name = Path(_text(given, "orig_name") or "video").name
             yield from watch_clip(path, name, self._chosen(model), self._limits)
         except MienError as error:
             yield message_html(str(error), error=True)
 
-    def _recognized(
-        self, given: dict[str, Any], model: str | None, show: Callable[[Pixels, list[Face], int], tuple[Any, Any]]
-    ) -> tuple[Any, Any]:
+    def _recognized(self, given: object, model: object, show: Callable[[Pixels, list[Face], int], T]) -> T:
         """What `show` makes of the picture, its faces, and how many were left out; a worker does all of it."""
         upload = self._taken(given)
         recognizer = self._chosen(model)
 
-        def job() -> tuple[Any, Any]:
+        def job() -> T:
             image = open_picture(upload, self._limits)
             return show(image, *recognize_picture(recognizer, image, upload.name, self._limits))
 
@@ -217,12 +233,13 @@ class _Page:
             except TimeoutError as error:
                 raise too_slow(self._limits) from error
 
-    def _chosen(self, model: str | None) -> Recognizer:
-        return self._recognizers.get(model or "", next(iter(self._recognizers.values())))
+    def _chosen(self, model: object) -> Recognizer:
+        first = next(iter(self._recognizers.values()))
+        return self._recognizers.get(model, first) if isinstance(model, str) else first
 
-    def _taken(self, given: dict[str, Any]) -> Upload:
+    def _taken(self, given: object) -> Upload:
         """The bytes of a picture: a file in the cache, or a `data:` URL."""
-        url = given.get("url") or ""
+        url = _text(given, "url")
         if url.startswith("data:"):
             try:
                 return Upload("picture", base64.b64decode(url.partition(",")[2], validate=True))
@@ -231,13 +248,19 @@ class _Page:
         path, most = self._stored(given), self._limits.request_bytes
         if path.stat().st_size > most:
             raise RefusedError(413, f"the picture is larger than {most:,} bytes; reduce it first")
-        return Upload(given.get("orig_name") or "picture", path.read_bytes())
+        return Upload(_text(given, "orig_name") or "picture", path.read_bytes())
 
-    def _stored(self, given: dict[str, Any]) -> Path:
-        path = Path(given.get("path") or "")
+    def _stored(self, given: object) -> Path:
+        path = Path(_text(given, "path"))
         if not self._cache.holds(path):
             raise RefusedError(422, "the upload is no longer here; choose the file again")
         return path
+
+
+def _text(given: object, key: str) -> str:
+    """What the page says of an upload under `key`, or nothing: anybody may post anything."""
+    value = given.get(key) if isinstance(given, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _live(tracker: Tracker, faces: list[Face], more: int) -> str:
