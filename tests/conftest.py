@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from mien import FaceSet, Recipe, Run, train
 from mien.data.draw import draw_set
+from mien.training import train as training
 
 DRAWN = 140  # faces: 112 for training, 14 public and 14 private
 
@@ -27,6 +29,22 @@ def mien_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIEN_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C works, in programs that tests start too; a shell's background job would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_faces_are_looked_at() -> Iterator[None]:
+    """To learn how train faces are cut takes half a second of a training; drawn faces are hardly found anyway."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_LOOKED_AT", 20)
+        yield
 
 
 @pytest.fixture(scope="session")

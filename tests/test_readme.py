@@ -37,7 +37,7 @@ def code_of(program: Callable[[], None]) -> int | str | None:
 @pytest.fixture
 def workplace(drawn_folder: Path, save_checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # type: ignore[no-untyped-def]
     here = tmp_path / "project"
-    draw_set(here / "fer2013.zip", 400, seed=1)  # ten batches, which the learning rate search needs
+    draw_set(here / "fer2013.zip", 220, seed=1)
     draw_set(here / "other-faces.zip", 100, seed=2)
     _write_votes(here)
     shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), here / "face.png")
@@ -95,6 +95,8 @@ def test_commands(
         short = " --set epochs=1" if line.startswith(("mien train", "mien study", "mien sweep")) else ""
         if line.startswith(("mien train mien-small", "mien train runs/small")):
             short += " --set schedule.warmup_epochs=0"
+        if "--find-lr" in line:
+            short += " --set data.batch_size=16"  # for the ten batches that it needs
         if line.startswith(("mien train vit", "mien train efficientnet")):
             short += " --set data.preprocess.size=64"
         if line.startswith("mien study") and "--recipes" not in line:

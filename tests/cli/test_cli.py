@@ -310,9 +310,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(drawn_zip: Path, tmp_path: Path) -> 
         "train", "cnn-v2", "--data", str(drawn_zip), "--out", str(tmp_path / "run"), "--set", "epochs=5000",
         "--set", "early_stopping=null",
     ]  # fmt: skip
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
-    signal.signal(signal.SIGINT, before)
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 60
     while not checkpoint.is_file() and time.monotonic() < deadline and process.poll() is None:

@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from mien import FaceSet, InputError, Recipe, Run, Votes, train
-from mien.card import Card
+from mien.card import Alignment, Card
 from mien.errors import InterruptedRunError
 from mien.recipes.sections import Optimizer, Residual, Targets
 from mien.training import follow, module
+from mien.training import train as training
 from mien.training.follow import best_epoch
 from mien.training.run import Epoch
 
@@ -228,6 +229,26 @@ def test_disk_full_keeps_the_last_good_checkpoint(
     resumed = train(recipe, faces, tmp_path / "run", resume=True)
     whole = train(recipe, faces, tmp_path / "whole")
     assert numbers(resumed) == numbers(whole)
+
+
+def test_the_card_says_how_faces_are_cut_and_when_answers_are_unsure(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = Alignment(eye_distance=0.4, eye_x=0.5, eye_y=0.3, eyes_to_mouth=0.35, faces=60)
+    seen: list[bytes] = []
+
+    def measured(images) -> Alignment:  # type: ignore[no-untyped-def]
+        seen.extend(image.tobytes() for image in images)
+        return cut
+
+    monkeypatch.setattr(training, "measure", measured)
+    monkeypatch.setattr(training, "_LOOKED_AT", 60)
+    run = train(recipe.model_copy(update={"epochs": 2, "early_stopping": None}), faces, tmp_path / "run")
+    assert run.card.alignment == cut
+    shown = {image.tobytes() for image in faces.select("train").images}
+    assert len(seen) == 60
+    assert set(seen) <= shown
+    assert run.card.threshold == pytest.approx(run.predictions("val").break_even(), abs=1e-4)
 
 
 def test_overwrite_keeps_the_old_run_until_all_else_fits(faces: FaceSet, finished: Run, tmp_path: Path) -> None:

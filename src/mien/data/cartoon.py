@@ -20,6 +20,7 @@ from mien.labels import FER7
 Points = npt.NDArray[np.float64]  # (P, 2) x, y in face units
 
 SIZES = (16, 512)  # least and greatest side of a drawn face, in pixels
+_WIDE = 24  # pixels of sigma
 OVERSAMPLE = 4  # drawn this many times larger, then reduced
 
 
@@ -118,10 +119,8 @@ class Pen:
 
     def soften(self, shape: Points, depth: float) -> None:
         """Darken a shape towards its outline, so that it looks round."""
-        import cv2
-
         mask = self._mask(shape)
-        inner = cv2.GaussianBlur(mask, (0, 0), 0.22 * self._unit)
+        inner = _blurred(mask, 0.22 * self._unit)
         self.canvas = np.rint(self.canvas * (1 - depth * mask * (1 - inner))).astype(np.uint8)
 
     def _lay(self, layer: Pixels, inside: Points) -> None:
@@ -366,6 +365,19 @@ def _draw_mouth(pen: Pen, person: Person, face: Expression) -> None:
     pen.line(
         _curve(lambda u: below - 0.03 * face.smile * u**2, x, 0.35 * half), person.shadow, 0.02 + 0.03 * person.lips
     )
+
+
+def _blurred(mask: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+    """A Gaussian blur; a wide one on a smaller copy, which looks the same and takes a tenth of the time."""
+    import cv2
+
+    shrink = int(sigma // _WIDE) + 1
+    if shrink == 1:
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), dtype=np.float32)
+    height, width = mask.shape
+    small = cv2.resize(mask, (width // shrink, height // shrink), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), sigma / shrink)
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _photograph(canvas: Pixels, size: int, rng: np.random.Generator) -> Pixels:
