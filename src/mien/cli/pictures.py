@@ -180,7 +180,14 @@ class _Marked:
     """Writes copies with boxes and bars into a folder, under the names of the originals."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises `InputError`, before any picture is looked at, for a folder that cannot be made."""
+        from mien.errors import not_writable
+
         self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_writable(folder, error) from error
         self._used: set[Path] = set()
 
     def write(self, outcome: Outcome) -> None:
