@@ -34,6 +34,15 @@ FerplusOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+DetectorOption = Annotated[
+    str, typer.Option("--detector", help="default (CenterFace), fast (BlazeFace), or none: pictures are face crops.")
+]
+DetectSizeOption = Annotated[
+    int, typer.Option("--detect-size", help="Long side in pixels, at most, at which faces are looked for.")
+]
+AbstainOption = Annotated[
+    float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 
 

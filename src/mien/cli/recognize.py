@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mien.cli.console import JsonOption
+from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, JsonOption
 from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
 
@@ -26,17 +26,10 @@ def recognize(
         str | None,
         typer.Option("--model", help="Bundled model, run folder that holds model.onnx, or such a file. [mien-small]"),
     ] = None,
-    detector: Annotated[
-        str,
-        typer.Option("--detector", help="default (CenterFace), fast (BlazeFace), or none: pictures are face crops."),
-    ] = "default",
-    detect_size: Annotated[
-        int, typer.Option("--detect-size", help="Long side in pixels at which faces are looked for.")
-    ] = 640,
+    detector: DetectorOption = "default",
+    detect_size: DetectSizeOption = 640,
     threads: Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")] = None,
-    abstain: Annotated[
-        float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
-    ] = None,
+    abstain: AbstainOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Table of all faces: .csv, .jsonl or .parquet. Goes on if stopped.")
     ] = None,

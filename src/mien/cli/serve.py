@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import note
+from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, note
 
 
 def serve(
@@ -18,15 +18,9 @@ def serve(
             "--model", help="Bundled model, run folder, or .onnx; mien-small if left out. Repeat it to offer several."
         ),
     ] = None,
-    detector: Annotated[str, typer.Option("--detector", help="default, fast, or none for faces already cut out.")] = (
-        "default"
-    ),
-    detect_size: Annotated[
-        int, typer.Option("--detect-size", help="Long side in pixels at which faces are looked for.")
-    ] = 640,
-    abstain: Annotated[
-        float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
-    ] = None,
+    detector: DetectorOption = "default",
+    detect_size: DetectSizeOption = 640,
+    abstain: AbstainOption = None,
     threads: Annotated[
         int | None, typer.Option("--threads", help="Requests worked on at a time, a core each; at most 4 if left out.")
     ] = None,
