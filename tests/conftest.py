@@ -47,6 +47,14 @@ def few_faces_are_looked_at() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def no_onnx() -> Iterator[None]:
+    """Studies leave no model.onnx, which takes as long as a short training; test_readme.py sees that they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mien.study.leave_onnx", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def drawn_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cartoon faces in the Kaggle layout, as a zip. Read it, never change it."""

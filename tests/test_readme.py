@@ -71,7 +71,7 @@ ELSEWHERE = ("mien serve", "mien recognize camera", "mien bench")
 MADE = (
     ("probabilities.png", "faces.csv", "clip.csv", "timeline.png", "marked/photo.jpg", "marked/clip.mp4"),
     ("stats.png", "runs/study/report.html", "faces.zip", "runs/tuned-find-lr.png", "runs/sweep/sweep.png",
-     "model.onnx", "small.onnx"),
+     "model.onnx", "small.onnx", "runs/study/cnn-v1/model.onnx"),
     ("runs/both/card.json", "runs/mine/model.onnx"),
     ("runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json", "runs/vit/model.safetensors"),
 )  # fmt: skip

@@ -17,13 +17,18 @@ from mien.evaluation.latency import load_latencies
 NAMES = ("cnn-v1", "cnn-v2")
 
 
+pytestmark = pytest.mark.usefixtures("no_onnx")
+
+
 @pytest.fixture(scope="module")
 def recipes() -> list[Recipe]:
     return [Recipe.load(name, ["epochs=2", f"seed={seed}"]) for name in NAMES for seed in (0, 1)]
 
 
 @pytest.fixture(scope="module")
-def folder(recipes: list[Recipe], drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(
+    no_onnx: None, recipes: list[Recipe], drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = tmp_path_factory.mktemp("study")
     studies.study(recipes, drawn_faces, out)
     return out

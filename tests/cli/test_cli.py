@@ -185,6 +185,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path,
     assert "file" in answer.err
 
 
+@pytest.mark.usefixtures("no_onnx")
 def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
     done = mien(
         "study", "--recipes", "cnn-v1,cnn-v2", "--data", drawn_zip, "--out", tmp_path / "study", "--set", "epochs=1",
@@ -195,6 +196,7 @@ def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "docs" / "results.json").read_text())) == 6
 
 
+@pytest.mark.usefixtures("no_onnx")
 def test_study_shows_each_recipe_the_pictures_at_its_own_size(mien, drawn_zip: Path, tmp_path: Path) -> None:
     """A recipe of 30 pixels beside one of 40, on pictures of 48: the same numbers as trained alone."""
     for size in (30, 40):
@@ -208,6 +210,7 @@ def test_study_shows_each_recipe_the_pictures_at_its_own_size(mien, drawn_zip: P
     assert first[0].train_loss == second[0].train_loss
 
 
+@pytest.mark.usefixtures("no_onnx")
 def test_study_goes_by_cost_and_names_what_cannot_be_had(
     mien, drawn_zip: Path, tiny_vit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
