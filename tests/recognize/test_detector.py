@@ -42,7 +42,7 @@ def test_both_detectors_agree(portrait: Pixels) -> None:
     assert overlap(one, other) > 0.6
 
 
-@pytest.mark.parametrize(("scale", "left", "top"), [(1.0, 300, 0), (0.6, 0, 211), (2.0, 7, 40)])
+@pytest.mark.parametrize(("scale", "left", "top"), [(1.0, 300, 0), (0.6, 0, 211), (2.0, 7, 40), (5.003, 11, 3)])
 def test_box_and_points_move_with_the_face(
     detector: Detector, portrait: Pixels, scale: float, left: int, top: int
 ) -> None:

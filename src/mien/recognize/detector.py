@@ -135,6 +135,7 @@ def _fitted(image: Pixels, side: int, *, multiple: int = 1, square: bool = False
     """`image` at long side `side`, black added on the right and below, and the scale that it went through."""
     import cv2
 
+    image, halved = _halved(image, side)
     height, width = image.shape[:2]
     scale = side / max(height, width)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
@@ -143,7 +144,19 @@ def _fitted(image: Pixels, side: int, *, multiple: int = 1, square: bool = False
     down, right = (side, side) if square else (_next(new_height, multiple), _next(new_width, multiple))
     canvas = np.zeros((down, right, 3), dtype=np.uint8)
     canvas[:new_height, :new_width] = small
-    return canvas, scale
+    return canvas, scale * halved
+
+
+def _halved(image: Pixels, side: int) -> tuple[Pixels, float]:
+    """`image` at half its size as often as it stays over `side`, and its scale: OpenCV halves several times as fast."""
+    import cv2
+
+    scale = 1.0
+    while max(image.shape[:2]) >= 2 * side and min(image.shape[:2]) >= 2:
+        height, width = (length // 2 for length in image.shape[:2])
+        even = image[: height * 2, : width * 2]
+        image, scale = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)), scale / 2
+    return image, scale
 
 
 def _next(value: int, multiple: int) -> int:
