@@ -97,12 +97,14 @@ class Clock:
 class Video:
     """An opened video file or camera. A context manager."""
 
-    def __init__(self, source: str | Path) -> None:
+    def __init__(self, source: str | Path, *, most_pixels: int = MAX_PIXELS) -> None:
         """`source`: a file, or `camera`, `camera:1` (the second one), `camera:PATH` (a device, or a file as one).
 
+        `most_pixels`: of a frame; a larger one ends the reading with an `InputError`.
         Raises `InputError` for what is no video or holds no frame, and for a camera that is missing or busy.
         """
         self.source = str(source)
+        self._most_pixels = most_pixels
         device = camera_device(self.source)
         self.is_camera = device is not None
         # A camera does not wait for us, so only its newest frame counts. A file in its place is read like a file.
@@ -164,8 +166,8 @@ class Video:
         good, image = self._capture.retrieve()
         if not good:
             return None
-        if image.shape[0] * image.shape[1] > MAX_PIXELS:
-            raise InputError(f"{self.source}: frames of more than {MAX_PIXELS:,} pixels; reduce it first")
+        if image.shape[0] * image.shape[1] > self._most_pixels:
+            raise InputError(f"{self.source}: frames of more than {self._most_pixels:,} pixels; reduce it first")
         color = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
         return np.asarray(cv2.cvtColor(image, color), dtype=np.uint8)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from mien.serve.limits import Limits
 if TYPE_CHECKING:
     from mien.recognize.rows import Row
     from mien.recognize.summary import Summary
-    from mien.recognize.video import Frame
 
 LOOKS = 5.0  # a second of the video
 _TOLD = 4  # faces, the longest seen, that get bars
@@ -39,10 +39,9 @@ def watch_clip(path: Path, name: str, recognizer: Recognizer, limits: Limits) ->
     _check_container(path, name)
     start = told = time.monotonic()
     cut = ""
-    with Video(path) as video:
+    with _by_name(path, name), Video(path, most_pixels=limits.pixels) as video:
         summary, last_s = Summary(recognizer.labels, step_s=1 / LOOKS), 0.0
         for seen in watch(video, recognizer, pace=Pace(fps=LOOKS)):
-            _check_size(seen.frame, name, limits)
             last_s = seen.frame.time_s
             if seen.frame.look:
                 summary.add(_largest(seen.rows, limits.faces), last_s)
@@ -57,9 +56,13 @@ def watch_clip(path: Path, name: str, recognizer: Recognizer, limits: Limits) ->
     yield _result(summary, name, cut)
 
 
-def _check_size(frame: Frame, name: str, limits: Limits) -> None:
-    if frame.image is not None and frame.image.shape[0] * frame.image.shape[1] > limits.pixels:
-        raise InputError(f"{name}: frames of more than {limits.pixels:,} pixels; reduce it first")
+@contextmanager
+def _by_name(path: Path, name: str) -> Iterator[None]:
+    """Errors say the name that the person knows, not where the upload lies."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), name)) from error
 
 
 def _largest(rows: tuple[Row, ...], most: int) -> tuple[Row, ...]:
