@@ -117,6 +117,7 @@ def _show(evaluation: Evaluation) -> None:
         for name in _FIGURES
     ]
     table(f"{evaluation.model} on {evaluation.split}, 95 % bootstrap intervals", header, rows)
+    _show_calibration(evaluation)
     per_class = [
         [row.label, f"{row.support:,}", *(_figure(value) for value in (row.precision, row.recall, row.f1))]
         for row in evaluation.per_class
@@ -129,6 +130,20 @@ def _show(evaluation: Evaluation) -> None:
     table("confusion matrix (rows: true, columns: predicted)", ["", *evaluation.labels], matrix)
     if evaluation.split == "pooled":
         say("pooled holds the images that the best epoch was chosen on: for comparison with the study only")
+
+
+def _show_calibration(evaluation: Evaluation) -> None:
+    from mien.evaluation.evaluate import figure_text
+
+    found = evaluation.calibration
+    if found is None:
+        return
+    low, high = found.ece_if_perfect
+    fits = "as a perfectly calibrated model would show" if found.as_good_as_perfect else "more than chance explains"
+    say(
+        f"calibration: ECE {figure_text(found.ece)}, {fits} ({figure_text(low)} to {figure_text(high)}); bins of equal "
+        f"mass {figure_text(found.ece_mass)}, classwise {figure_text(found.classwise_ece)}, Brier {found.brier:.3f}"
+    )
 
 
 def _figure(value: float | None) -> str:

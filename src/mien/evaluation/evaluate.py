@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mien.errors import InputError
 from mien.evaluation import metrics
+from mien.evaluation.calibrate import Calibration, calibration
 from mien.predictions import Predictions
 
 
@@ -57,6 +58,7 @@ class Evaluation(Frozen):
     leak_free: Scores | None  # over images that training never saw; None when there is no such image
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]  # (K, K) counts: row is the true class, column the predicted one
+    calibration: Calibration | None = None  # None in what earlier versions wrote
 
 
 def score(predictions: Predictions, model: str, *, draws: int = 2000, seed: int = 0) -> Evaluation:
@@ -78,6 +80,7 @@ def score(predictions: Predictions, model: str, *, draws: int = 2000, seed: int 
         leak_free=leak_free,
         per_class=class_scores(predictions),
         confusion=tuple(tuple(int(count) for count in row) for row in counts),
+        calibration=calibration(predictions, seed=seed),
     )
 
 

@@ -1,0 +1,137 @@
+"""Calibration: whether probabilities mean what they say, and the temperature that makes them say it.
+
+Shapes: N images, K classes, T bins, B simulations.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from mien.errors import InputError
+from mien.evaluation import metrics
+from mien.predictions import Predictions
+
+Binning = Literal["width", "mass"]
+BINS = 15
+_SIMULATIONS = 1000
+_TEMPERATURES = (0.05, 20.0)  # among which the best is looked for
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Calibration(BaseModel):
+    """How far confidence and accuracy are apart over `n` images; all but `brier` (0–2) are 0–1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n: int
+    ece: float  # expected calibration error, bins of equal width
+    ece_mass: float  # the same, bins of equally many images
+    ece_if_perfect: tuple[float, float]  # 95 % of what a perfectly calibrated model of this confidence and n shows
+    classwise_ece: float
+    brier: float
+
+    @property
+    def as_good_as_perfect(self) -> bool:
+        """Whether chance alone explains the error."""
+        return self.ece <= self.ece_if_perfect[1]
+
+
+def calibration(predictions: Predictions, *, bins: int = BINS, seed: int = 0) -> Calibration:
+    """The calibration of `predictions`, whose labels are classes. Raises `InputError` when there is no image."""
+    if not len(predictions):
+        raise InputError(f"calibration on '{predictions.split}': no image to look at")
+    labels_N, probs_NK = predictions.labels, predictions.probabilities.astype(np.float64)
+    confidence_N, right_N = probs_NK.max(axis=1), predictions.predicted == labels_N
+    return Calibration(
+        n=len(labels_N),
+        ece=ece(confidence_N, right_N, bins),
+        ece_mass=ece(confidence_N, right_N, bins, "mass"),
+        ece_if_perfect=ece_if_perfect(confidence_N, bins, seed=seed),
+        classwise_ece=classwise_ece(labels_N, probs_NK, bins),
+        brier=brier(labels_N, probs_NK),
+    )
+
+
+def ece(confidence_N: Floats, right_N: npt.NDArray[np.bool_], bins: int = BINS, by: Binning = "width") -> float:
+    """Expected calibration error: the mean over images of |accuracy − confidence| of their bin.
+
+    `by` width: bins of equal width over 0–1; by mass: of equally many images. Source: Naeini, Cooper, Hauskrecht, AAAI
+    2015; Guo, Pleiss, Sun, Weinberger, ICML 2017, equation 3.
+    """
+    gaps_T = np.bincount(_bin(confidence_N, bins, by), weights=right_N - confidence_N, minlength=bins)
+    return float(np.abs(gaps_T).sum() / len(confidence_N))
+
+
+def ece_if_perfect(
+    confidence_N: Floats, bins: int = BINS, *, simulations: int = _SIMULATIONS, seed: int = 0
+) -> tuple[float, float]:
+    """2.5 and 97.5 percentiles of the ECE (equal width) if each image were right as often as its confidence says.
+
+    An ECE is never 0 on a finite set; this is the range that chance alone makes. Source: consistency resampling,
+    Bröcker and Smith, Weather and Forecasting 22 (2007).
+    """
+    rng = np.random.default_rng(seed)
+    bin_N = _bin(confidence_N, bins, "width")
+    errors_B = np.empty(simulations)
+    for i in range(simulations):
+        gaps_N = (rng.random(len(bin_N)) < confidence_N) - confidence_N
+        errors_B[i] = np.abs(np.bincount(bin_N, weights=gaps_N, minlength=bins)).sum() / len(bin_N)
+    return metrics.interval(errors_B)
+
+
+def classwise_ece(labels_N: Ints, probs_NK: Floats, bins: int = BINS) -> float:
+    """The mean over classes of the ECE of that class's probability (equal width).
+
+    Source: Kull et al., NeurIPS 2019, equation 3.
+    """
+    classes = range(probs_NK.shape[1])
+    return float(np.mean([ece(probs_NK[:, k], labels_N == k, bins) for k in classes]))
+
+
+def brier(labels_N: Ints, probs_NK: Floats) -> float:
+    """Mean squared distance of the probabilities and the truth, summed over classes: 0 (perfect) to 2.
+
+    Source: Brier, Monthly Weather Review 78 (1950).
+    """
+    truth_NK = np.eye(probs_NK.shape[1])[labels_N]
+    return float(((probs_NK - truth_NK) ** 2).sum(axis=1).mean())
+
+
+def fit_temperature(labels_N: Ints, probs_NK: Floats) -> float:
+    """The temperature that gives `tempered` probabilities the lowest nll. Above 1: the model is too sure of itself.
+
+    Fit it on images that were not trained on. Source: Guo et al., ICML 2017, section 4.2. Raises `InputError` where
+    there is no image.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(labels_N):
+        raise InputError("temperature: no image to fit it on")
+
+    def nll(log_temperature: float) -> float:
+        return float(metrics.nll_per_image(labels_N, tempered(probs_NK, np.exp(log_temperature))).mean())
+
+    low, high = np.log(_TEMPERATURES)
+    return float(np.exp(minimize_scalar(nll, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
+
+
+def tempered(probs_NK: Floats, temperature: float) -> Floats:
+    """Probabilities at another temperature: the softmax of their logarithms divided by it. The order stays."""
+    logs_NK = np.log(np.clip(probs_NK, np.finfo(np.float64).tiny, None)) / temperature
+    powers_NK = np.exp(logs_NK - logs_NK.max(axis=1, keepdims=True))
+    return np.asarray(powers_NK / powers_NK.sum(axis=1, keepdims=True))
+
+
+def _bin(confidence_N: Floats, bins: int, by: Binning) -> Ints:
+    """`(N,)` the bin of each image; a confidence on a border belongs to the bin below it."""
+    if by == "mass":
+        rank_N = np.empty(len(confidence_N), dtype=np.int64)
+        rank_N[np.argsort(confidence_N, kind="stable")] = np.arange(len(confidence_N))
+        return rank_N * bins // len(confidence_N)
+    return np.clip(np.ceil(confidence_N * bins).astype(np.int64) - 1, 0, bins - 1)
