@@ -289,3 +289,11 @@ def test_an_animated_picture_is_its_first_frame_or_a_video(mien, tmp_path: Path)
     assert [face["emotion"] for face in first["faces"]] == ["happy"]
     looks = [json.loads(line) for line in mien(*ours, "--as-video").out.splitlines()]
     assert [(look["time_s"], len(look["faces"])) for look in looks] == [(0.0, 1), (0.2, 0), (0.4, 1)]
+
+
+def test_every_name_of_a_camera_reaches_it(mien, clip: Path) -> None:
+    ours = ["--model", "mien-tiny", "--detector", "fast", "--every", "10", "--json"]
+    assert len(mien("recognize", f"camera:{clip}", *ours).out.splitlines()) == 4
+    missing = mien("recognize", "camera:/dev/video77", *ours)
+    assert missing.code == 2
+    assert "camera:/dev/video77: cannot be opened; the camera is missing" in missing.err

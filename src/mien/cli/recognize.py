@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,14 +12,13 @@ from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
 
 Kind = Literal["pictures", "videos", "camera"]
-_CAMERA = re.compile(r"camera(:\d+)?")
 _PICTURES, _VIDEO = "Pictures", "Video and camera"
 
 
 def recognize(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Pictures, folders of them, patterns, videos, or camera (camera:1 for the second)."),
+        typer.Argument(help="Pictures, folders of them, patterns, videos, or camera (camera:1, camera:/dev/video2)."),
     ],
     model: Annotated[
         str | None,
@@ -93,8 +91,9 @@ def recognize(
 def _one_kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path]]:
     """What was named: pictures and folders, videos, or one camera; what is made of them differs too much to mix."""
     from mien.recognize.inputs import is_video, named_places
+    from mien.recognize.video import camera_device
 
-    if any(_CAMERA.fullmatch(name) and not Path(name).exists() for name in inputs):
+    if any(camera_device(name) is not None and not Path(name).exists() for name in inputs):
         if len(inputs) > 1:
             raise InputError("a camera is watched alone; name it without other inputs")
         return "camera", []

@@ -155,16 +155,13 @@ def _take(seen: Seen, summary: Summary, rows: Table | None, film: Film | None) -
 def _checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
     """The pace; `InputError` for options that cannot be, before anything is opened or written."""
     from mien.recognize.inputs import check_apart
-    from mien.recognize.rows import check_format
+    from mien.recognize.rows import check_absent, check_format
     from mien.recognize.track import Tracker
     from mien.recognize.video import Pace
 
     if options.out:
         check_format(options.out)
-        if options.out.exists() and not options.overwrite:
-            raise InputError(
-                f"{options.out}: is there already. Choose another --out, or write over it with --overwrite"
-            )
+        check_absent(options.out, overwrite=options.overwrite)
     check_picture(options.timeline)
     if options.annotate and _is_film(options.annotate) and len(paths) > 1:
         raise InputError(f"{options.annotate}: one film for {len(paths)} videos; name a folder for them")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -167,6 +168,7 @@ def _batch(image: Pixels) -> Floats:
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
+@cache
 def _anchors() -> Floats:
     """Middles `(896, 2)` of the places that BlazeFace looks at, as shares of the picture: 16×16×2 and 8×8×6."""
     grids = []

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from mien.errors import InputError, not_writable
 from mien.recognize.recognizer import Face
+from mien.recognize.rows import check_absent
 
 Settings = Mapping[str, str | int | float | None]
 
@@ -28,8 +29,7 @@ class Journal:
         self.path = table.with_name(table.name + ".journal")
         self.done: set[str] = set()  # sources
         begun = self.path.is_file() and not overwrite
-        if table.exists() and not begun and not overwrite:
-            raise InputError(f"{table}: is there already. Choose another --out, or write over it with --overwrite")
+        check_absent(table, overwrite=overwrite or begun)
         try:
             whole = self._read(dict(settings)) if begun else 0
             self.path.parent.mkdir(parents=True, exist_ok=True)

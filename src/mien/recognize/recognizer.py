@@ -169,7 +169,7 @@ class Recognizer:
         if workers < 2:
             return [self._look(image, self.detector) for image in images]
         look = partial(self._look, detector=self._detector_on_one_core)
-        with ThreadPoolExecutor(workers) as pool:  # twice as fast as one picture after another on all cores
+        with ThreadPoolExecutor(workers) as pool:  # up to twice as fast as one after another on all cores
             return list(pool.map(look, images))
 
     def _look(self, image: Pixels, detector: Detector) -> Looked:

@@ -108,6 +108,12 @@ def check_format(path: Path) -> None:
             raise MissingExtraError("writing Parquet", "parquet") from error
 
 
+def check_absent(path: Path, *, overwrite: bool) -> None:
+    """Raise `InputError` for a table that is there already, unless it may be written over."""
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: is there already. Choose another --out, or write over it with --overwrite")
+
+
 def columns(labels: Sequence[str]) -> list[str]:
     """Names of the columns, in order."""
     nothing = Face("", "", dict.fromkeys(labels, 0.0), (0, 0, 0, 0), None, unsure=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def recognized(shown: Sequence[tuple[Pixels, Face]]) -> Figure:
         _check(image)
         _show(picture, image, face)
         _draw_bars(bars, face.probabilities)
-        bars.set_title(f"{headline(face)} · {shorten(_base(face.source), 40)}", fontsize=10)
+        bars.set_title(f"{headline(face)} · {shorten(Path(face.source).name, 40)}", fontsize=10)
     return figure
 
 
@@ -78,7 +79,3 @@ def _draw_bars(axes: Axes, probabilities: Mapping[str, float]) -> None:
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-
-
-def _base(source: str) -> str:
-    return source.replace("\\", "/").rpartition("/")[2]
