@@ -5,7 +5,6 @@ python examples/demo.py [DATA]    DATA: labeled faces in any layout; without it,
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mien import FaceSet, Recipe, Recognizer
-from mien.cli.console import is_terminal, progress
+from mien.cli.console import is_terminal, log_to_stderr, progress
 from mien.data.draw import draw_set
 from mien.errors import MienError
 from mien.images import read
@@ -27,7 +26,7 @@ RUNS = Path("runs")
 
 
 def main(data: str | None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_stderr()
     recognize_portrait()
     path, epochs = (draw_set(RUNS / "drawn.zip", 1500, seed=0, overwrite=True), 10) if data is None else (Path(data), 2)
     with progress() as bar:
