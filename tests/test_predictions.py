@@ -114,6 +114,14 @@ def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
         Predictions.load(tmp_path / "val.npz")
 
 
+def rows(changed: dict[int, list[float]]) -> np.ndarray:
+    """Probabilities of which these rows are others."""
+    probabilities = predictions().probabilities.copy()
+    for i, row in changed.items():
+        probabilities[i] = row
+    return probabilities
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -122,8 +130,19 @@ def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
         ({"hashes": np.array(["a"])}, "hashes has shape"),
         ({"in_train": np.zeros((N, 1), dtype=bool)}, r"in_train has shape \(5, 1\)"),
         ({"in_val": np.zeros(0, dtype=bool)}, "in_val has shape"),
-        ({"probabilities": np.full((N, 3), np.nan)}, "not numbers"),
-        ({"probabilities": np.full((N, 3), 0.3)}, "do not sum to 1"),
+        (
+            {"probabilities": rows({2: [np.nan, 0.5, 0.5]})},
+            r"not numbers: test/0_2\.png has nan, 0\.5, 0\.5, the first of 1",
+        ),
+        ({"probabilities": rows({4: [np.inf, 0, 0]})}, r"not numbers: test/0_4\.png has inf"),
+        (
+            {"probabilities": rows({1: [-0.2, 0.6, 0.6]})},
+            r"negative probabilities: test/0_1\.png has -0\.2, 0\.6, 0\.6",
+        ),
+        (
+            {"probabilities": rows({1: [0.3, 0.3, 0.3], 3: [0.5, 0.5, 0.5]})},
+            r"do not sum to 1: test/0_1\.png has 0\.3, 0\.3, 0\.3, the first of 2 such images.*mien evaluate",
+        ),
     ],
 )
 def test_wrong_arrays_are_refused(change: dict[str, object], message: str) -> None:
@@ -178,7 +197,18 @@ def test_the_same_images_from_two_models_agree() -> None:
     [
         (replace(predictions(), label_names=("a", "b", "c")), "different label sets: angry, happy, sad and a, b, c"),
         (predictions("val"), "different splits: test and val"),
-        (predictions().keep(np.arange(N) > 0), "different images: 5 and 4 of them"),
+        (
+            replace(predictions(), label_names=("angry", "sad", "happy")),
+            "different label orders: angry, happy, sad and angry, sad, happy",
+        ),
+        (
+            predictions().keep(np.arange(N) != 3),
+            r"different images: 5 and 4 of them; test/0_3\.png is missing in the second",
+        ),
+        (
+            predictions().keep(np.array([0, 2, 1, 3, 4])),
+            r"different orders of the same images, first at image 1: test/0_1\.png and test/0_2\.png",
+        ),
         (
             replace(predictions(), labels=np.array([0, 1, 0, 1, 1])),
             r"different labels at image 2: test/0_2\.png and test/0_2\.png",

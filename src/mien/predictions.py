@@ -41,12 +41,19 @@ class Predictions:
         for key in ("hashes", "labels", "in_train", "in_val"):
             if getattr(self, key).shape != (n,):
                 raise InputError(f"{key} has shape {getattr(self, key).shape}, expected ({n},)")
-        if not np.isfinite(self.probabilities).all():
-            raise InputError(f"predictions for '{self.split}' hold values that are not numbers")
-        if n and self.probabilities.min() < 0:
-            raise InputError(f"predictions for '{self.split}' hold negative probabilities")
-        if n and np.abs(self.probabilities.sum(axis=1) - 1).max() > 1e-3:
-            raise InputError(f"predictions for '{self.split}' hold probabilities that do not sum to 1")
+        probs_NK = self.probabilities
+        self._refuse(~np.isfinite(probs_NK).all(axis=1), "hold values that are not numbers")
+        self._refuse((probs_NK < 0).any(axis=1), "hold negative probabilities")
+        self._refuse(np.asarray(np.abs(probs_NK.sum(axis=1) - 1) > 1e-3), "hold probabilities that do not sum to 1")
+
+    def _refuse(self, wrong_N: npt.NDArray[np.bool_], what: str) -> None:
+        if wrong_N.any():
+            i = int(wrong_N.argmax())
+            values = ", ".join(f"{value:.3g}" for value in self.probabilities[i])
+            raise InputError(
+                f"predictions for '{self.split}' {what}: {self.names[i]} has {values}, the first of "
+                f"{int(wrong_N.sum())} such images. Make them again: mien evaluate RUN --data PATH"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -120,13 +127,24 @@ def pool(first: Predictions, second: Predictions) -> Predictions:
 def check_same_images(first: Predictions, second: Predictions) -> None:
     """Raise `InputError`, naming the first difference, unless both speak of the same images in the same order."""
     if first.label_names != second.label_names:
-        raise InputError(f"different label sets: {', '.join(first.label_names)} and {', '.join(second.label_names)}")
+        what = "label orders" if set(first.label_names) == set(second.label_names) else "label sets"
+        raise InputError(f"different {what}: {', '.join(first.label_names)} and {', '.join(second.label_names)}")
     if first.split != second.split:
         raise InputError(f"different splits: {first.split} and {second.split}")
     if len(first) != len(second):
-        raise InputError(f"different images: {len(first)} and {len(second)} of them")
+        raise InputError(f"different images: {len(first)} and {len(second)} of them{_first_missing(first, second)}")
     differs = (first.hashes != second.hashes) | (first.labels != second.labels)
     if differs.any():
         i = int(differs.argmax())
         what = "pixels" if first.hashes[i] != second.hashes[i] else "labels"
+        if what == "pixels" and np.array_equal(np.sort(first.hashes), np.sort(second.hashes)):
+            what = "orders of the same images, first"
         raise InputError(f"different {what} at image {i}: {first.names[i]} and {second.names[i]}")
+
+
+def _first_missing(first: Predictions, second: Predictions) -> str:
+    for one, other, which in ((first, second, "second"), (second, first, "first")):
+        missing_N = ~np.isin(one.hashes, other.hashes)
+        if missing_N.any():
+            return f"; {one.names[missing_N.argmax()]} is missing in the {which}"
+    return ""  # the same pixels, some of them more than once
