@@ -42,8 +42,8 @@ class Predictions:
             if getattr(self, key).shape != (n,):
                 raise InputError(f"{key} has shape {getattr(self, key).shape}, expected ({n},)")
         probs_NK = self.probabilities
-        self._refuse(~np.isfinite(probs_NK).all(axis=1), "hold values that are not numbers")
-        self._refuse((probs_NK < 0).any(axis=1), "hold negative probabilities")
+        self._refuse(np.asarray(~np.isfinite(probs_NK).all(axis=1)), "hold values that are not numbers")
+        self._refuse(np.asarray((probs_NK < 0).any(axis=1)), "hold negative probabilities")
         self._refuse(np.asarray(np.abs(probs_NK.sum(axis=1) - 1) > 1e-3), "hold probabilities that do not sum to 1")
 
     def _refuse(self, wrong_N: npt.NDArray[np.bool_], what: str) -> None:
