@@ -236,28 +236,27 @@ def answers(confidence: list[float], right: list[bool], in_train: list[bool] | N
     )
 
 
-@pytest.mark.parametrize(
-    ("confidence", "right", "wanted"),
-    [
-        ([0.9, 0.8, 0.7, 0.6], [True, True, False, False], 0.8),
-        ([0.9, 0.8, 0.7, 0.6], [True, True, True, True], 0.0),  # every answer is worth giving
-        ([0.9, 0.8, 0.7, 0.6], [False, False, False, False], 1.0),  # none is
-        ([0.6, 0.9, 0.7, 0.8], [False, True, True, False], 0.7),  # of equal gains the one with more answers
-        ([], [], 0.0),
-    ],
-)
-def test_break_even(confidence: list[float], right: list[bool], wanted: float) -> None:
-    assert answers(confidence, right).break_even() == pytest.approx(wanted)
-
-
-def test_break_even_is_of_images_that_were_not_trained_on() -> None:
-    known = answers([0.9, 0.8, 0.7, 0.6], [True, False, True, True], [False, False, True, True])
-    assert known.break_even() == pytest.approx(0.9)
-
-
-def test_break_even_of_calibrated_answers_is_a_half() -> None:
+def test_temperature_and_threshold_are_of_images_that_were_not_trained_on() -> None:
     rng = np.random.default_rng(0)
-    confidence = rng.uniform(0.5, 1, 40_000)
-    shifted = confidence - 0.2  # right that often
-    right = rng.uniform(size=40_000) < shifted
-    assert answers(list(confidence), list(right)).break_even() == pytest.approx(0.7, abs=0.03)
+    confidence = list(rng.uniform(0.5, 1, 4_000))
+    right = list(rng.uniform(size=4_000) < np.array(confidence))
+    honest = answers(confidence, right)
+    assert honest.fitted_temperature() == pytest.approx(1, abs=0.1)
+    # Half of the images stand in train, where every answer is right: they must not count.
+    flattered = answers(confidence + confidence, right + [True] * 4_000, [False] * 4_000 + [True] * 4_000)
+    assert flattered.fitted_temperature() == honest.fitted_temperature()
+    assert flattered.threshold_for(0.1) == honest.threshold_for(0.1)
+
+
+def test_few_images_give_no_temperature() -> None:
+    assert answers([0.6] * 99, [True] * 99).fitted_temperature() == 1
+    assert answers([0.6] * 100, [True] * 100).fitted_temperature() < 0.5
+    assert answers([], []).threshold_for(0.1) == 1
+
+
+def test_tempered_answers_keep_their_order() -> None:
+    before = answers([0.9, 0.6], [True, False])
+    after = before.tempered(2.0)
+    assert after.probabilities[0, 0] == pytest.approx(3 / 4)  # roots of .9 and .1 stand 3 to 1
+    assert (after.predicted == before.predicted).all()
+    assert before.tempered(1.0) is before

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mien.confidence import RISK
 from mien.errors import InputError
 from mien.files import write_whole
+from mien.predictions import Predictions
 from mien.preprocess import Preprocess
 
 
@@ -58,10 +60,18 @@ class Card(BaseModel):
     parameters: int
     mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
     alignment: Alignment | None = None  # None: the train faces hold no faces that a detector finds, or an older card
+    temperature: float = Field(default=1.0, gt=0)  # fitted on val images that are not in train; every answer has it
     threshold: float | None = Field(default=None, ge=0, le=1)  # confidence below which an answer is marked unsure
+    risk: float | None = Field(default=None, gt=0, lt=1)  # wanted share of wrong among those above it, on val
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."
+
+    def calibrated(self, val: Predictions, risk: float = RISK) -> Card:
+        """With temperature and threshold fitted on `val`, the network's own predictions, untempered."""
+        temperature = round(val.fitted_temperature(), 4)
+        threshold = val.tempered(temperature).threshold_for(risk)
+        return self.model_copy(update={"temperature": temperature, "threshold": round(threshold, 4), "risk": risk})
 
     def save(self, path: Path) -> None:
         write_whole(path, self.model_dump_json(indent=2) + "\n")

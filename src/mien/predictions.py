@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.confidence import FEWEST_IMAGES, fit_temperature, tempered, threshold_for
 from mien.errors import InputError
 from mien.files import write_whole
 
@@ -71,20 +72,21 @@ class Predictions:
         """
         return ~(self.in_train | self.in_val) if self.split == "test" else ~self.in_train
 
-    def break_even(self) -> float:
-        """The confidence (0–1) that leaves the most right answers over wrong ones if all below it are withheld.
+    def tempered(self, temperature: float) -> Predictions:
+        """What a model answers whose card holds this temperature: the same order of classes, other confidence."""
+        if temperature == 1:
+            return self
+        return replace(self, probabilities=tempered(self.probabilities, temperature).astype(np.float32))
 
-        At that confidence an answer is right about as often as wrong. Of the leak-free images; 0 where every answer
-        is better given, 1 where none is. Source: Chow 1970, doi:10.1109/TIT.1970.1054406, with an error as dear as a
-        right answer is worth.
-        """
+    def fitted_temperature(self) -> float:
+        """The temperature that suits the leak-free images best; 1 where they are fewer than 100."""
         given = self.keep(self.leak_free)
-        order = np.argsort(-given.probabilities.max(axis=1, initial=0), kind="stable")
-        gain = np.cumsum(np.where(given.predicted == given.labels, 1, -1)[order]) if len(given) else np.zeros(0)
-        if not len(gain) or gain.max() <= 0:
-            return float(len(gain) > 0)
-        last = len(gain) - 1 - int(gain[::-1].argmax())  # the most answers among equal gains
-        return 0.0 if last == len(gain) - 1 else float(given.probabilities.max(axis=1)[order[last]])
+        return fit_temperature(given.labels, given.probabilities) if len(given) >= FEWEST_IMAGES else 1.0
+
+    def threshold_for(self, risk: float) -> float:
+        """The confidence from which answers keep `risk`, by the leak-free images: `confidence.threshold_for`."""
+        given = self.keep(self.leak_free)
+        return threshold_for(risk, given.probabilities.max(axis=1, initial=0), given.predicted == given.labels)
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> Predictions:
         """The images where `mask` (N,) is true."""

@@ -248,7 +248,9 @@ def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Laten
         recipe=run.recipe,
         card=run.card,
         history=run.history,
-        evaluations={split: score(found, run.name) for split, found in predictions.items()},
+        evaluations={
+            split: score(found, run.name, temperature=run.card.temperature) for split, found in predictions.items()
+        },
         latency=latency,
     )
 

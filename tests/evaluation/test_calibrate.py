@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import brier_score_loss, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from mien.confidence import fit_temperature, tempered
 from mien.errors import InputError
 from mien.evaluation.calibrate import (
     brier,
@@ -17,8 +18,6 @@ from mien.evaluation.calibrate import (
     classwise_ece,
     ece,
     ece_if_perfect,
-    fit_temperature,
-    tempered,
 )
 from mien.predictions import Predictions
 

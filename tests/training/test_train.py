@@ -248,7 +248,10 @@ def test_the_card_says_how_faces_are_cut_and_when_answers_are_unsure(
     shown = {image.tobytes() for image in faces.select("train").images}
     assert len(seen) == 60
     assert set(seen) <= shown
-    assert run.card.threshold == pytest.approx(run.predictions("val").break_even(), abs=1e-4)
+    val = run.predictions("val")
+    assert run.card.temperature == pytest.approx(val.fitted_temperature(), abs=1e-4)
+    assert run.card.threshold == pytest.approx(val.tempered(run.card.temperature).threshold_for(0.2), abs=1e-4)
+    assert run.card.risk == 0.2
 
 
 def test_overwrite_keeps_the_old_run_until_all_else_fits(faces: FaceSet, finished: Run, tmp_path: Path) -> None:

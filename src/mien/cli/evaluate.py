@@ -102,7 +102,8 @@ def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device
         )
         note(f"{name} {whence}: leak-free leaves out what stands in train and val here; it may have seen more")
     with progress() as bar:
-        return score(predictions_of_model(recognizer, name, faces, split, bar), name), ""
+        predictions = predictions_of_model(recognizer, name, faces, split, bar)
+        return score(predictions, name, temperature=recognizer.card.temperature), ""
 
 
 def _show(evaluation: Evaluation) -> None:
@@ -135,14 +136,16 @@ def _show(evaluation: Evaluation) -> None:
 def _show_calibration(evaluation: Evaluation) -> None:
     from mien.evaluation.evaluate import figure_text
 
-    found = evaluation.calibration
+    found, before = evaluation.calibration, evaluation.untempered
     if found is None:
         return
     low, high = found.ece_if_perfect
     fits = "as a perfectly calibrated model would show" if found.as_good_as_perfect else "more than chance explains"
+    at = f" at temperature {evaluation.temperature:.2f} ({figure_text(before.ece)} without)" if before else ""
     say(
-        f"calibration: ECE {figure_text(found.ece)}, {fits} ({figure_text(low)} to {figure_text(high)}); bins of equal "
-        f"mass {figure_text(found.ece_mass)}, classwise {figure_text(found.classwise_ece)}, Brier {found.brier:.3f}"
+        f"calibration: ECE {figure_text(found.ece)}{at}, {fits} ({figure_text(low)} to {figure_text(high)}); bins of "
+        f"equal mass {figure_text(found.ece_mass)}, classwise {figure_text(found.classwise_ece)}, "
+        f"Brier {found.brier:.3f}"
     )
 
 

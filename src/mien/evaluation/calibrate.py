@@ -1,4 +1,4 @@
-"""Calibration: whether probabilities mean what they say, and the temperature that makes them say it.
+"""Calibration: whether probabilities mean what they say.
 
 Shapes: N images, K classes, T bins, B simulations.
 """
@@ -18,7 +18,6 @@ from mien.predictions import Predictions
 Binning = Literal["width", "mass"]
 BINS = 15
 _SIMULATIONS = 1000
-_TEMPERATURES = (0.05, 20.0)  # among which the best is looked for
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -101,31 +100,6 @@ def brier(labels_N: Ints, probs_NK: Floats) -> float:
     """
     truth_NK = np.eye(probs_NK.shape[1])[labels_N]
     return float(((probs_NK - truth_NK) ** 2).sum(axis=1).mean())
-
-
-def fit_temperature(labels_N: Ints, probs_NK: Floats) -> float:
-    """The temperature that gives `tempered` probabilities the lowest nll. Above 1: the model is too sure of itself.
-
-    Fit it on images that were not trained on. Source: Guo et al., ICML 2017, section 4.2. Raises `InputError` where
-    there is no image.
-    """
-    from scipy.optimize import minimize_scalar
-
-    if not len(labels_N):
-        raise InputError("temperature: no image to fit it on")
-
-    def nll(log_temperature: float) -> float:
-        return float(metrics.nll_per_image(labels_N, tempered(probs_NK, np.exp(log_temperature))).mean())
-
-    low, high = np.log(_TEMPERATURES)
-    return float(np.exp(minimize_scalar(nll, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
-
-
-def tempered(probs_NK: Floats, temperature: float) -> Floats:
-    """Probabilities at another temperature: the softmax of their logarithms divided by it. The order stays."""
-    logs_NK = np.log(np.clip(probs_NK, np.finfo(np.float64).tiny, None)) / temperature
-    powers_NK = np.exp(logs_NK - logs_NK.max(axis=1, keepdims=True))
-    return np.asarray(powers_NK / powers_NK.sum(axis=1, keepdims=True))
 
 
 def _bin(confidence_N: Floats, bins: int, by: Binning) -> Ints:

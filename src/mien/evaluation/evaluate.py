@@ -59,15 +59,22 @@ class Evaluation(Frozen):
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]  # (K, K) counts: row is the true class, column the predicted one
     calibration: Calibration | None = None  # None in what earlier versions wrote
+    temperature: float = 1.0  # of the card; all figures above are of the answers that it gives
+    untempered: Calibration | None = None  # of the network's own probabilities; None where the temperature is 1
 
 
-def score(predictions: Predictions, model: str, *, draws: int = 2000, seed: int = 0) -> Evaluation:
+def score(
+    predictions: Predictions, model: str, *, temperature: float = 1.0, draws: int = 2000, seed: int = 0
+) -> Evaluation:
     """What `predictions` of the model named `model` are worth, with 95 % intervals from `draws` bootstrap resamples.
 
+    `predictions` are the network's own; what is scored are the answers that it gives at the `temperature` of its card.
     Macro F1 and mean class accuracy run over the classes that have an image here; nll counts probabilities as at least
     1e-7. Raises `InputError` when there is no image, or a label that is no class.
     """
     check_scorable(predictions, model)
+    untempered = None if temperature == 1 else calibration(predictions, seed=seed)
+    predictions = predictions.tempered(temperature)
     k, mask = len(predictions.label_names), predictions.leak_free
     scores = _scores(predictions, draws, seed)
     leak_free = scores if mask.all() else _scores(predictions.keep(mask), draws, seed) if mask.any() else None
@@ -81,6 +88,8 @@ def score(predictions: Predictions, model: str, *, draws: int = 2000, seed: int 
         per_class=class_scores(predictions),
         confusion=tuple(tuple(int(count) for count in row) for row in counts),
         calibration=calibration(predictions, seed=seed),
+        temperature=temperature,
+        untempered=untempered,
     )
 
 

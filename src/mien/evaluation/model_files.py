@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import unknown_name
@@ -21,6 +22,8 @@ def predictions_of_model(
     model: Recognizer, name: str, faces: FaceSet, split: str, progress: Progress | None = None
 ) -> Predictions:
     """Probabilities `(N, K)` of the model called `name`, for `val`, `test`, `train` or `pooled` (val and test).
+
+    As those that runs keep, they are the network's own: the temperature of the card is taken out again.
 
     A file does not say which images it learned from, so images count as seen when they stand in the train and val
     splits of `faces`. Raises `InputError` for other labels than the model's, or an empty split.
@@ -44,7 +47,7 @@ def predictions_of_model(
         names=chosen.names,
         hashes=chosen.hashes,
         labels=chosen.labels,
-        probabilities=np.concatenate(blocks),
+        probabilities=tempered(np.concatenate(blocks), 1 / model.card.temperature).astype(np.float32),
         in_train=np.isin(chosen.hashes, faces.hashes[faces.splits == "train"]),
         in_val=np.isin(chosen.hashes, faces.hashes[faces.splits == "val"]),
     )

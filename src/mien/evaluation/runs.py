@@ -30,7 +30,8 @@ def evaluate(
     Predictions and the evaluation as JSON are kept in the run folder; on other data than the run was trained on,
     under the name of that data. Raises `InputError` for other labels than the run's, or an empty split.
     """
-    evaluation = score(predictions_of(run, faces, split, device=device, progress=progress), run.name)
+    predictions = predictions_of(run, faces, split, device=device, progress=progress)
+    evaluation = score(predictions, run.name, temperature=run.card.temperature)
     write_whole(evaluation_file(run, faces, split), evaluation.model_dump_json(indent=2) + "\n")
     return evaluation
 
@@ -38,7 +39,7 @@ def evaluate(
 def predictions_of(
     run: Run, faces: FaceSet, split: str, *, device: str = "auto", progress: Progress | None = None
 ) -> Predictions:
-    """Predictions of a run, read back when it made them before for the same images."""
+    """Predictions of a run's network, untempered; read back when it made them before for the same images."""
     if split not in _KNOWN:
         raise unknown_name("split", split, _KNOWN)
     if split == "pooled":
@@ -73,7 +74,7 @@ def _same_images(kept: Predictions, faces: FaceSet) -> bool:
 
 
 def load_predictions(run: Run, split: str) -> Predictions:
-    """Predictions that `evaluate` kept in a run folder, on the data that it was trained on."""
+    """Predictions that `evaluate` kept in a run folder, untempered, on the data that it was trained on."""
     if split not in _KNOWN:
         raise unknown_name("split", split, _KNOWN)
     if split == "pooled":
@@ -87,4 +88,11 @@ def compare(*runs: Run, split: str = "test", names: Sequence[str] = ()) -> Compa
     `names` are for the tables; the folders' names are used without them.
     """
     shown = names or [run.name for run in runs]
-    return compare_predictions([(name, load_predictions(run, split)) for name, run in zip(shown, runs, strict=True)])
+    return compare_predictions([(name, answers(run, split)) for name, run in zip(shown, runs, strict=True)])
+
+
+def answers(run: Run, split: str) -> Predictions:
+    """What the run answers: its kept predictions at the temperature of its card, where it has one."""
+    kept = load_predictions(run, split)
+    has_card = (run.folder / "card.json").is_file()
+    return kept.tempered(run.card.temperature) if has_card else kept

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from mien.card import Card
+from mien.confidence import tempered
 from mien.errors import InputError
 from mien.images import Pixels
 from mien.recognize.session import open_session
@@ -64,11 +65,14 @@ class Classifier:
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), dtype=np.float32)
 
     def answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Probabilities `(N, K)` for images `(N, C, S, S)` as the card's `preprocess` gives them."""
+        """Probabilities `(N, K)`, at the card's temperature, for images `(N, C, S, S)` as its `preprocess` gives them."""
         if not self.card.mirror:
-            return self._probabilities(shown)
+            return self._calibrated(self._probabilities(shown))
         both = self._probabilities(np.concatenate([shown, shown[..., ::-1]]))
-        return np.asarray((both[: len(shown)] + both[len(shown) :]) / 2)
+        return self._calibrated((both[: len(shown)] + both[len(shown) :]) / 2)
+
+    def _calibrated(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return tempered(probabilities, self.card.temperature).astype(np.float32)
 
     def _probabilities(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (logits,) = self._session.run(None, {self._input: shown})

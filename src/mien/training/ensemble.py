@@ -108,14 +108,14 @@ def _card(runs: Sequence[Run], val: Predictions) -> Card:
     """That of the first member, with what they are all together."""
     cards = [run.card for run in runs]
     training = cards[0].training.model_copy(update={"minutes": round(sum(card.training.minutes for card in cards), 2)})
-    return cards[0].model_copy(
+    card = cards[0].model_copy(
         update={
             "recipe": "ensemble",
             "backbone": None,
             "mirror": False,
-            "threshold": round(val.break_even(), 4),
             "members": tuple(run.name for run in runs),
             "parameters": sum(card.parameters for card in cards),
             "training": training,
         }
     )
+    return card.calibrated(val)

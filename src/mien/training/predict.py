@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mien.card import Card
+from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.images import Pixels
@@ -26,7 +27,10 @@ _BATCH = 256
 
 
 def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: Progress | None = None) -> Predictions:
-    """Probabilities of a finished run for one split of `faces` (val or test), in float32."""
+    """Probabilities of a run's network for one split of `faces`, in float32, before the card's temperature.
+
+    So the temperature can be fitted on them, and ensembles and pupils have what the network itself says.
+    """
     card = run.card
     chosen = faces.for_model(card.labels, str(run.folder), split)
     seen_train, seen_val = run.seen()
@@ -43,10 +47,11 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
 
 
 def classify(model: nn.Module, card: Card, images: list[Pixels]) -> npt.NDArray[np.float32]:
-    """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the order of the card's labels."""
+    """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the card's order and at its temperature."""
     with torch.inference_mode():
         shown = torch.from_numpy(card.preprocess(images))
-        return np.asarray(probabilities(model, shown, mirror=card.mirror).numpy())
+        answers = probabilities(model, shown, mirror=card.mirror).numpy()
+    return tempered(answers, card.temperature).astype(np.float32)
 
 
 def _probabilities(

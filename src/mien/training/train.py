@@ -293,7 +293,7 @@ def _finish(
     )
     card.save(run.folder / "card.json")
     val = predict(run, seen, "val", hardware)
-    card.model_copy(update={"threshold": round(val.break_even(), 4)}).save(run.folder / "card.json")
+    card.calibrated(val).save(run.folder / "card.json")
     val.save(run.predictions_file("val"))
 
 
