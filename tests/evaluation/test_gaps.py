@@ -98,7 +98,7 @@ def test_strata_are_exact_enumeration() -> None:
     strata = [("aabc", (1, 1, 0, 0)), ("abc", (1, 0, 0))]
     n_GS = np.array([[names.count(g) for names, _ in strata] for g in "abc"])
 
-    def right_GS(dealt: tuple[str, ...]) -> np.ndarray:
+    def right_of(dealt: tuple[str, ...]) -> np.ndarray:
         names_and_right = [(names, right) for names, (_, right) in zip(dealt, strata, strict=True)]
         return np.array(
             [
@@ -107,7 +107,7 @@ def test_strata_are_exact_enumeration() -> None:
             ]
         )
 
-    def z_P(right: np.ndarray) -> list[float]:
+    def z_of(right: np.ndarray) -> list[float]:
         found = []
         for i, j in combinations(range(3), 2):
             gap = weights = variance = 0.0
@@ -121,9 +121,9 @@ def test_strata_are_exact_enumeration() -> None:
         return found
 
     every = [(first, second) for first in permutations("aabc") for second in permutations("abc")]
-    largest = np.array([max(z_P(right_GS(dealt))) for dealt in every])
-    observed = right_GS(("aabc", "abc"))
-    exact = [(largest >= z - 1e-9).mean() for z in z_P(observed)]
+    largest = np.array([max(z_of(right_of(dealt))) for dealt in every])
+    observed = right_of(("aabc", "abc"))
+    exact = [(largest >= z - 1e-9).mean() for z in z_of(observed)]
     assert p_values(observed, n_GS, permutations=40_000) == pytest.approx(exact, abs=0.012)
 
 

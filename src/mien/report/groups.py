@@ -77,7 +77,7 @@ def _notes(found: Groups) -> tuple[str, ...]:
     few = [score.name for score in found.scores if score.few]
     notes = []
     if few:
-        names = ", ".join(few[:10]) + (", …" if len(few) > 10 else "")
+        names = ", ".join(few[:10]) + (" and others" if len(few) > 10 else "")
         notes.append(f"Fewer than {FEW} images, marked “few” and left out of the tests: {names}.")
     if found.without_group:
         n = found.without_group
