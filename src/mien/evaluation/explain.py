@@ -1,0 +1,185 @@
+"""Explanation: which pixels of a face a model's answer hangs on, by the way that fits the model.
+
+It says what the answer hangs on, not why a person looks so. Torch is imported for the gradients of a run's network.
+Shapes: N faces, K classes, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.card import Card
+from mien.confidence import tempered
+from mien.errors import InputError, unknown_name
+from mien.evaluation.occlusion import Classify, occlusion
+from mien.images import Pixels
+from mien.recipes.sections import Ensemble
+from mien.recognize.recognizer import Recognizer, bundled
+from mien.training.run import Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mien.data.cache import Progress
+    from mien.evaluation.saliency import Way
+
+Method = Literal["grad-cam", "attention", "occlusion"]
+METHODS = ("auto", *get_args(Method))
+CAVEAT = "The map shows which pixels the model's answer hangs on, not why a person looks so."
+_TOGETHER = 8  # faces whose gradients are in memory at once
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which pixels of one face the probability of `label` hangs on.
+
+    `heat` is 0–1: what speaks against the label is cut to 0, and the rest divided by its largest value; where nothing
+    speaks for the label it is 0 all over.
+    """
+
+    method: Method
+    label: str
+    probabilities: dict[str, float]  # of all labels, in the model's order
+    face: Pixels  # (H, W) gray or (H, W, 3) RGB uint8, as the model sees it
+    heat: Floats  # (H, W)
+    drop: float | None = None  # of occlusion: what the probability of `label` loses at most, by covering one place
+
+    @property
+    def emotion(self) -> str:
+        """The most probable class, whichever is explained."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def probability(self) -> float:
+        """Of `label`."""
+        return self.probabilities[self.label]
+
+
+_Found: TypeAlias = tuple[Floats, int, Floats, float | None]  # probabilities (K,), the class, its map (H, W), drop
+_Find: TypeAlias = Callable[[Sequence[Pixels], int | None], Iterator[_Found]]  # of faces at the model's size
+
+
+class Explainer:
+    """One model, opened to have its answers explained in one way."""
+
+    def __init__(self, model: str | Path, method: str = "auto", label: str | None = None) -> None:
+        """`model`: a run folder, a model file or a bundled name. `label`: the class to explain; None takes the most
+        probable one of each face.
+
+        `method`: grad-cam (convolutional runs), attention (vision transformers), occlusion (any model), or auto: by
+        gradients where a run and torch are there and it fits, else by occlusion. Raises `InputError` for unknown names
+        and for a method that does not fit the model.
+        """
+        if method not in METHODS:
+            raise unknown_name("method", method, METHODS)
+        is_file = model in bundled() or (str(model).endswith(".onnx") and not Path(model).is_dir())
+        opened = _open_file(str(model), method) if is_file else _open_run(Run.open(model), method)
+        self.card, self.method, self._find = opened
+        if label is not None and label not in self.card.labels:
+            raise unknown_name("label", label, self.card.labels)
+        self._label = None if label is None else self.card.labels.index(label)
+
+    def __call__(self, faces: Sequence[Pixels], progress: Progress | None = None) -> Iterator[Explanation]:
+        """An explanation for each of `faces`, crops of any size, gray or RGB, as it comes."""
+        seen = [self.card.preprocess.pixels(face) for face in faces]
+        for done, (face, found) in enumerate(zip(seen, self._find(seen, self._label), strict=True), start=1):
+            probs_K, label, map_HW, drop = found
+            if progress:
+                progress("explaining", done, len(seen))
+            yield Explanation(
+                method=self.method,
+                label=self.card.labels[label],
+                probabilities=dict(zip(self.card.labels, map(float, probs_K), strict=True)),
+                face=face,
+                heat=scaled(map_HW),
+                drop=drop,
+            )
+
+
+def scaled(map_HW: Floats) -> Floats:
+    """A map as `heat`: below 0 becomes 0, the rest is divided by its largest value."""
+    rest_HW = np.maximum(map_HW, 0)
+    largest = rest_HW.max()
+    return np.asarray(rest_HW / largest if largest > 0 else rest_HW, dtype=np.float32)
+
+
+_Opened: TypeAlias = tuple[Card, Method, _Find]
+
+
+def _open_file(model: str, method: str) -> _Opened:
+    if method not in ("auto", "occlusion"):
+        kind = "a CNN run" if method == "grad-cam" else "a run of a vision transformer"
+        raise InputError(f"{method} needs {kind}; {model} is a model file: use --method occlusion")
+    recognizer = Recognizer(model, detector="none")
+    return recognizer.card, "occlusion", partial(_by_occlusion, recognizer.classify)
+
+
+def _open_run(run: Run, method: str) -> _Opened:
+    card = run.card
+    if method == "occlusion" or (method == "auto" and find_spec("torch") is None):
+        return card, "occlusion", partial(_by_occlusion, _classify_of(run))
+    import torch
+
+    from mien.evaluation.saliency import way_of
+
+    network = run.load_model()
+    way = way_of(network, torch.zeros(1, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
+    if way is None and method == "auto":
+        return card, "occlusion", partial(_by_occlusion, _classify_of(run))
+    if way is None or method not in ("auto", way):
+        raise _unfit(run, method, way)
+    return card, way, partial(_by_gradients, network, card, way)
+
+
+def _unfit(run: Run, method: str, way: Way | None) -> InputError:
+    needs = "a CNN run" if method == "grad-cam" else "a vision transformer in which every patch attends to all"
+    if isinstance(run.recipe.model, Ensemble):
+        what = "is an ensemble"
+    else:
+        what = {"grad-cam": "is a CNN", "attention": "is a vision transformer", None: "is neither that nor the other"}[
+            way
+        ]
+    instead = f"{way} or occlusion" if way else "occlusion"
+    return InputError(f"{method} needs {needs}; {run.folder} {what}: use --method {instead}")
+
+
+def _classify_of(run: Run) -> Classify:
+    """By the run's model.onnx, which needs no torch, or else by its network."""
+    if (run.folder / "model.onnx").is_file():
+        return Recognizer(run.folder, detector="none").classify
+    from mien.training.predict import classify
+
+    network, card = run.load_model(), run.card
+    return lambda crops: classify(network, card, list(crops))
+
+
+def _by_occlusion(classify: Classify, faces: Sequence[Pixels], label: int | None) -> Iterator[_Found]:
+    for face in faces:
+        (probs_K,) = classify([face])
+        chosen = int(probs_K.argmax()) if label is None else label
+        yield probs_K, chosen, *occlusion(classify, face, chosen)
+
+
+def _by_gradients(
+    network: nn.Module, card: Card, way: Way, faces: Sequence[Pixels], label: int | None
+) -> Iterator[_Found]:
+    import torch
+
+    from mien.evaluation.saliency import saliency
+
+    for start in range(0, len(faces), _TOGETHER):
+        images = torch.from_numpy(card.preprocess(faces[start : start + _TOGETHER]))
+        found = saliency(network, images, way, label=label, mirror=card.mirror)
+        probs_BK = tempered(found.probabilities.numpy(), card.temperature).astype(np.float32)
+        for probs_K, chosen, map_HW in zip(probs_BK, found.labels.tolist(), found.maps.numpy(), strict=True):
+            yield probs_K, chosen, map_HW, None
