@@ -84,17 +84,18 @@ def robustness(
     place = alignment or FER2013
     right_NCS = _right_answers(classify, faces, clean, chosen_N, place, seed, progress)
     clean_N = clean.predicted[chosen_N] == clean.labels[chosen_N]
-    clean_B, left_BCS = _accuracies(clean_N, right_NCS, draws, seed)
+    n, (clean_B, right_BCS) = len(chosen_N), _counts(clean_N, right_NCS, draws, seed)
+    mean, drop = _mean_and_drop(clean_B, right_BCS.reshape(len(clean_B), -1), n)
     return Robustness(
         split=clean.split,
-        n=len(chosen_N),
+        n=n,
         of=len(faces),
         seed=seed,
         alignment=place,
-        clean=_estimate(clean_B),
-        mean=_estimate(left_BCS.mean(axis=(1, 2))),
-        drop=_estimate(clean_B - left_BCS.mean(axis=(1, 2))),
-        corruptions=tuple(_score(name, clean_B, left_BCS[:, c]) for c, name in enumerate(CORRUPTIONS)),
+        clean=_estimate(clean_B / n),
+        mean=mean,
+        drop=drop,
+        corruptions=tuple(_score(name, clean_B, right_BCS[:, c], n) for c, name in enumerate(CORRUPTIONS)),
     )
 
 
@@ -118,10 +119,10 @@ def _check_same_faces(faces: FaceSet, clean: Predictions) -> None:
     differs_N = (faces.hashes != clean.hashes) | (faces.labels != clean.labels)
     if differs_N.any():
         i = int(differs_N.argmax())
-        which = "pixels" if faces.hashes[i] != clean.hashes[i] else "label"
+        which = "other pixels" if faces.hashes[i] != clean.hashes[i] else "another label"
         raise InputError(
-            f"{what}: face {i} is {faces.names[i]}, the predictions there are of {clean.names[i]}, with another "
-            f"{which}. {advice}"
+            f"{what}: face {i} is {faces.names[i]}, the predictions there are of {clean.names[i]}, with {which}. "
+            f"{advice}"
         )
 
 
@@ -180,24 +181,25 @@ def _check_same_model(answers_N: npt.NDArray[np.int64], expected_N: npt.NDArray[
         )
 
 
-def _accuracies(clean_N: Bools, right_NCS: Bools, draws: int, seed: int) -> tuple[metrics.Floats, metrics.Floats]:
-    """`(1 + B,)` and `(1 + B, C, S)`: accuracies without and with corruption, of the faces and then of every draw."""
+def _counts(clean_N: Bools, right_NCS: Bools, draws: int, seed: int) -> tuple[metrics.Floats, metrics.Floats]:
+    """`(1 + B,)` and `(1 + B, C, S)`: right answers without and with corruption, of the faces, then of every draw."""
     n, *shape = right_NCS.shape
-    right_NM = np.column_stack([clean_N, right_NCS.reshape(n, -1)]).astype(np.float32)
+    right_NM = np.column_stack([clean_N, right_NCS.reshape(n, -1)]).astype(np.float32)  # sums of ones are exact
     blocks = [weights_BN @ right_NM for weights_BN in metrics.bootstrap_weights(n, draws, seed)]
-    counts_BM = np.concatenate([right_NM.sum(axis=0, keepdims=True), *blocks]).astype(np.float64)  # exact in float32
-    return counts_BM[:, 0] / n, counts_BM[:, 1:].reshape(-1, *shape) / n
+    counts_BM = np.concatenate([right_NM.sum(axis=0, keepdims=True), *blocks]).astype(np.float64)
+    return counts_BM[:, 0], counts_BM[:, 1:].reshape(-1, *shape)
 
 
-def _score(corruption: Corruption, clean_B: metrics.Floats, left_BS: metrics.Floats) -> CorruptionScore:
-    first, second, third, fourth, fifth = (_estimate(left_B) for left_B in left_BS.T)
-    mean_B = left_BS.mean(axis=1)
-    return CorruptionScore(
-        corruption=corruption,
-        accuracy=(first, second, third, fourth, fifth),
-        mean=_estimate(mean_B),
-        drop=_estimate(clean_B - mean_B),
-    )
+def _score(corruption: Corruption, clean_B: metrics.Floats, right_BS: metrics.Floats, n: int) -> CorruptionScore:
+    first, second, third, fourth, fifth = (_estimate(right_B / n) for right_B in right_BS.T)
+    mean, drop = _mean_and_drop(clean_B, right_BS, n)
+    return CorruptionScore(corruption=corruption, accuracy=(first, second, third, fourth, fifth), mean=mean, drop=drop)
+
+
+def _mean_and_drop(clean_B: metrics.Floats, right_BM: metrics.Floats, n: int) -> tuple[Estimate, Estimate]:
+    """Over M ways of corrupting the faces. Divided last, so that equal counts leave a drop of exactly 0."""
+    total_B, ways = right_BM.sum(axis=1), right_BM.shape[1]
+    return _estimate(total_B / (n * ways)), _estimate((clean_B * ways - total_B) / (n * ways))
 
 
 def _estimate(values_B: metrics.Floats) -> Estimate:
