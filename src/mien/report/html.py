@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mien.files import write_whole
 from mien.report.content import StudyReport
+from mien.report.layout import Page
 from mien.report.page import compose
 
 
@@ -17,7 +18,11 @@ def write_report(report: StudyReport, folder: Path) -> Path:
 
     The HTML asks for nothing outside itself. Raises `InputError` when the report has no run, or a run without `val`.
     """
-    page = compose(report)
+    return write_page(compose(report), folder)
+
+
+def write_page(page: Page, folder: Path, name: str = "report") -> Path:
+    """Write `folder/<name>.html`, `folder/<name>.md` and `folder/pictures/*.png`; return the path of the HTML."""
     environment = Environment(
         loader=PackageLoader("mien.report"),
         autoescape=lambda name: name is not None and ".html" in name,
@@ -29,9 +34,10 @@ def write_report(report: StudyReport, folder: Path) -> Path:
     environment.filters["markdown"] = escape_markdown
     for picture in page.pictures:
         write_whole(folder / picture.file, picture.png)
-    for file in ("report.md", "report.html"):
-        write_whole(folder / file, environment.get_template(f"{file}.j2").render(page=page))
-    return folder / "report.html"
+    for ending in ("md", "html"):
+        text = environment.get_template(f"report.{ending}.j2").render(page=page)
+        write_whole(folder / f"{name}.{ending}", text)
+    return folder / f"{name}.html"
 
 
 def escape_markdown(text: str) -> str:
