@@ -13,7 +13,6 @@ import math
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -118,6 +117,8 @@ def _rounded(values: npt.NDArray[np.float32]) -> Pixels:
 
 
 def _blurred(crop: Pixels, share: float) -> Pixels:
+    import cv2
+
     height, width = crop.shape[:2]
     blurred = cv2.GaussianBlur(
         crop, (0, 0), sigmaX=share * width, sigmaY=share * height, borderType=cv2.BORDER_REPLICATE
@@ -127,6 +128,8 @@ def _blurred(crop: Pixels, share: float) -> Pixels:
 
 def _noisy(crop: Pixels, share: float, chance: int) -> Pixels:
     """The same noise in all three colors, so that a model that sees gray meets as much of it."""
+    import cv2
+
     grains = np.random.default_rng(chance).standard_normal((GRAINS, GRAINS), dtype=np.float32)
     noise = cv2.resize(grains, crop.shape[1::-1], interpolation=cv2.INTER_NEAREST) * np.float32(255 * share)
     return _rounded(crop + (noise if crop.ndim == 2 else noise[..., None]))
@@ -138,6 +141,8 @@ def _paler(crop: Pixels, left: float) -> Pixels:
 
 
 def _compressed(crop: Pixels, quality: int) -> Pixels:
+    import cv2
+
     turned = crop if crop.ndim == 2 else crop[..., ::-1]  # OpenCV's order of colors
     _, data = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, quality])
     back = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if crop.ndim == 2 else cv2.IMREAD_COLOR)
@@ -146,6 +151,8 @@ def _compressed(crop: Pixels, quality: int) -> Pixels:
 
 
 def _coarser(crop: Pixels, side: int) -> Pixels:
+    import cv2
+
     height, width = crop.shape[:2]
     small = cv2.resize(crop, (min(side, width), min(side, height)), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
@@ -153,6 +160,8 @@ def _coarser(crop: Pixels, side: int) -> Pixels:
 
 def _turned(crop: Pixels, degrees: float) -> Pixels:
     """About the middle; a positive angle turns to the left."""
+    import cv2
+
     height, width = crop.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
     turned = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
