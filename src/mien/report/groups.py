@@ -8,6 +8,7 @@ from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.plots_groups import DRAWN, accuracy_by_group
 from mien.report.wording import NONE, p_text, plural
 
+TITLE = "Groups"
 _LEVEL = 0.05
 _MOST = 0.5  # of a gap that is explained, or not
 
@@ -16,7 +17,7 @@ def groups_section(found: Groups) -> Section:
     """The verdict in words, every group's figures, what labels it holds, and a picture of the accuracies."""
     alt = f"Accuracy of each group on {found.split} with its interval, as in the table."
     return Section(
-        "Groups",
+        TITLE,
         text=gap_sentences(found),
         points=_notes(found),
         tables=(_figures(found), _mixes(found)),

@@ -1,0 +1,263 @@
+"""Model card: what a model is, what it is for, what it scores, and where its limits are.
+
+The order of its sections is that of Mitchell et al., Model cards for model reporting, FAT* 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mien.card import Card
+from mien.confidence import SURETY
+from mien.errors import InputError
+from mien.evaluation.evaluate import Estimate, Evaluation, Scores, figure_text, format_estimate
+from mien.evaluation.gaps import wilson
+from mien.recipes.recipe import Recipe
+from mien.report import groups, plots
+from mien.report.content import DataReport
+from mien.report.families import family
+from mien.report.layout import Cell, Page, Picture, Section, Table
+from mien.report.protocol import settings
+from mien.report.uses import NO_USES, RESPONSIBILITY, USES
+from mien.report.wording import NONE, listed, plural
+
+_NOT_MEASURED: Mapping[str, str] = {
+    groups.TITLE: "Groups of people are not told apart here: how the error rate differs by age, sex, skin, culture or "
+    "glasses is unknown until it is measured on labeled data that say so (mien evaluate … --groups).",
+    "Robustness": "Bad light, blur, noise, turned and covered faces are not measured here.",
+}
+
+
+def model_card(
+    name: str,
+    card: Card,
+    evaluations: Sequence[Evaluation],
+    *,
+    recipe: Recipe | None = None,
+    data: DataReport | None = None,
+    parts: Sequence[Section] = (),
+    commands: Sequence[str] = (),
+) -> Page:
+    """The card of the model `name` as a page, which `html.write_page` writes as Markdown and HTML.
+
+    `evaluations` are of one split each; classes and calibration are shown of `test`, or else of the first. `recipe` and
+    `data` are told where they are known. `parts` are further evidence, such as robustness and groups: they stand after
+    the figures, and what they measure is not named among what is unknown. `commands` make the model again; without
+    them they follow from the card. Raises `InputError` without an evaluation, or with one of other labels.
+    """
+    if not evaluations:
+        raise InputError(f"{name}: a model card needs figures. Make them: mien evaluate {name} --data PATH")
+    for evaluation in evaluations:
+        if evaluation.labels != card.labels:
+            raise InputError(
+                f"{name}: its card has the labels {', '.join(card.labels)}, its evaluation on {evaluation.split} "
+                f"{', '.join(evaluation.labels)}. Evaluate it again: mien evaluate {name} --data PATH"
+            )
+    main = next((evaluation for evaluation in evaluations if evaluation.split == "test"), evaluations[0])
+    sections = (
+        Section("Model", points=_model(card, recipe)),
+        Section("What it is for", points=USES),
+        Section("What it is not for", points=NO_USES),
+        _training(card, recipe, data),
+        _figures(evaluations),
+        _classes(main),
+        Section("Confidence", points=_confidence(card, main)),
+        *parts,
+        Section("Limits", points=_limits(main, {part.title for part in parts})),
+        Section("Responsible use", points=RESPONSIBILITY),
+        _again(name, card, commands),
+    )
+    accuracy = f"{main.split} accuracy {format_estimate(main.scores.accuracy)}, n = {main.scores.n:,}"
+    return Page(
+        f"Model card: {name}", f"Facial expression recognition, {len(card.labels)} classes; {accuracy}", sections
+    )
+
+
+def _model(card: Card, recipe: Recipe | None) -> tuple[str, ...]:
+    size, color = card.preprocess.size, "gray" if card.preprocess.color == "gray" else "color"
+    points = [f"Recipe {card.recipe}" + (f" ({family(recipe)}): {recipe.describe}" if recipe else ".")]
+    if card.members:
+        points.append(f"An ensemble: the mean of the probabilities of {listed(card.members)}.")
+    points.append(f"{card.parameters:,} parameters.")
+    points.append(f"Input: one face, cut out and upright, {size} × {size} pixels, {color}.")
+    if card.alignment:
+        points.append(
+            f"Faces are cut as its train faces are: eyes {figure_text(card.alignment.eye_distance, 2)} of the side "
+            f"apart, their middle {figure_text(card.alignment.eye_y, 2)} of the side from the top."
+        )
+    points.append(f"Output: a probability for each of {listed(card.labels)}; they add up to 1.")
+    if card.mirror:
+        points.append("It sees each face and its mirror image, and answers with the mean.")
+    if card.backbone:
+        points.append(f"Its weights started from {card.backbone}; what that has learned, and from whom, comes along.")
+    if card.training.start:
+        points.append(f"Its weights started from the run {card.training.start}.")
+    own = "FER2013: DbCL 1.0 on Kaggle" if "fer2013" in card.training.data.lower() else card.training.data
+    points.append(f"License: {card.license} Data: their own terms ({own}).")
+    return tuple(points)
+
+
+def _training(card: Card, recipe: Recipe | None, data: DataReport | None) -> Section:
+    how = card.training
+    merged = ", identical ones counted once" if recipe and recipe.data.repeats == "merge" else ""
+    points = [
+        f"train of {how.data} fits the weights: {how.train_images:,} images{merged}. Fingerprint of train and val: "
+        f"{how.fingerprint}.",
+        f"val, {how.val_images:,} images, chose epoch {how.best_epoch} of {how.epochs}, and temperature and threshold "
+        "of the confidence, by the images that are not in train.",
+        "test is opened by evaluate alone, once everything is chosen.",
+        "Leak-free figures leave out images whose pixels stand in train, for test also those in val.",
+    ]
+    if how.votes:
+        points.append(f"It also learned from the votes of several taggers on the train images ({how.votes}).")
+    if recipe and recipe.targets.teacher:
+        points.append("It also learned from the answers of another model, its teacher.")
+    if recipe and not card.members:
+        points.append(f"Training: {settings(recipe)}.")
+    points.append(f"Seed {how.seed}; {how.device}, {how.precision}; {how.minutes:,.1f} minutes.")
+    if data is None:
+        return Section("Training data and protocol", points=tuple(points))
+    points += [f"{what[:1].upper()}{what[1:]}: {count:,}." for what, count in data.repeated.items()]
+    header = ("Class", *(f"{split}, images" for split in data.counts))
+    rows = tuple(
+        (Cell(label), *(Cell(f"{images.get(label, 0):,}") for images in data.counts.values())) for label in data.labels
+    )
+    note = f"{data.source}, all splits: fingerprint {data.fingerprint[:16]}."
+    return Section("Training data and protocol", points=tuple(points), tables=(Table(header, rows, note),))
+
+
+def _figures(evaluations: Sequence[Evaluation]) -> Section:
+    rows = []
+    for evaluation in evaluations:
+        rows.append(_row(evaluation.split, evaluation.scores))
+        if evaluation.leak_free and evaluation.leak_free != evaluation.scores:
+            rows.append(_row(f"{evaluation.split}, leak-free", evaluation.leak_free))
+    header = ("Images of", "n", "Accuracy", "Macro F1", "Weighted F1", "Mean class accuracy", "nll")
+    note = (
+        "In brackets the 95 % percentile bootstrap interval over the images; it does not hold the chance of the seed. "
+        "Macro F1 and mean class accuracy are plain means over the classes. nll: negative log-likelihood in nats."
+    )
+    if any(evaluation.split == "val" for evaluation in evaluations):
+        note += " val has chosen the epoch, so its figures flatter."
+    if any(evaluation.split == "pooled" for evaluation in evaluations):
+        note += " pooled is val and test together, for comparison with other work only."
+    return Section("Figures", tables=(Table(header, tuple(rows), note),))
+
+
+def _row(what: str, scores: Scores) -> tuple[Cell, ...]:
+    figures = (scores.accuracy, scores.macro_f1, scores.weighted_f1, scores.mean_class_accuracy, scores.nll)
+    return (Cell(what), Cell(f"{scores.n:,}"), *(Cell(format_estimate(figure)) for figure in figures))
+
+
+def _classes(evaluation: Evaluation) -> Section:
+    predicted = [sum(column) for column in zip(*evaluation.confusion, strict=True)]
+    rows = tuple(
+        (
+            Cell(row.label),
+            Cell(f"{row.support:,}"),
+            Cell(_with_wilson(evaluation.confusion[i][i], row.support)),
+            Cell(_with_wilson(evaluation.confusion[i][i], predicted[i]), f"of {predicted[i]:,} answers"),
+            Cell(NONE if row.f1 is None else figure_text(row.f1)),
+        )
+        for i, row in enumerate(evaluation.per_class)
+    )
+    header = ("Class", f"Images in {evaluation.split}", "Recall", "Precision", "F1")
+    note = f"On {evaluation.split}, n = {evaluation.scores.n:,}. In brackets Wilson's 95 % interval; F1 has none here."
+    picture = Picture.of(
+        "model-card-confusion",
+        plots.confusion(evaluation),
+        f"Confusion matrix on {evaluation.split}.",
+        wide=len(evaluation.labels) > 9,
+    )
+    return Section("Class by class", tables=(Table(header, rows, note),), pictures=(picture,))
+
+
+def _confidence(card: Card, evaluation: Evaluation) -> tuple[str, ...]:
+    points, found = [], evaluation.calibration
+    if found:
+        low, high = found.ece_if_perfect
+        meaning = "what chance makes" if found.as_good_as_perfect else "more than chance makes"
+        points.append(
+            f"Expected calibration error on {evaluation.split}, n = {found.n:,}: {figure_text(found.ece)}, {meaning} "
+            f"(a perfectly calibrated model shows {figure_text(low)} to {figure_text(high)}). In bins of equal mass "
+            f"{figure_text(found.ece_mass)}, classwise {figure_text(found.classwise_ece)}. "
+            f"Brier score {figure_text(found.brier)}, from 0, perfect, to 2."
+        )
+    points.append(
+        "No temperature is applied."
+        if card.temperature == 1
+        else f"Temperature {card.temperature:.3f}, fitted on val, is part of every answer."
+    )
+    if card.threshold is None:
+        points.append("It has no threshold: no answer is marked unsure.")
+        return tuple(points)
+    if card.risk is None:
+        kept = "."
+    elif card.threshold >= 1:
+        kept = f": none of val kept the share of wrong answers within {_percent(card.risk)}, so every answer is."
+    else:
+        kept = (
+            f". It is set by val so that at most {_percent(card.risk)} of the other answers are wrong on images of "
+            f"the same kind, with {_percent(SURETY)} surety."
+        )
+    points.append(f"Answers with a confidence below {figure_text(card.threshold)} are marked unsure{kept}")
+    return tuple(points)
+
+
+def _limits(evaluation: Evaluation, measured: set[str]) -> tuple[str, ...]:
+    points = [
+        "Labels are what taggers saw in a picture. They are noisy, people disagree about many faces, and a few words "
+        "do not hold all that a face can show.",
+        f"All figures are of the same kind of picture that it was trained on. {_weakest(evaluation)}".strip(),
+        *(words for title, words in _NOT_MEASURED.items() if title not in measured),
+        "The figures are of faces already cut out. In use a detector finds them first, and it misses some.",
+        "A face that fits no class still gets one; so does a picture without a face.",
+    ]
+    return tuple(points)
+
+
+def _weakest(evaluation: Evaluation) -> str:
+    """The class with the lowest recall, and what it is taken for; nothing where every answer is right."""
+    known = [(row.recall, i) for i, row in enumerate(evaluation.per_class) if row.recall is not None]
+    recall, i = min(known)
+    if recall == 1:
+        return ""
+    row, counts = evaluation.per_class[i], evaluation.confusion[i]
+    taken = max(
+        (count, label) for j, (count, label) in enumerate(zip(counts, evaluation.labels, strict=True)) if j != i
+    )
+    return (
+        f"It does worst on {row.label}: recall {_with_wilson(counts[i], row.support)} of {row.support:,} "
+        f"{plural('image', row.support)}, most often taken for {taken[1]} ({taken[0]:,})."
+    )
+
+
+def _again(name: str, card: Card, commands: Sequence[str]) -> Section:
+    versions = ", ".join(f"{package} {version}" for package, version in card.training.versions.items())
+    commit = f"Commit {card.training.commit}. " if card.training.commit else ""
+    text = f"{commit}Made with {versions}. Same seed and same machine give the same numbers. "
+    text += "Settings that were changed by hand stand in the recipe.yaml of the run."
+    return Section("How to make it again", text=(text,), code=tuple(commands) or _commands(name, card))
+
+
+def _commands(name: str, card: Card) -> tuple[str, ...]:
+    """What the card knows of them; values that were set by hand stand in the run's recipe.yaml."""
+    how = card.training
+    if card.members:
+        members = " ".join(f"runs/{member}" for member in card.members)
+        return (f"mien ensemble {members} --out runs/{name}", f"mien evaluate runs/{name} --data {how.data}")
+    train = f"mien train {card.recipe} --data {how.data} --out runs/{name} --seed {how.seed}"
+    train += f" --votes {how.votes}" if how.votes else ""
+    train += f" --start {how.start}" if how.start else ""
+    return (train, f"mien evaluate runs/{name} --data {how.data}")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _with_wilson(right: int, n: int) -> str:
+    if not n:
+        return NONE
+    low, high = wilson(right, n)
+    return format_estimate(Estimate(value=right / n, low=low, high=high))
