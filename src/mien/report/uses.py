@@ -12,9 +12,10 @@ NO_USES = (
     "For diagnosis or treatment: the model was neither made nor tested for it.",
 )
 RESPONSIBILITY = (
-    "The model names the word that a tagger would probably give to a face in one picture. A face does not tell a "
-    "feeling reliably: people scowl without anger and are sad with a smile, and how they do it differs between "
-    "situations and cultures (Barrett et al., Psychological Science in the Public Interest 20, 2019).",
+    "The model names the word that a tagger would probably give to a face in one picture. That is not what the person "
+    "feels: people smile when happy and scowl when angry more often than chance, but how they show a feeling varies "
+    "with culture, situation and person, and one face can mean several things (Barrett et al., Psychological Science "
+    "in the Public Interest 20, 2019).",
     "In the European Union, Article 5(1)(f) of the AI Act (Regulation 2024/1689) forbids inferring people's emotions "
     "at work and in education, medical and safety reasons aside; it has applied since 2 February 2025. Elsewhere "
     "emotion recognition is listed as high-risk (Annex III, 1(c)), and people must be told that it is used on them "
