@@ -23,10 +23,10 @@ Floats = npt.NDArray[np.float64]
 
 def tempered(probs_NK: npt.NDArray[np.floating], temperature: float) -> Floats:
     """Probabilities at another temperature: the softmax of their logarithms divided by it. The order stays."""
-    probs_NK = np.asarray(probs_NK, dtype=np.float64)
+    wide_NK = np.asarray(probs_NK, dtype=np.float64)
     if temperature == 1:
-        return probs_NK
-    logs_NK = np.log(np.clip(probs_NK, np.finfo(np.float64).tiny, None)) / temperature
+        return wide_NK
+    logs_NK = np.log(np.clip(wide_NK, np.finfo(np.float64).tiny, None)) / temperature
     powers_NK = np.exp(logs_NK - logs_NK.max(axis=1, keepdims=True, initial=-np.inf))
     return np.asarray(powers_NK / powers_NK.sum(axis=1, keepdims=True))
 

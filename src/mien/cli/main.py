@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from mien.cli import bench, compare, data, ensemble, evaluate, export, recipes, recognize, serve, study, sweep, train
+from mien.cli import (
+    bench,
+    calibrate,
+    compare,
+    data,
+    ensemble,
+    evaluate,
+    explain,
+    export,
+    recipes,
+    recognize,
+    serve,
+    study,
+    sweep,
+    train,
+)
 from mien.cli.console import log_to_stderr, note
 from mien.errors import InterruptedRunError, MienError, MissingExtraError
 
@@ -22,6 +37,8 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
+app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)

@@ -64,14 +64,19 @@ class Votes:
             )
         return found
 
-    def shares(self, names: Sequence[str] | npt.NDArray[np.str_], label_set: LabelSet) -> npt.NDArray[np.float32]:
-        """`(N, K)` share of the votes for each label, among votes for any label; rows without such votes are NaN."""
+    def for_labels(self, names: Sequence[str] | npt.NDArray[np.str_], label_set: LabelSet) -> npt.NDArray[np.int64]:
+        """`(N, K)` counts of the votes for each label, under whatever name; votes for other answers are left out."""
         table = self.table(names)
-        counts = np.zeros((len(table), len(label_set)), dtype=np.float32)
+        counts = np.zeros((len(table), len(label_set)), dtype=np.int64)
         for column, name in enumerate(self.columns):
             label = canonical(name, label_set)
             if label is not None:
                 counts[:, label_set.labels.index(label)] += table[:, column]
+        return counts
+
+    def shares(self, names: Sequence[str] | npt.NDArray[np.str_], label_set: LabelSet) -> npt.NDArray[np.float32]:
+        """`(N, K)` share of the votes for each label, among votes for any label; rows without such votes are NaN."""
+        counts = self.for_labels(names, label_set).astype(np.float32)
         total = counts.sum(axis=1, keepdims=True)
         nothing = np.full_like(counts, np.nan)
         return np.asarray(np.divide(counts, total, out=nothing, where=total > 0))

@@ -72,19 +72,22 @@ def recorded(network: Transformer) -> Iterator[list[torch.Tensor]]:
 
 @contextmanager
 def _recorded_of_backbone(network: PretrainedClassifier) -> Iterator[list[torch.Tensor]]:
-    backbone = network.backbone.network
-    model: Any = backbone.model  # of transformers
+    """By hooks, since a model of transformers that is asked for its attentions keeps hooks of its own for good."""
+    model: Any = network.backbone.network.model  # of transformers
     attentions: list[torch.Tensor] = []
-    before = model.config._attn_implementation, model.config.output_attentions
-    handle = backbone.register_forward_hook(lambda _, __, output: attentions.extend(output.attentions or ()))
-    try:
+
+    def note(_: nn.Module, __: Any, output: Any) -> None:
+        found = output[1] if isinstance(output, tuple) and len(output) > 1 else None
+        if isinstance(found, torch.Tensor) and found.ndim == 4 and not any(found is one for one in attentions):
+            attentions.append(found)
+
+    before = model.config._attn_implementation
+    with ExitStack() as stack:
+        stack.callback(model.set_attn_implementation, before)
         model.set_attn_implementation("eager")  # the fast ways never hold an attention as a whole
-        model.config.output_attentions = True
+        for part in model.modules():
+            stack.callback(part.register_forward_hook(note).remove)
         yield attentions
-    finally:
-        handle.remove()
-        model.config.output_attentions = before[1]
-        model.set_attn_implementation(before[0])
 
 
 @contextmanager

@@ -65,19 +65,32 @@ class Classifier:
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), dtype=np.float32)
 
     def answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Probabilities `(N, K)`, at the card's temperature, for images `(N, C, S, S)` as its `preprocess` gives them."""
+        """Probabilities `(N, K)` at the card's temperature for images `(N, C, S, S)` as its `preprocess` gives them."""
         if not self.card.mirror:
             return self._calibrated(self._probabilities(shown))
         both = self._probabilities(np.concatenate([shown, shown[..., ::-1]]))
         return self._calibrated((both[: len(shown)] + both[len(shown) :]) / 2)
 
-    def _calibrated(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _calibrated(self, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         return tempered(probabilities, self.card.temperature).astype(np.float32)
 
     def _probabilities(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (logits,) = self._session.run(None, {self._input: shown})
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def with_card(content: bytes, card: Card, source: str) -> bytes:
+    """The same model file with another card; `source` names it in errors."""
+    import onnx  # of the extra train, as all that writes models
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own
+        raise InputError(f"{source}: not a model file ({error})") from error
+    (entry,) = (one for one in model.metadata_props if one.key == CARD_KEY)
+    entry.value = card.model_dump_json()
+    return bytes(model.SerializeToString())
 
 
 def _card(session: Any, source: str) -> Card:

@@ -1,0 +1,38 @@
+"""mien calibrate: the temperature and the threshold of a finished run, fitted again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mien.cli.console import say
+
+
+def calibrate(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    risk: Annotated[
+        float | None,
+        typer.Option("--risk", help="Share of wrong answers that is let through; what the card says, or 0.2."),
+    ] = None,
+) -> None:
+    """Fit temperature and threshold on the val predictions that a run keeps; for a risk of your own."""
+    from mien.confidence import RISK
+    from mien.training.calibrate import calibrate as fit
+    from mien.training.run import Run
+
+    opened = Run.open(run)
+    risk = risk if risk is not None else opened.card.risk or RISK
+    card = fit(opened, risk)
+    kept = opened.predictions("val")
+    given = kept.keep(kept.leak_free).tempered(card.temperature)
+    sure = given.probabilities.max(axis=1, initial=0) >= (card.threshold or 0)
+    say(f"{run}: temperature {card.temperature:.3f}, fitted on {len(given):,} val images that are not in train")
+    if not sure.any():
+        say(f"no answer of this model keeps a risk of {risk:g} with 95 % surety on val: all will be marked unsure")
+        return
+    wrong = (given.predicted != given.labels)[sure].mean()
+    say(
+        f"threshold {card.threshold:.3f}: {sure.mean():.0%} of them are answered, {wrong:.1%} of those wrong "
+        f"(wanted: at most {risk:.0%}, with 95 % surety)"
+    )

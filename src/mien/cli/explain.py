@@ -1,0 +1,174 @@
+"""mien explain: which pixels of the faces in pictures a model's answer hangs on, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias, get_args
+
+import typer
+
+from mien.cli.console import DetectorOption, DetectSizeOption, check_picture, counter, note, say
+from mien.errors import InputError, not_writable
+
+if TYPE_CHECKING:
+    from mien.card import Card
+    from mien.evaluation.explain import Explanation
+    from mien.images import Pixels
+    from mien.recognize.detector import Detector
+    from mien.recognize.inputs import Input
+
+_PICTURE = "explanation.png"
+_DRAWN = 12  # faces at most in one picture
+_Named: TypeAlias = "tuple[str, Explanation]"
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
+    images: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or patterns.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="auto, grad-cam (CNN runs), attention (vision transformers) or occlusion (any model, slower).",
+        ),
+    ] = "auto",
+    label: Annotated[
+        str | None, typer.Option("--label", help="Explain this class in place of the most probable one.")
+    ] = None,
+    detector: DetectorOption = "default",
+    detect_size: DetectSizeOption = 640,
+    out: Annotated[
+        Path, typer.Option("--out", help="PNG of all faces (12 at most), or a folder for one PNG of each picture.")
+    ] = Path(_PICTURE),
+) -> None:
+    """Show which pixels of each face the answer hangs on: not why a person looks so.
+
+    Faces are found and turned upright as mien recognize does. Exit code 0: all well; 1: some inputs failed, or hold no
+    face (listed); 2: a mistake.
+    """
+    from mien.evaluation.explain import Explainer
+    from mien.recognize.inputs import named_places, pictures
+
+    places = named_places(images)
+    drawn = _Drawn(out, places)
+    explainer = Explainer(model, method, label)
+    look = _opened(detector, detect_size)
+    failed: list[str] = []
+    looked_at = 0
+    with counter("faces") as count:
+        for one in pictures(places):
+            looked_at += 1
+            try:
+                crops = _crops(one, explainer.card, look)[: drawn.room]
+            except InputError as error:
+                failed.append(str(error))
+                note(f"error: {error}")
+                continue
+            for number, found in enumerate(explainer(crops), start=1):
+                count(1)
+                _tell(one, found, number if len(crops) > 1 else 0)
+                drawn.add(one, found)
+            drawn.end_picture(one)
+            if not drawn.room:
+                break
+    drawn.end()
+    if len(failed) > 1:
+        note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
+    if failed:
+        raise typer.Exit(2 if looked_at == 1 else 1)
+
+
+def _opened(detector: str, size: int) -> Detector | None:
+    """None where pictures are faces already."""
+    from mien.errors import unknown_name
+    from mien.recognize.detector import Detector
+    from mien.recognize.recognizer import DetectorChoice
+
+    if detector not in get_args(DetectorChoice):
+        raise unknown_name("detector", detector, get_args(DetectorChoice))
+    return None if detector == "none" else Detector(detector, size=size)
+
+
+def _crops(one: Input, card: Card, detector: Detector | None) -> list[Pixels]:
+    """The faces of a picture from left to right, cut as `Recognizer` does. Raises `InputError` where it has none."""
+    from mien.images import read
+    from mien.recognize.align import FER2013, upright_crop
+
+    if one.error:
+        raise InputError(one.error)
+    image = read(one.path)
+    if detector is None:
+        return [image]
+    faces = sorted(detector(image), key=lambda face: face.box[0])
+    if not faces:
+        raise InputError(f"{one.path}: no face found. If the picture is a face crop: --detector none")
+    return [upright_crop(image, face, card.alignment or FER2013) for face in faces]
+
+
+def _tell(one: Input, found: Explanation, number: int) -> None:
+    which = f" face {number}" if number else ""
+    says = "" if found.emotion == found.label else f" (says {found.emotion} {found.probabilities[found.emotion]:.3f})"
+    drop = "" if found.drop is None else f", −{found.drop:.3f} at most where a part is covered"
+    say(f"{one.path}{which}: {found.label} {found.probability:.3f}{says}, {found.method}{drop}")
+
+
+class _Drawn:
+    """The picture of all faces, or a folder of one for each picture that was named."""
+
+    def __init__(self, out: Path, places: Sequence[Path]) -> None:
+        """Raises `InputError`, before any work is done, where nothing could be written."""
+        from mien.recognize.inputs import check_apart
+
+        self._one_file = out.suffix.lower() == ".png" and not out.is_dir()
+        self._out, self._shown = out, list[_Named]()
+        self._written: list[Path] = []
+        if self._one_file:
+            check_picture(out)
+            return
+        check_apart(out, places)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_writable(out, error) from error
+
+    @property
+    def room(self) -> int:
+        """Faces that can still be drawn, of the next picture."""
+        return _DRAWN - len(self._shown)
+
+    def add(self, one: Input, found: Explanation) -> None:
+        self._shown.append((one.path.name, found))
+
+    def end_picture(self, one: Input) -> None:
+        if not self._one_file:
+            self._save(self._free(one.under))
+            self._shown.clear()
+
+    def end(self) -> None:
+        from mien.evaluation.explain import CAVEAT
+
+        if self._one_file and self._shown:
+            self._save(self._out)
+            if not self.room:
+                note(f"{_DRAWN} faces fill a picture; for more name a folder: --out FOLDER")
+        note(CAVEAT if self._written else "no face to draw: nothing was written")
+
+    def _save(self, path: Path) -> None:
+        from mien.report.plots_explain import explained
+        from mien.report.style import save
+
+        try:
+            save(explained(self._shown), path)
+        except OSError as error:
+            raise not_writable(path, error) from error
+        self._written.append(path)
+        note(f"picture: {path}")
+
+    def _free(self, under: Path) -> Path:
+        """A place for the picture of `under`, numbered where two of this run have the same name."""
+        place = self._out / under.with_suffix(".png")
+        free, number = place, 2
+        while free in self._written:
+            free, number = place.with_name(f"{place.stem}-{number}.png"), number + 1
+        return free

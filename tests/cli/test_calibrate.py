@@ -1,0 +1,52 @@
+"""mien calibrate: on a copy of a kept run of the real data, with the model file that the package holds of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien import Predictions, Recognizer
+from mien.card import Card
+from mien.recognize.vendored import vendored_folder
+
+KEPT = Path(__file__).parents[2] / "results" / "mien-tiny"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(KEPT, tmp_path / "run"))
+    shutil.copyfile(vendored_folder("weights") / "mien-tiny.onnx", folder / "model.onnx")
+    return folder
+
+
+def test_a_wanted_risk_goes_into_card_and_model_file(run: Path, mien) -> None:
+    before = Recognizer(run).classify([np.full((48, 48), 90, np.uint8)])
+    done = mien("calibrate", run, "--risk", "0.1")
+    assert done.code == 0, done.err
+    card = Card.load(run / "card.json")
+    assert (card.risk, card.temperature) == (0.1, Card.load(KEPT / "card.json").temperature)
+    val = Predictions.load(run / "predictions" / "val.npz").tempered(card.temperature)
+    given = val.leak_free & (val.probabilities.max(axis=1) >= card.threshold)
+    assert 0.05 < (val.predicted != val.labels)[given].mean() <= 0.1
+    assert "3,309 val images that are not in train" in done.out
+    opened = Recognizer(run)
+    assert (opened.threshold, opened.card.risk) == (card.threshold, 0.1)
+    np.testing.assert_array_equal(opened.classify([np.full((48, 48), 90, np.uint8)]), before)
+    assert mien("calibrate", run).out.count("10%") == 1  # the card's own risk stays when none is named
+
+
+def test_an_unreachable_risk_is_told(run: Path, mien) -> None:
+    done = mien("calibrate", run, "--risk", "0.0001")
+    assert done.code == 0
+    assert "no answer of this model keeps a risk of 0.0001" in done.out
+    assert Card.load(run / "card.json").threshold == 1
+
+
+@pytest.mark.parametrize("risk", ["0", "1", "nan"])
+def test_a_risk_that_is_none(run: Path, mien, risk: str) -> None:
+    done = mien("calibrate", run, "--risk", risk)
+    assert done.code == 2
+    assert "above 0 and below 1" in done.err
