@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score, recall_score
 
 from mien.errors import InputError
-from mien.evaluation.classes import class_tests, compare_classes, holm
+from mien.evaluation.classes import class_tests, compare_classes
+from mien.evaluation.compare import holm
 from mien.predictions import Predictions
 
 LABELS = ("a", "b", "c")

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 from mien.errors import InputError
-from mien.evaluation.compare import Comparison, PairedTest, compare_predictions, mcnemar, verdict
+from mien.evaluation.compare import Comparison, PairedTest, compare_predictions, detectable, mcnemar, verdict
 from mien.evaluation.evaluate import Estimate, score
 from mien.predictions import Predictions
 
 LABELS = ("a", "b", "c")
+SEEN = "2.1 points would be seen in 80 of 100 cases"
 
 
 def answering(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Predictions:
@@ -48,9 +49,14 @@ def paired(value: float, low: float, high: float, p: float) -> PairedTest:
         second="cnn-v2",
         accuracy_difference=difference,
         macro_f1_difference=difference,
+        weighted_f1_difference=difference,
+        mean_class_accuracy_difference=difference,
+        nll_difference=difference,
         only_first_right=0,
         only_second_right=0,
-        p_value=p,
+        p_value=p / 3,  # the corrected one decides
+        p_holm=p,
+        detectable=0.021,
     )
 
 
@@ -94,7 +100,7 @@ def test_the_same_answers_cannot_be_told_apart() -> None:
     assert pair.p_value == 1.0
     assert pair.accuracy_difference == Estimate(value=0, low=0, high=0)
     assert pair.macro_f1_difference == Estimate(value=0, low=0, high=0)
-    assert verdict(pair) == "cannot tell y and x apart: difference 0.0 points [0.0, 0.0], p = 1.00"
+    assert verdict(pair).startswith("cannot tell y and x apart: difference 0.0 points [0.0, 0.0], p = 1.00; 0.0 points")
 
 
 def test_the_same_answers_have_no_winner() -> None:
@@ -136,6 +142,25 @@ def test_every_pair_of_three_models_in_order() -> None:
     forth, _, back = result.pairs
     assert forth.accuracy_difference.value == pytest.approx(-back.accuracy_difference.value)
     assert forth.p_value == back.p_value
+    assert [pair.p_holm for pair in result.pairs] == pytest.approx(
+        [min(1, 3 * forth.p_value), 1, min(1, 3 * back.p_value)]
+    )
+    assert (forth.nll_difference.value, back.nll_difference.value) == pytest.approx(
+        (score(second, "y").scores.nll.value - score(first, "x").scores.nll.value, -forth.nll_difference.value)
+    )
+
+
+def test_the_detectable_difference_is_found_in_80_of_100_cases() -> None:
+    """Simulated: images that only one of two models gets right, tested by the exact test itself."""
+    n, discordant = 2000, 0.2
+    difference = detectable(discordant, n)
+    rng = np.random.default_rng(3)
+    only_second, only_first = (discordant + difference) / 2, (discordant - difference) / 2
+    drawn = rng.multinomial(n, [only_first, only_second, 1 - discordant], size=1500)
+    found = [binomtest(int(b), int(b + c), 0.5).pvalue < 0.05 for b, c, _ in drawn]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.04)  # the exact test is a little timid
+    assert detectable(0.0, n) == 0
+    assert detectable(discordant, 4 * n) == pytest.approx(difference / 2, rel=0.01)
 
 
 def test_json_round_trip() -> None:
@@ -178,11 +203,11 @@ def test_no_image_is_refused() -> None:
         (paired(0.02, -0.001, 0.04, 0.049), "cnn-v2 is better than cnn-v1 by 2.0 points [-0.1, 4.0], p = .049"),
         (
             paired(0.004, -0.01, 0.018, 0.55),
-            "cannot tell cnn-v2 and cnn-v1 apart: difference 0.4 points [-1.0, 1.8], p = .55",
+            "cannot tell cnn-v2 and cnn-v1 apart: difference 0.4 points [-1.0, 1.8], p = .55; " + SEEN,
         ),
         (
             paired(0.02, -0.0001, 0.04, 0.05),
-            "cannot tell cnn-v2 and cnn-v1 apart: difference 2.0 points [0.0, 4.0], p = .050",
+            "cannot tell cnn-v2 and cnn-v1 apart: difference 2.0 points [0.0, 4.0], p = .050; " + SEEN,
         ),
     ],
 )

@@ -21,8 +21,8 @@ from mien.confidence import fit_temperature
 from mien.errors import InputError
 from mien.evaluation import metrics
 from mien.evaluation.calibrate import classwise_ece
-from mien.evaluation.classes import class_tests, compare_classes, holm
-from mien.evaluation.compare import compare_predictions, mcnemar, verdict
+from mien.evaluation.classes import class_tests, compare_classes
+from mien.evaluation.compare import compare_predictions, holm, mcnemar, verdict
 from mien.evaluation.evaluate import score
 from mien.predictions import Predictions
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from mien.evaluation.classes import holm
-from mien.evaluation.compare import verdict
+from mien.evaluation.compare import holm, verdict
 from mien.report import plots
 from mien.report.by_class import class_by_class
 from mien.report.content import StudyReport
@@ -131,7 +130,7 @@ def test_p_values_are_corrected_for_the_table(whole_study: StudyReport, report: 
         raw = {frozenset((p.first, p.second)): p for p in study.comparisons["test"].pairs}
         pairs = shown_pairs(study)
         expected = holm([raw[frozenset((p.first, p.second))].p_value for p in pairs])
-        assert [pair.p_value for pair in pairs] == expected
+        assert [pair.p_holm for pair in pairs] == expected
     assert len(shown_pairs(report)) == 3  # of three models, all pairs
 
 
@@ -154,9 +153,9 @@ def test_the_verdict_sums_up_many_runs(whole_study: StudyReport) -> None:
     points = section(whole_study, "Verdict").points
     best = whole_study.best.name
     tests = [between(shown_pairs(whole_study), run.name, best) for run in whole_study.runs if run.name != best]
-    better = [t for t in tests if t.p_value < 0.05 and t.accuracy_difference.value > 0]
+    better = [t for t in tests if t.p_holm < 0.05 and t.accuracy_difference.value > 0]
     assert f"{best} is better than {len(better)} of the 14 other runs" in " ".join(points)
-    undecided = [t.first for t in tests if t.p_value >= 0.05]
+    undecided = [t.first for t in tests if t.p_holm >= 0.05]
     sentence = next(point for point in points if "other runs" in point)
     assert all(name in sentence.partition("cannot tell it from")[2] for name in undecided)
     against = [point for point in points if point.startswith("The study's figure lies")]

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, say, table
+from mien.cli.console import JsonOption, note, say, table
+
+if TYPE_CHECKING:
+    from mien.training.run import Run
 
 
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Two or more run folders.")],
     split: Annotated[str, typer.Option("--split", help="val, test or pooled.")] = "test",
+    over_seeds: Annotated[
+        bool,
+        typer.Option(
+            "--seeds", help="Compare recipes over their runs, which differ in the seed alone, two or more each."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs on the predictions that `mien evaluate` kept: who wins where, and whether it is more than chance."""
+    """Compare runs on the predictions that `mien evaluate` kept: who wins where, and whether it is more than chance.
+
+    With several pairs p is corrected by Holm's method. Differences are second minus first.
+    """
     from mien.errors import InputError
-    from mien.evaluation.compare import verdict
+    from mien.evaluation.compare import DIFFERENCES, verdict
+    from mien.evaluation.evaluate import format_estimate
     from mien.evaluation.runs import compare as compare_runs
+    from mien.report.wording import p_text
     from mien.training.run import Run
 
     if len(runs) < 2:
         raise InputError(f"two or more runs are compared, got {len(runs)}")
     opened = [Run(Path(run)) for run in runs]  # predictions are enough; weights may be elsewhere
+    if over_seeds:
+        _compare_recipes(opened, split, as_json)
+        return
     distinct = len({run.name for run in opened}) == len(opened)
     comparison = compare_runs(*opened, split=split, names=() if distinct else runs)
     if as_json:
@@ -35,8 +53,41 @@ def compare(
     ]
     title = f"F1 per class on {comparison.split} (n={comparison.n:,})"
     table(title, ["class", "images", *comparison.models, "best"], rows)
+    figures = [
+        [
+            f"{pair.second} − {pair.first}",
+            *(format_estimate(getattr(pair, name)) for name in DIFFERENCES),
+            p_text(pair.p_holm),
+        ]
+        for pair in comparison.pairs
+    ]
+    header = ["difference", *(name.removesuffix("_difference").replace("_", " ") for name in DIFFERENCES), "p"]
+    table(f"paired differences on {comparison.split} (n={comparison.n:,}), 95 % bootstrap", header, figures)
+    several = f", Holm over {len(comparison.pairs)} pairs" if len(comparison.pairs) > 1 else ""
     for pair in comparison.pairs:
         say(
             f"{verdict(pair)} (accuracy, {comparison.split}, n={comparison.n:,}; right only by {pair.first}: "
-            f"{pair.only_first_right:,}, only by {pair.second}: {pair.only_second_right:,}; exact McNemar)"
+            f"{pair.only_first_right:,}, only by {pair.second}: {pair.only_second_right:,}; exact McNemar{several})"
         )
+
+
+def _compare_recipes(runs: Sequence[Run], split: str, as_json: bool) -> None:
+    from mien.evaluation.evaluate import figure_text
+    from mien.evaluation.runs import compare_over_seeds
+    from mien.evaluation.seeds import recipe_verdict
+
+    found = compare_over_seeds(*runs, split=split)
+    if as_json:
+        say(found.model_dump_json(indent=2))
+        return
+    rows = [
+        [one.recipe, str(len(one.accuracies)), figure_text(one.mean), figure_text(one.spread),
+         " ".join(map(figure_text, one.accuracies))]
+        for one in found.recipes
+    ]  # fmt: skip
+    title = f"accuracy over seeds on {found.split} (n={found.n:,})"
+    table(title, ["recipe", "seeds", "mean", "standard deviation", "each"], rows)
+    for test in found.pairs:
+        say(f"{recipe_verdict(test)} (mean accuracy over seeds; the interval holds the chance of seeds and of images)")
+    for name in found.left_out:
+        note(f"{name}: left out, one run says nothing of its spread")

@@ -5,7 +5,7 @@ Shapes: N images, K classes, B bootstrap draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mien.errors import InputError
 from mien.evaluation import metrics
-from mien.evaluation.compare import mcnemar
+from mien.evaluation.compare import holm, mcnemar
 from mien.evaluation.evaluate import Estimate, Frozen, check_scorable, class_scores, estimate
 from mien.predictions import Predictions, check_same_images
 
@@ -119,20 +119,6 @@ def compare_classes(
             for (one, other), mask, p, difference in zip(scores, of_class, p_values, differences, strict=True)
         ),
     )
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, in the order given. Source: Holm, Scand. J. Statist. 6 (1979).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    corrected = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = largest
-    return corrected
 
 
 def _f1_differences(ours: Predictions, theirs: Predictions, draws: int, seed: int) -> list[Estimate | None]:

@@ -9,9 +9,10 @@ import numpy as np
 
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
-from mien.errors import unknown_name
+from mien.errors import InputError, unknown_name
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
+from mien.evaluation.seeds import RecipeComparison, compare_recipes
 from mien.files import write_whole
 from mien.predictions import Predictions, pool
 from mien.training.hardware import detect
@@ -96,3 +97,25 @@ def answers(run: Run, split: str) -> Predictions:
     kept = load_predictions(run, split)
     has_card = (run.folder / "card.json").is_file()
     return kept.tempered(run.card.temperature) if has_card else kept
+
+
+def compare_over_seeds(*runs: Run, split: str = "test") -> RecipeComparison:
+    """Compare recipes, each by its runs that differ in their seed alone, on the predictions that `evaluate` kept.
+
+    Raises `InputError` unless two recipes have two runs each, and for one training that is named twice.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.recipe.apart_from_seed + (run.card.training.start or ""), []).append(run)
+    names: dict[str, list[Predictions]] = {}
+    for members in groups.values():
+        seeds = [run.recipe.seed for run in members]
+        if len(set(seeds)) < len(seeds):
+            raise InputError(
+                f"{' and '.join(run.name for run in members)}: two runs of one recipe with the same seed are one "
+                "training. Name one of them"
+            )
+        name = members[0].recipe.name
+        name = name if name not in names else f"{name} ({members[0].name})"
+        names[name] = [answers(run, split) for run in members]
+    return compare_recipes(names)

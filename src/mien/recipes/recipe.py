@@ -54,6 +54,11 @@ class Recipe(Section):
     mirror: bool = Field(False, description="the trained model sees each face and its mirror image, and averages")
     seed: int = Field(0, ge=0, lt=2**31)
 
+    @property
+    def apart_from_seed(self) -> str:
+        """The same for recipes that differ in nothing but their seed."""
+        return self.model_copy(update={"seed": 0}).model_dump_json()
+
     @model_validator(mode="after")
     def _warmup_fits(self) -> Recipe:
         if self.schedule.warmup_epochs >= self.epochs > 0 and self.schedule.warmup_epochs > 0:

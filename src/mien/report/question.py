@@ -148,7 +148,7 @@ def _pretrained_cnn(report: StudyReport, sides: Sequence[RunReport]) -> str:
 
 def _outcome(pair: PairedTest) -> int:
     """1 when the second model is better, -1 when it is worse, 0 where that cannot be told."""
-    return 0 if pair.p_value >= 0.05 else 1 if pair.accuracy_difference.value > 0 else -1
+    return 0 if pair.p_holm >= 0.05 else 1 if pair.accuracy_difference.value > 0 else -1
 
 
 def _count(rows: Sequence[ClassTest], k: int) -> str:

@@ -84,7 +84,7 @@ def _by_recipe(runs: Sequence[RunReport]) -> list[list[RunReport]]:
     """Runs that differ in nothing but their seed, together, in the order of their first."""
     groups: dict[str, list[RunReport]] = {}
     for run in runs:
-        key = run.recipe.model_copy(update={"seed": 0}).model_dump_json() + (run.card.training.start or "")
+        key = run.recipe.apart_from_seed + (run.card.training.start or "")
         groups.setdefault(key, []).append(run)
     return list(groups.values())
 

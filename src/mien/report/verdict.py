@@ -51,10 +51,10 @@ def _against_the_others(report: StudyReport) -> list[str]:
 
 def _sorted_out(tests: Sequence[PairedTest]) -> tuple[list[str], list[str], list[str]]:
     """The first models of the tests: those that the second is better than, worse than, and not to be told from."""
-    decided = [test for test in tests if test.p_value < 0.05]
+    decided = [test for test in tests if test.p_holm < 0.05]
     better = [test.first for test in decided if test.accuracy_difference.value > 0]
     worse = [test.first for test in decided if test.accuracy_difference.value <= 0]
-    return better, worse, [test.first for test in tests if test.p_value >= 0.05]
+    return better, worse, [test.first for test in tests if test.p_holm >= 0.05]
 
 
 def _against_the_study(runs: Sequence[RunReport]) -> list[str]:
