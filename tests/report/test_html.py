@@ -84,7 +84,7 @@ def test_page_asks_for_nothing_outside_itself(written: Path) -> None:
 def test_both_pages_have_the_sections_in_order(written: Path) -> None:
     markdown = written.with_name("report.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == SECTIONS
-    assert re.findall(r"<h2>(.*?)</h2>", written.read_text(encoding="utf-8")) == SECTIONS
+    assert re.findall(r'<h2><a href="#.*?">(.*?)</a></h2>', written.read_text(encoding="utf-8")) == SECTIONS
 
 
 def test_markdown_refers_to_pictures_that_exist(written: Path) -> None:

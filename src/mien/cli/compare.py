@@ -61,7 +61,11 @@ def compare(
         ]
         for pair in comparison.pairs
     ]
-    header = ["difference", *(name.removesuffix("_difference").replace("_", " ") for name in DIFFERENCES), "p"]
+    header = [
+        "difference",
+        *(name.removesuffix("_difference").replace("_", " ") for name in DIFFERENCES),
+        "p, accuracy",
+    ]
     table(f"paired differences on {comparison.split} (n={comparison.n:,}), 95 % bootstrap", header, figures)
     several = f", Holm over {len(comparison.pairs)} pairs" if len(comparison.pairs) > 1 else ""
     for pair in comparison.pairs:

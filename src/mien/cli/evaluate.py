@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +26,29 @@ from mien.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from mien.card import Card
     from mien.data.faceset import FaceSet
-    from mien.evaluation.evaluate import Evaluation
+    from mien.data.votes import Votes
+    from mien.evaluation.evidence import Evidence
+    from mien.evaluation.groups import Groups
+    from mien.evaluation.robustness import Classify
+    from mien.predictions import Predictions
+    from mien.training.run import Run
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model and what it said of a split."""
+
+    name: str
+    card: Card
+    predictions: Predictions  # the network's own
+    faces: FaceSet  # of all splits
+    classify: Callable[[], Classify]  # opens the model for further questions
+    folder: Path  # for what is written
+    kept: tuple[str, ...]  # what was written already, a line each
 
 
 def evaluate(
@@ -39,25 +59,80 @@ def evaluate(
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
     ferplus: FerplusOption = None,
+    groups: Annotated[
+        str | None, typer.Option("--groups", help="CSV with the columns name and group: figures and gaps of groups.")
+    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Measure all, robustness too, and write it as one HTML page; minutes, not seconds."
+        ),
+    ] = False,
+    robust_faces: Annotated[
+        int | None,
+        typer.Option("--robust-faces", min=0, help="With --report: faces for robustness; all if left out, 0: none."),
+    ] = None,
+    suspects: Annotated[
+        bool, typer.Option("--suspects", help="Write a page of faces whose label may be wrong; no model is asked.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for what is written: the run's own, or NAME-report, if left out."),
+    ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model on val, test or both. A run keeps predictions, figures and confusion matrix in its folder."""
-    from mien.errors import InputError
+    """Score a model on val, test or both. A run keeps predictions, figures and confusion matrix in its folder.
 
-    if votes and not ferplus:
-        raise InputError("--votes is for --ferplus majority or --ferplus argmax here")
+    With --votes the model stands beside the people who tagged the faces, with --groups groups stand beside each other.
+    """
+    from mien.errors import InputError
+    from mien.evaluation.evidence import evidence
+    from mien.evaluation.groups import read_groups
+
+    if robust_faces is not None and not report:
+        raise InputError("--robust-faces is a part of --report: ask for that too")
+    of_groups = read_groups(Path(groups)) if groups else None
+    tagged: list[Votes | None] = []
 
     def faces(size: int) -> FaceSet:
-        return open_votes(votes, open_faces(data, labels, skip_unreadable=skip_unreadable, size=size), ferplus)[1]
+        found, chosen = open_votes(votes, open_faces(data, labels, skip_unreadable=skip_unreadable, size=size), ferplus)
+        tagged.append(found)
+        return chosen
 
-    evaluation, kept = (_model_file if _is_model(model) else _run)(model, faces, split, device)
+    opened = (_model_file if _is_model(model) else _run)(model, faces, split, device, out)
+    robust = report and robust_faces != 0
+    with progress() as bar:
+        found = evidence(
+            opened.predictions,
+            opened.name,
+            opened.card,
+            faces=_of_split(opened.faces, split) if robust else None,
+            classify=opened.classify() if robust else None,
+            votes=tagged[0],
+            groups=of_groups,
+            known=opened.faces.names.tolist(),
+            most=robust_faces or None,
+            progress=bar,
+        )
+    lines = [*opened.kept, *(_write_report(found, opened, split) if report else ())]
+    lines += _write_suspects(opened, split, device) if suspects else []
     if as_json:
-        say(evaluation.model_dump_json(indent=2))
+        alone = not (report or votes or groups)
+        say((found.evaluation if alone else found).model_dump_json(indent=2))
         return
-    _show(evaluation)
-    if kept:
-        say(kept)
+    _show(found)
+    for line in lines:
+        say(line)
+
+
+def _of_split(faces: FaceSet, split: str) -> FaceSet:
+    """In the order of the predictions: pooled is val, then test."""
+    import numpy as np
+
+    if split != "pooled":
+        return faces.select(split)
+    return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
 
 
 def _is_model(name: str) -> bool:
@@ -66,10 +141,9 @@ def _is_model(name: str) -> bool:
     return name in bundled() or (name.endswith(".onnx") and not Path(name).is_dir())
 
 
-def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str) -> tuple[Evaluation, str]:
-    """The evaluation, and a line for each file that it left in the run folder."""
+def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:
     from mien.evaluation.runs import evaluate as evaluate_run
-    from mien.evaluation.runs import evaluation_file
+    from mien.evaluation.runs import evaluation_file, predictions_of
     from mien.report.plots import confusion
     from mien.report.style import save
     from mien.training.run import Run
@@ -81,13 +155,30 @@ def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str
     file = evaluation_file(run, faces, split)
     picture = file.with_name(f"confusion-{split}.png")
     save(confusion(evaluation), picture)
-    return evaluation, f"figures: {file}\nconfusion matrix: {picture}"
+    return _Opened(
+        name=run.name,
+        card=run.card,
+        predictions=predictions_of(run, faces, split, device=device),
+        faces=faces,
+        classify=lambda: _classify(run),
+        folder=out or file.parent,
+        kept=(f"figures: {file}", f"confusion matrix: {picture}"),
+    )
 
 
-def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device: str) -> tuple[Evaluation, str]:
-    """The evaluation; nothing is kept."""
+def _classify(run: Run) -> Classify:
+    """The run's model file where there is one, which is faster on a CPU, or its network."""
+    from mien.recognize.recognizer import Recognizer
+    from mien.training.predict import classify
+
+    if (run.folder / "model.onnx").is_file():
+        return Recognizer(run.folder).classify
+    network, card = run.load_model(), run.card
+    return lambda crops: classify(network, card, list(crops))
+
+
+def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:
     from mien.errors import InputError
-    from mien.evaluation.evaluate import score
     from mien.evaluation.model_files import predictions_of_model
     from mien.recognize.recognizer import Recognizer
 
@@ -103,11 +194,49 @@ def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device
         note(f"{name} {whence}: leak-free leaves out what stands in train and val here; it may have seen more")
     with progress() as bar:
         predictions = predictions_of_model(recognizer, name, faces, split, bar)
-        return score(predictions, name, temperature=recognizer.card.temperature), ""
+    return _Opened(
+        name=name,
+        card=recognizer.card,
+        predictions=predictions,
+        faces=faces,
+        classify=lambda: recognizer.classify,
+        folder=out or Path(f"{Path(name).stem}-report"),
+        kept=(),
+    )
 
 
-def _show(evaluation: Evaluation) -> None:
+def _write_report(found: Evidence, opened: _Opened, split: str) -> list[str]:
+    from mien.files import write_whole
+    from mien.report.evidence import evidence_page
+    from mien.report.html import write_page
+
+    numbers = opened.folder / f"evidence-{split}.json"
+    page = write_page(evidence_page(found, opened.card), opened.folder, f"report-{split}")
+    write_whole(numbers, found.model_dump_json(indent=2) + "\n")
+    return [f"report: {page}", f"its numbers: {numbers}"]
+
+
+def _write_suspects(opened: _Opened, split: str, device: str) -> list[str]:
+    from mien.evaluation.suspects import suspects
+    from mien.files import write_whole
+    from mien.report.html import write_page
+    from mien.report.layout import Page
+    from mien.report.suspects import suspects_section
+
+    with progress() as bar:
+        found = suspects(opened.faces, split, device=device, progress=bar)
+    section = suspects_section(found, opened.faces)
+    where = f"{opened.faces.source}, {split}, n = {found.n:,}"
+    page = write_page(Page("Faces whose label may be wrong", where, (section,)), opened.folder, f"suspects-{split}")
+    numbers = opened.folder / f"suspects-{split}.json"
+    write_whole(numbers, found.model_dump_json(indent=2) + "\n")
+    return [f"suspects: {page}", f"all of them: {numbers}"]
+
+
+def _show(found: Evidence) -> None:
     from mien.evaluation.evaluate import format_estimate
+
+    evaluation = found.evaluation
 
     scores, leak_free = evaluation.scores, evaluation.leak_free
     header = ["", f"{evaluation.split} (n={scores.n:,})"]
@@ -118,7 +247,7 @@ def _show(evaluation: Evaluation) -> None:
         for name in _FIGURES
     ]
     table(f"{evaluation.model} on {evaluation.split}, 95 % bootstrap intervals", header, rows)
-    _show_calibration(evaluation)
+    _show_sentences(found)
     per_class = [
         [row.label, f"{row.support:,}", *(_figure(value) for value in (row.precision, row.recall, row.f1))]
         for row in evaluation.per_class
@@ -133,20 +262,29 @@ def _show(evaluation: Evaluation) -> None:
         say("pooled holds the images that the best epoch was chosen on: for comparison with the study only")
 
 
-def _show_calibration(evaluation: Evaluation) -> None:
-    from mien.evaluation.evaluate import figure_text
+def _show_sentences(found: Evidence) -> None:
+    from mien.evaluation.humans import sentences
+    from mien.report.confidence import abstention_sentence, calibration_sentence
+    from mien.report.groups import gap_sentences
 
-    found, before = evaluation.calibration, evaluation.untempered
-    if found is None:
-        return
-    low, high = found.ece_if_perfect
-    fits = "as a perfectly calibrated model would show" if found.as_good_as_perfect else "more than chance explains"
-    at = f" at temperature {evaluation.temperature:.2f} ({figure_text(before.ece)} without)" if before else ""
-    say(
-        f"calibration: ECE {figure_text(found.ece)}{at}, {fits} ({figure_text(low)} to {figure_text(high)}); bins of "
-        f"equal mass {figure_text(found.ece_mass)}, classwise {figure_text(found.classwise_ece)}, "
-        f"Brier {found.brier:.3f}"
-    )
+    say(f"calibration: {calibration_sentence(found.evaluation)}")
+    say(f"abstention: {abstention_sentence(found.abstention)}")
+    if found.humans:
+        say(f"people: {' '.join(sentences(found.humans))}")
+    if found.groups:
+        _show_groups(found.groups)
+        say(f"groups: {' '.join(gap_sentences(found.groups))}")
+
+
+def _show_groups(groups: Groups) -> None:
+    from mien.evaluation.evaluate import format_estimate
+
+    rows = [
+        [f"{one.name}{' (few)' if one.few else ''}", f"{one.n:,}", format_estimate(one.accuracy),
+         format_estimate(one.macro_f1)]
+        for one in groups.scores
+    ]  # fmt: skip
+    table("groups", ["group", "images", "accuracy", "macro F1"], rows)
 
 
 def _figure(value: float | None) -> str:

@@ -60,15 +60,17 @@ def explain(
         for one in pictures(places):
             looked_at += 1
             try:
-                crops = _crops(one, explainer.card, look)[: drawn.room]
+                crops = _crops(one, explainer.card, look)
             except InputError as error:
                 failed.append(str(error))
                 note(f"error: {error}")
                 continue
-            for number, found in enumerate(explainer(crops), start=1):
+            if len(crops) > drawn.room:
+                note(f"{one.path}: {len(crops)} faces, of which the first {drawn.room} from the left are explained")
+            for number, found in enumerate(explainer(crops[: drawn.room]), start=1):
                 count(1)
                 _tell(one, found, number if len(crops) > 1 else 0)
-                drawn.add(one, found)
+                drawn.add(one, found, number if len(crops) > 1 else 0)
             drawn.end_picture(one)
             if not drawn.room:
                 break
@@ -109,7 +111,12 @@ def _crops(one: Input, card: Card, detector: Detector | None) -> list[Pixels]:
 def _tell(one: Input, found: Explanation, number: int) -> None:
     which = f" face {number}" if number else ""
     says = "" if found.emotion == found.label else f" (says {found.emotion} {found.probabilities[found.emotion]:.3f})"
-    drop = "" if found.drop is None else f", −{found.drop:.3f} at most where a part is covered"
+    if found.drop is None:
+        drop = ""
+    elif found.drop > 0:
+        drop = f", −{found.drop:.3f} at most where a part is covered"
+    else:
+        drop = ", no less wherever a part is covered"
     say(f"{one.path}{which}: {found.label} {found.probability:.3f}{says}, {found.method}{drop}")
 
 
@@ -125,6 +132,7 @@ class _Drawn:
         self._written: list[Path] = []
         if self._one_file:
             check_picture(out)
+            _check_no_input(out, places)
             return
         check_apart(out, places)
         try:
@@ -137,8 +145,9 @@ class _Drawn:
         """Faces that can still be drawn, of the next picture."""
         return _DRAWN - len(self._shown)
 
-    def add(self, one: Input, found: Explanation) -> None:
-        self._shown.append((one.path.name, found))
+    def add(self, one: Input, found: Explanation, number: int) -> None:
+        """`number` of the face among those of its picture, 0 where it is the only one."""
+        self._shown.append((f"face {number} of {one.path.name}" if number else one.path.name, found))
 
     def end_picture(self, one: Input) -> None:
         if not self._one_file:
@@ -172,3 +181,13 @@ class _Drawn:
         while free in self._written:
             free, number = place.with_name(f"{place.stem}-{number}.png"), number + 1
         return free
+
+
+def _check_no_input(out: Path, places: Sequence[Path]) -> None:
+    """Raise `InputError` where the picture would replace one that is read, or be read the next time."""
+    ours = out.resolve()
+    for place in places:
+        theirs = place.resolve()
+        if ours == theirs or (place.is_dir() and ours.is_relative_to(theirs)):
+            what = f"lies in {place}, whose pictures are" if place.is_dir() else "is a picture to be"
+            raise InputError(f"{out}: {what} explained; name another place with --out")

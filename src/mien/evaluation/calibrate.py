@@ -23,6 +23,18 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+class Bin(BaseModel):
+    """The images whose confidence lies within one of the bins of equal width; `confidence` and `accuracy` are 0–1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float
+    high: float
+    n: int
+    confidence: float  # mean
+    accuracy: float
+
+
 class Calibration(BaseModel):
     """How far confidence and accuracy are apart over `n` images; all but `brier` (0–2) are 0–1."""
 
@@ -34,6 +46,7 @@ class Calibration(BaseModel):
     ece_if_perfect: tuple[float, float]  # 95 % of what a perfectly calibrated model of this confidence and n shows
     classwise_ece: float
     brier: float
+    bins: tuple[Bin, ...] = ()  # that hold an image; none in what earlier versions wrote
 
     @property
     def as_good_as_perfect(self) -> bool:
@@ -54,6 +67,22 @@ def calibration(predictions: Predictions, *, bins: int = BINS, seed: int = 0) ->
         ece_if_perfect=ece_if_perfect(confidence_N, bins, seed=seed),
         classwise_ece=classwise_ece(labels_N, probs_NK, bins),
         brier=brier(labels_N, probs_NK),
+        bins=_bins(confidence_N, right_N, bins),
+    )
+
+
+def _bins(confidence_N: Floats, right_N: npt.NDArray[np.bool_], bins: int) -> tuple[Bin, ...]:
+    bin_N = _bin(confidence_N, bins, "width")
+    members = [(i, bin_N == i) for i in np.unique(bin_N)]
+    return tuple(
+        Bin(
+            low=float(i / bins),
+            high=float((i + 1) / bins),
+            n=int(there_N.sum()),
+            confidence=float(confidence_N[there_N].mean()),
+            accuracy=float(right_N[there_N].mean()),
+        )
+        for i, there_N in members
     )
 
 

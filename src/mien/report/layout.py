@@ -73,6 +73,11 @@ class Section:
     folded: tuple[Picture, ...] = ()  # further ones, which the reader unfolds
     code: tuple[str, ...] = ()  # lines of a shell
 
+    @property
+    def anchor(self) -> str:
+        """What a link within the page, or to it, names the section by."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
 
 @dataclass(frozen=True)
 class Page:

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from mien.card import Card
 from mien.confidence import SURETY
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate, Evaluation, Scores, figure_text, format_estimate
-from mien.evaluation.gaps import wilson
+from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate
 from mien.recipes.recipe import Recipe
-from mien.report import groups, plots
+from mien.report import groups
 from mien.report.content import DataReport
 from mien.report.families import family
-from mien.report.layout import Cell, Page, Picture, Section, Table
+from mien.report.layout import Cell, Page, Section, Table
 from mien.report.protocol import settings
+from mien.report.scores import classes_section, figures_section, with_wilson
 from mien.report.uses import NO_USES, RESPONSIBILITY, USES
-from mien.report.wording import NONE, listed, plural
+from mien.report.wording import listed, plural
 
 _NOT_MEASURED: Mapping[str, str] = {
     groups.TITLE: "Groups of people are not told apart here: how the error rate differs by age, sex, skin, culture or "
@@ -59,8 +59,8 @@ def model_card(
         Section("What it is for", points=USES),
         Section("What it is not for", points=NO_USES),
         _training(card, recipe, data),
-        _figures(evaluations),
-        _classes(main),
+        figures_section(evaluations),
+        classes_section(main),
         Section("Confidence", points=_confidence(card, main)),
         *parts,
         Section("Limits", points=_limits(main, {part.title for part in parts})),
@@ -126,52 +126,6 @@ def _training(card: Card, recipe: Recipe | None, data: DataReport | None) -> Sec
     return Section("Training data and protocol", points=tuple(points), tables=(Table(header, rows, note),))
 
 
-def _figures(evaluations: Sequence[Evaluation]) -> Section:
-    rows = []
-    for evaluation in evaluations:
-        rows.append(_row(evaluation.split, evaluation.scores))
-        if evaluation.leak_free and evaluation.leak_free != evaluation.scores:
-            rows.append(_row(f"{evaluation.split}, leak-free", evaluation.leak_free))
-    header = ("Images of", "n", "Accuracy", "Macro F1", "Weighted F1", "Mean class accuracy", "nll")
-    note = (
-        "In brackets the 95 % percentile bootstrap interval over the images; it does not hold the chance of the seed. "
-        "Macro F1 and mean class accuracy are plain means over the classes. nll: negative log-likelihood in nats."
-    )
-    if any(evaluation.split == "val" for evaluation in evaluations):
-        note += " val has chosen the epoch, so its figures flatter."
-    if any(evaluation.split == "pooled" for evaluation in evaluations):
-        note += " pooled is val and test together, for comparison with other work only."
-    return Section("Figures", tables=(Table(header, tuple(rows), note),))
-
-
-def _row(what: str, scores: Scores) -> tuple[Cell, ...]:
-    figures = (scores.accuracy, scores.macro_f1, scores.weighted_f1, scores.mean_class_accuracy, scores.nll)
-    return (Cell(what), Cell(f"{scores.n:,}"), *(Cell(format_estimate(figure)) for figure in figures))
-
-
-def _classes(evaluation: Evaluation) -> Section:
-    predicted = [sum(column) for column in zip(*evaluation.confusion, strict=True)]
-    rows = tuple(
-        (
-            Cell(row.label),
-            Cell(f"{row.support:,}"),
-            Cell(_with_wilson(evaluation.confusion[i][i], row.support)),
-            Cell(_with_wilson(evaluation.confusion[i][i], predicted[i]), f"of {predicted[i]:,} answers"),
-            Cell(NONE if row.f1 is None else figure_text(row.f1)),
-        )
-        for i, row in enumerate(evaluation.per_class)
-    )
-    header = ("Class", f"Images in {evaluation.split}", "Recall", "Precision", "F1")
-    note = f"On {evaluation.split}, n = {evaluation.scores.n:,}. In brackets Wilson's 95 % interval; F1 has none here."
-    picture = Picture.of(
-        "model-card-confusion",
-        plots.confusion(evaluation),
-        f"Confusion matrix on {evaluation.split}.",
-        wide=len(evaluation.labels) > 9,
-    )
-    return Section("Class by class", tables=(Table(header, rows, note),), pictures=(picture,))
-
-
 def _confidence(card: Card, evaluation: Evaluation) -> tuple[str, ...]:
     points, found = [], evaluation.calibration
     if found:
@@ -227,7 +181,7 @@ def _weakest(evaluation: Evaluation) -> str:
         (count, label) for j, (count, label) in enumerate(zip(counts, evaluation.labels, strict=True)) if j != i
     )
     return (
-        f"It does worst on {row.label}: recall {_with_wilson(counts[i], row.support)} of {row.support:,} "
+        f"It does worst on {row.label}: recall {with_wilson(counts[i], row.support)} of {row.support:,} "
         f"{plural('image', row.support)}, most often taken for {taken[1]} ({taken[0]:,})."
     )
 
@@ -254,10 +208,3 @@ def _commands(name: str, card: Card) -> tuple[str, ...]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
-
-
-def _with_wilson(right: int, n: int) -> str:
-    if not n:
-        return NONE
-    low, high = wilson(right, n)
-    return format_estimate(Estimate(value=right / n, low=low, high=high))

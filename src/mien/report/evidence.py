@@ -1,0 +1,90 @@
+"""Evidence page: what is known of one model, the verdict first."""
+
+from __future__ import annotations
+
+from mien.card import Card
+from mien.evaluation.evaluate import Evaluation, figure_text
+from mien.evaluation.evidence import Evidence
+from mien.evaluation.humans import sentences
+from mien.evaluation.robustness import in_words
+from mien.report.confidence import (
+    abstention_section,
+    abstention_sentence,
+    calibration_section,
+    calibration_sentence,
+)
+from mien.report.groups import gap_sentences, groups_section
+from mien.report.humans import humans_section
+from mien.report.layout import Page, Section
+from mien.report.robustness import robustness_section
+from mien.report.scores import classes_section, figures_section
+from mien.report.wording import listed, spoken
+
+
+def evidence_page(found: Evidence, card: Card) -> Page:
+    """Verdict, figures, then every part that was measured, and the protocol behind them."""
+    evaluation = found.evaluation
+    sections = (
+        Section("Verdict", points=verdict_points(found)),
+        figures_section([evaluation]),
+        classes_section(evaluation),
+        *parts(found),
+        Section("Protocol", points=_protocol(evaluation, card)),
+    )
+    data = f"{card.training.data}, {evaluation.split}, n = {evaluation.scores.n:,}"
+    return Page(f"{evaluation.model}: what it can do, and what it cannot", f"Trained on {data}", sections)
+
+
+def parts(found: Evidence) -> tuple[Section, ...]:
+    """The sections of what was measured beside the scores; they fit a model card too."""
+    return (
+        calibration_section(found.evaluation),
+        abstention_section(found.abstention),
+        *((humans_section(found.humans),) if found.humans else ()),
+        *((robustness_section(found.robustness),) if found.robustness else ()),
+        *((groups_section(found.groups),) if found.groups else ()),
+    )
+
+
+def verdict_points(found: Evidence) -> tuple[str, ...]:
+    """A sentence of each part, the scores first."""
+    evaluation = found.evaluation
+    points = [f"{evaluation.model}: {spoken(evaluation)}."]
+    if evaluation.leak_free and evaluation.leak_free != evaluation.scores:
+        accuracy = evaluation.leak_free.accuracy
+        points.append(
+            f"Leak-free, on images that training and selection never saw: {figure_text(accuracy.value)} "
+            f"[{figure_text(accuracy.low)}, {figure_text(accuracy.high)}], n = {evaluation.leak_free.n:,}."
+        )
+    points += [_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
+    if found.humans:
+        points.append(sentences(found.humans)[0])
+    if found.robustness:
+        points.append(in_words(found.robustness)[0])
+    if found.groups:
+        points.append(gap_sentences(found.groups)[0])
+    return tuple(points)
+
+
+def _weakest(evaluation: Evaluation) -> str:
+    """The class that is found least, what it is taken for, and classes without an image."""
+    known = [(row.recall, i, row) for i, row in enumerate(evaluation.per_class) if row.recall is not None]
+    recall, i, row = min(known, key=lambda one: (one[0], one[1]))
+    counts = [count if j != i else -1 for j, count in enumerate(evaluation.confusion[i])]
+    taken = evaluation.labels[counts.index(max(counts))]
+    text = f"Found least: {row.label}, in {figure_text(recall)} of {row.support:,} images"
+    text += f", taken for {taken} most often." if max(counts) > 0 else "."
+    absent = [one.label for one in evaluation.per_class if not one.support]
+    return f"{text} No image of {listed(absent)} here: nothing is known of it." if absent else text
+
+
+def _protocol(evaluation: Evaluation, card: Card) -> tuple[str, ...]:
+    how = card.training
+    return (
+        f"Fitted on train of {how.data} ({how.train_images:,} images), selected on val ({how.val_images:,}); "
+        f"these figures are of {evaluation.split}.",
+        "Temperature and threshold were fitted on val images that are not in train.",
+        "Intervals hold the chance of the images, not that of the seed: compare recipes over several seeds with "
+        "mien compare --seeds.",
+        "It names the apparent expression in a picture, not what a person feels. Read docs/responsible-use.md.",
+    )
