@@ -58,6 +58,9 @@ def explain(
     looked_at = 0
     with counter("faces") as count:
         for one in pictures(places):
+            if not drawn.room:
+                note(f"{_DRAWN} faces fill a picture; for more name a folder: --out FOLDER")
+                break
             looked_at += 1
             try:
                 crops = _crops(one, explainer.card, look)
@@ -72,8 +75,6 @@ def explain(
                 _tell(one, found, number if len(crops) > 1 else 0)
                 drawn.add(one, found, number if len(crops) > 1 else 0)
             drawn.end_picture(one)
-            if not drawn.room:
-                break
     drawn.end()
     if len(failed) > 1:
         note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
@@ -159,8 +160,6 @@ class _Drawn:
 
         if self._one_file and self._shown:
             self._save(self._out)
-            if not self.room:
-                note(f"{_DRAWN} faces fill a picture; for more name a folder: --out FOLDER")
         note(CAVEAT if self._written else "no face to draw: nothing was written")
 
     def _save(self, path: Path) -> None:

@@ -38,7 +38,8 @@ def explained(shown: Sequence[tuple[str, Explanation]]) -> Figure:
     small = columns > 1
     classes = len(shown[0][1].probabilities)
     height = max(1.3, 0.4 + 0.145 * classes) if small else max(2.0, 0.5 + 0.21 * classes)
-    figure = Figure(figsize=(WIDTH, height * rows + 0.75))
+    figure = Figure(figsize=(WIDTH, height * rows + 0.85))
+    figure.set_layout_engine("constrained", h_pad=0.07)  # what stands below a map keeps clear of the key
     grid = figure.add_gridspec(
         rows + 1,
         3 * columns,
