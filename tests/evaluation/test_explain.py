@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -152,6 +153,14 @@ def test_attention_of_our_own_vit_is_that_of_torch() -> None:
 # All networks
 
 
+def test_every_architecture_that_gives_features_is_explained(save_checkpoint: Save, tmp_path: Path) -> None:
+    """All that the tests know, but masked autoencoders, of which no model can be made."""
+    known = set(inspect.getmodule(save_checkpoint)._ARCHITECTURES)  # type: ignore[union-attr]
+    assert known - set(WAYS) == {"mae"}
+    with pytest.raises(InputError, match="no features of an image"):
+        pretrained(save_checkpoint(tmp_path / "mae", "mae"))
+
+
 @pytest.mark.parametrize("name", WAYS)
 def test_every_architecture_gives_a_map_or_says_that_it_has_none(name: str, save_checkpoint: Save, tmp_path: Path
                                                                   ) -> None:  # fmt: skip
@@ -181,11 +190,13 @@ def test_a_network_is_left_as_it_was(make: Callable[[], nn.Module]) -> None:
     weights = {key: value.clone() for key, value in network.state_dict().items()}
     way = way_of(network, images[:1])
     assert way is not None
+    answer = seeded(make)(images)
     saliency(network, images, way)
     assert [module.training for module in modules] == before
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+    assert torch.equal(network.eval()(images), answer)
 
 
 def test_a_backbone_is_left_as_it_was_also_after_an_error(tiny_vit: Path) -> None:
@@ -243,9 +254,22 @@ def test_a_map_depends_on_what_was_learned(trained_folder: Path, drawn_faces: Fa
     assert likeness(first, other) < 0.5
 
 
-def test_attention_depends_on_the_weights() -> None:
-    images = noise(20, 1, 48, 48)
-    first, second, other = (saliency(seeded(scratch_vit, s), images, "attention", label=3).maps for s in (0, 0, 1))
+def test_attention_depends_on_what_was_learned(drawn_faces: FaceSet) -> None:
+    """Of a transformer that learns by heart who of 60 drawn faces is happy."""
+    images = torch.from_numpy(np.stack(list(drawn_faces.gather(np.arange(60))))[:, None] / np.float32(255) - 0.5)
+    answers = torch.from_numpy((drawn_faces.labels[:60] == 3).astype(np.int64))
+    learned = seeded(scratch_vit)
+    optimizer = torch.optim.AdamW(learned.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(learned(images), answers)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.2, "or there is nothing to lose"
+    again = seeded(scratch_vit, 5)
+    again.load_state_dict(learned.state_dict())
+    random = seeded(scratch_vit, 1)
+    first, second, other = (saliency(net, images[:20], "attention", label=1).maps for net in (learned, again, random))
     assert torch.equal(first, second)
     assert likeness(first, other) < 0.5
 
