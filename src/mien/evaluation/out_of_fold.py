@@ -40,7 +40,7 @@ def frozen_features(
     `InputError` for a backbone that is not at hand, a size that it does not take, or an unknown device.
     """
     hardware = detect(device, "float32")
-    how = Input(size=size, color="rgb").filled(checkpoints.native_input(backbone))
+    how = Input(size=size, color="rgb", mean=None, std=None).filled(checkpoints.native_input(backbone))
     if how.missing:
         raise InputError(f"{backbone}: its preprocessor_config.json does not say {' and '.join(how.missing)}")
     preprocess = how.preprocess()

@@ -40,7 +40,8 @@ class LabelIssues(Frozen):
 
 
 class Suspects(Frozen):
-    """Doubtful labels of one split, the most doubtful first. A weak classifier doubts many that are right."""
+    """Doubtful labels of one split, the most doubtful first. A weak classifier doubts many that are right, above all of
+    classes with few images."""
 
     source: str
     split: str
@@ -78,6 +79,7 @@ def suspects(
     """
     _check_cleanlab()
     from mien.evaluation.out_of_fold import assign_folds, frozen_features, out_of_fold
+    from mien.models.checkpoints import display_name
 
     seen, classes = faces.select(split), faces.label_set.labels
     if not len(seen):
@@ -90,7 +92,7 @@ def suspects(
         source=seen.source,
         split=split,
         n=len(seen),
-        backbone=backbone.rstrip("/").rpartition("/")[2],
+        backbone=display_name(backbone),
         size=size,
         folds=folds,
         seed=seed,

@@ -17,7 +17,8 @@ TITLE = "Suspicious labels"
 _TEXT = (
     "A list for people to look at, not a list of errors: a classifier that learned from the other images of the split "
     "finds another label more probable. It knows pre-trained features of whole pictures and not much of faces, so it "
-    "doubts many labels that are right, and its own suggestion is often wrong too. No label was changed."
+    "doubts many labels that are right, of rare classes above all, and its own suggestion is often wrong too. No label "
+    "was changed."
 )
 
 
