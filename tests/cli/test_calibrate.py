@@ -35,7 +35,7 @@ def test_a_wanted_risk_goes_into_card_and_model_file(run: Path, mien) -> None:
     opened = Recognizer(run)
     assert (opened.threshold, opened.card.risk) == (card.threshold, 0.1)
     np.testing.assert_array_equal(opened.classify([np.full((48, 48), 90, np.uint8)]), before)
-    assert mien("calibrate", run).out.count("10%") == 1  # the card's own risk stays when none is named
+    assert mien("calibrate", run).out.count("at most 10 %") == 1  # the card's own risk stays when none is named
 
 
 def test_an_unreachable_risk_is_told(run: Path, mien) -> None:

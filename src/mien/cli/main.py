@@ -11,6 +11,7 @@ import typer
 from mien.cli import (
     bench,
     calibrate,
+    card,
     compare,
     data,
     ensemble,
@@ -39,6 +40,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("explain")(explain.explain)
+app.command("card")(card.card)
 app.command("compare")(compare.compare)
 app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)

@@ -97,7 +97,7 @@ def abstention_sentence(found: Abstention) -> str:
         return "The card holds no threshold, so no answer is marked unsure. Fit one: mien calibrate RUN."
     if there.risk is None:
         return f"No answer reaches the threshold {figure_text(there.threshold)}: all are marked unsure."
-    told = f"From a confidence of {figure_text(there.threshold)} on, {there.coverage:.0%} of the images are answered "
+    told = f"From a confidence of {figure_text(there.threshold)} on, {100 * there.coverage:.0f} % of the images are answered "
     told += (
         f"({found.split}, n = {found.n:,}), {format_estimate(there.risk)} of them wrong; the others are marked unsure"
     )

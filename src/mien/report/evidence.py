@@ -31,8 +31,8 @@ def evidence_page(found: Evidence, card: Card) -> Page:
         *parts(found),
         Section("Protocol", points=_protocol(evaluation, card)),
     )
-    data = f"{card.training.data}, {evaluation.split}, n = {evaluation.scores.n:,}"
-    return Page(f"{evaluation.model}: what it can do, and what it cannot", f"Trained on {data}", sections)
+    told = f"Trained on {card.training.data}; figures of {evaluation.split}, n = {evaluation.scores.n:,}"
+    return Page(f"{evaluation.model}: what it can do, and what it cannot", told, sections)
 
 
 def parts(found: Evidence) -> tuple[Section, ...]:
