@@ -33,6 +33,6 @@ def calibrate(
         return
     wrong = (given.predicted != given.labels)[sure].mean()
     say(
-        f"threshold {card.threshold:.3f}: {100 * sure.mean():.0f} % of them are answered, {100 * wrong:.1f} % of those wrong "
-        f"(wanted: at most {100 * risk:g} %, with 95 % surety)"
+        f"threshold {card.threshold:.3f}: {100 * sure.mean():.0f} % of them are answered, {100 * wrong:.1f} % of those "
+        f"wrong (wanted: at most {100 * risk:g} %, with 95 % surety)"
     )

@@ -1,0 +1,256 @@
+"""The full evidence for several models on FER2013's PrivateTest, as docs/evidence.md: one command, from what is kept.
+
+python benchmarks/evidence.py --data fer2013.zip --votes ferplus.csv --to docs/evidence mien-small mien-tiny cnn-v2 \
+    vit-v1.6.7-dinov2-small-112px
+
+Every model is a folder under `results/`. Robustness is measured where its weights are at hand: as a bundled model, or
+as `model.safetensors` in that folder; explanations too. Says how long each model took.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+
+from mien import FaceSet, Recognizer, Run, Votes
+from mien.card import Card
+from mien.evaluation.compare import compare_predictions, verdict
+from mien.evaluation.evaluate import Estimate, figure_text, format_estimate
+from mien.evaluation.evidence import Evidence, evidence
+from mien.evaluation.humans import sentences
+from mien.evaluation.robustness import Classify, in_words
+from mien.evaluation.suspects import suspects
+from mien.files import write_whole
+from mien.predictions import Predictions
+from mien.recognize.recognizer import bundled
+from mien.report import plots_confidence, plots_humans, plots_robustness
+from mien.report.confidence import abstention_sentence, calibration_sentence
+from mien.report.html import write_page
+from mien.report.layout import Cell, Page, Picture, Section, Table
+from mien.report.suspects import suspect_sentences
+from mien.report.wording import NONE, spoken
+from mien.training.predict import classify as classify_with_torch
+
+RESULTS = Path(__file__).parents[1] / "results"
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A model, what it answered, and what is known of it."""
+
+    name: str
+    card: Card
+    predictions: Predictions  # the network's own
+    found: Evidence
+    seconds: float
+
+
+def look(name: str, faces: FaceSet, votes: Votes, most: int | None) -> Looked:
+    run, started = Run(RESULTS / name), perf_counter()
+    predictions = run.predictions(SPLIT)
+    classify = opened(run)
+    print(f"{name}: {'all' if classify else 'without robustness, its weights are not at hand'}", flush=True)
+    found = evidence(
+        predictions,
+        name,
+        run.card,
+        faces=faces.select(SPLIT) if classify else None,
+        classify=classify,
+        votes=votes,
+        most=most,
+    )
+    seconds = perf_counter() - started
+    print(f"{name}: {seconds:.0f} s", flush=True)
+    return Looked(name, run.card, predictions, found, seconds)
+
+
+def opened(run: Run) -> Classify | None:
+    if run.name in bundled():
+        return Recognizer(run.name).classify
+    if not run.weights_file.is_file():
+        return None
+    network, card = run.load_model(), run.card
+    return lambda crops: classify_with_torch(network, card, list(crops))
+
+
+def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> Page:
+    return Page(
+        "Evidence: what the models can do, and what they cannot",
+        f"{faces.source}, PrivateTest, n = {len(models[0].predictions):,}; every figure with its 95 % interval",
+        (
+            Section("Verdict", points=tuple(verdicts(models))),
+            Section("Scores", tables=(scores(models),)),
+            Section("Comparison", points=tuple(comparisons(models))),
+            calibration(models),
+            abstention(models),
+            people(models),
+            robust(models),
+            doubts(faces),
+            Section("How long it took", points=tuple(costs(models)), code=tuple(commands)),
+        ),
+    )
+
+
+def verdicts(models: Sequence[Looked]) -> list[str]:
+    points = []
+    for one in models:
+        found = one.found
+        assert found.humans
+        told = [f"{one.name}: {spoken(found.evaluation)}", calibration_sentence(found.evaluation)]
+        told.append(f"Against people: {sentences(found.humans)[0]}")
+        if found.robustness:
+            told += in_words(found.robustness)[:2]
+        points.append(". ".join(part.rstrip(".") for part in told) + ".")
+    return points
+
+
+def scores(models: Sequence[Looked]) -> Table:
+    rows = []
+    for one in models:
+        evaluation = one.found.evaluation
+        of = evaluation.scores
+        assert evaluation.leak_free
+        figures = (of.accuracy, evaluation.leak_free.accuracy, of.macro_f1, of.mean_class_accuracy, of.nll)
+        rows.append((Cell(one.name), *(Cell(format_estimate(figure)) for figure in figures)))
+    header = ("Model", "Accuracy", "Leak-free accuracy, n = 3,275", "Macro F1", "Mean class accuracy", "NLL")
+    return Table(header, tuple(rows), "At the temperature of each card. One training each.")
+
+
+def comparisons(models: Sequence[Looked]) -> list[str]:
+    answers = [(one.name, one.predictions.tempered(one.card.temperature)) for one in models]
+    found = compare_predictions(answers)
+    points = [f"{verdict(pair)[:1].upper()}{verdict(pair)[1:]}." for pair in found.pairs]
+    return [*points, f"Exact McNemar, Holm over {len(points)} pairs; intervals of the paired bootstrap."]
+
+
+def calibration(models: Sequence[Looked]) -> Section:
+    rows, pictures = [], []
+    for one in models:
+        evaluation = one.found.evaluation
+        after, before = evaluation.calibration, evaluation.untempered
+        assert after
+        low, high = after.ece_if_perfect
+        rows.append(
+            (
+                Cell(one.name, f"temperature {evaluation.temperature:.2f}"),
+                Cell(figure_text(before.ece) if before else NONE),
+                Cell(figure_text(after.ece)),
+                Cell(f"{figure_text(low)} to {figure_text(high)}"),
+                Cell("yes" if after.as_good_as_perfect else "no"),
+                *(Cell(figure_text(value)) for value in (after.ece_mass, after.classwise_ece, after.brier)),
+            )
+        )
+        figure = plots_confidence.reliability(after, before)
+        pictures.append(Picture.of(f"reliability-{one.name}", figure, f"{one.name}: reliability", wide=False))
+    header = ("Model", "ECE before", "ECE after", "Perfect model", "Within", "Equal mass", "Classwise", "Brier")
+    note = "15 bins. Perfect model: 95 % of the ECE that chance alone makes at this confidence and n. The temperature "
+    note += "was fitted on the 3,309 val images that are not in train."
+    return Section("Calibration", tables=(Table(header, tuple(rows), note),), pictures=tuple(pictures))
+
+
+def abstention(models: Sequence[Looked]) -> Section:
+    points = tuple(f"{one.name}: {abstention_sentence(one.found.abstention)}" for one in models)
+    pictures = tuple(
+        Picture.of(
+            f"risk-{one.name}",
+            plots_confidence.risk_coverage(one.found.abstention),
+            f"{one.name}: risk against coverage",
+            wide=False,
+        )
+        for one in models
+    )
+    return Section("Abstention", points=points, pictures=pictures)
+
+
+def people(models: Sequence[Looked]) -> Section:
+    rows = []
+    for one in models:
+        found = one.found.humans
+        assert found
+        figures = (found.rest.human, found.rest.model, found.rest.difference, found.one.model, found.spearman)
+        rows.append((Cell(one.name), *(Cell(format_estimate(f) if f else NONE) for f in figures)))
+    header = ("Model", "One tagger with the rest", "Model with the rest", "Model − tagger", "Model with one tagger",
+              "Entropy: rank correlation")  # fmt: skip
+    first = models[0].found.humans
+    assert first
+    note = (
+        f"Votes of FER+, n = {first.n:,}. Rest: the most frequent answer of the other taggers, each vote left out in "
+    )
+    note += "turn. Entropy: of the model's probabilities with that of the votes."
+    figure = plots_humans.tagger_and_model(first)
+    alt = f"{models[0].name} beside a single tagger, by class and by how far taggers disagree."
+    return Section(
+        "Label noise and human ceiling",
+        points=sentences(first)[1:],
+        text=(f"The sentences are those of {models[0].name}.",),
+        tables=(Table(header, tuple(rows), note),),
+        pictures=(Picture.of("people", figure, alt),),
+    )
+
+
+def robust(models: Sequence[Looked]) -> Section:
+    known = {one.name: one.found.robustness for one in models if one.found.robustness}
+    missing = [one.name for one in models if not one.found.robustness]
+    names = list(known)
+    rows = []
+    for i, corruption in enumerate(known[names[0]].corruptions):
+        cells = (known[name].corruptions[i] for name in names)
+        rows.append((Cell(plots_robustness.title(corruption.corruption)), *(_mean(c.mean, c.drop) for c in cells)))
+    rows.append((Cell("all"), *(_mean(known[name].mean, known[name].drop) for name in names)))
+    text = [f"{name}: {' '.join(in_words(found))}" for name, found in known.items()]
+    text += [f"{', '.join(missing)}: not measured, the weights are not kept."] if missing else []
+    note = f"Mean accuracy over five severities, n = {known[names[0]].n:,}; below it what is lost against clean faces."
+    figure = plots_robustness.accuracy_by_severity(known)
+    return Section(
+        "Robustness",
+        points=tuple(text),
+        tables=(Table(("Corruption", *names), tuple(rows), note),),
+        pictures=(Picture.of("robustness", figure, "Accuracy by corruption and severity."),),
+    )
+
+
+def _mean(mean: Estimate, drop: Estimate) -> Cell:
+    return Cell(format_estimate(mean), f"lost {format_estimate(drop)}")
+
+
+def doubts(faces: FaceSet) -> Section:
+    started = perf_counter()
+    found = suspects(faces, SPLIT)
+    print(f"suspects: {perf_counter() - started:.0f} s", flush=True)
+    return Section("Labels in doubt", points=suspect_sentences(found))
+
+
+def costs(models: Sequence[Looked]) -> list[str]:
+    return [
+        f"{one.name}: {one.seconds:.0f} s{'' if one.found.robustness else ', without robustness'}." for one in models
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--votes", required=True)
+    parser.add_argument("--to", type=Path, required=True, help="folder; the page itself goes beside it, as FOLDER.md")
+    parser.add_argument("--most", type=int, default=None, help="faces for robustness; all if left out")
+    parser.add_argument("models", nargs="+")
+    options = parser.parse_args()
+    faces, votes = FaceSet.open(options.data, size=224), Votes.open(options.votes)
+    models = [look(name, faces, votes, options.most) for name in options.models]
+    for one in models:
+        write_whole(options.to / f"{one.name}.json", one.found.model_dump_json(indent=1) + "\n")
+    command = f"python benchmarks/evidence.py --data {Path(options.data).name} --votes {Path(options.votes).name} "
+    command += f"--to docs/evidence {' '.join(options.models)}"
+    html = write_page(page(models, faces, [command]), options.to, "evidence")
+    text = html.with_suffix(".md").read_text(encoding="utf-8").replace("(pictures/", f"({options.to.name}/pictures/")
+    write_whole(options.to.with_suffix(".md"), text)
+    html.unlink()
+    html.with_suffix(".md").unlink()
+
+
+if __name__ == "__main__":
+    main()
