@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,8 +119,8 @@ def evaluate(
     lines = [*opened.kept, *(_write_report(found, opened, split) if report else ())]
     lines += _write_suspects(opened, split, device) if suspects else []
     if as_json:
-        alone = not (report or votes or groups)
-        say((found.evaluation if alone else found).model_dump_json(indent=2))
+        more = found.model_dump(mode="json", exclude={"evaluation"}, exclude_none=True)
+        say(json.dumps(found.evaluation.model_dump(mode="json") | more, indent=2, ensure_ascii=False))
         return
     _show(found)
     for line in lines:

@@ -98,8 +98,8 @@ def abstention_sentence(found: Abstention) -> str:
     if there.risk is None:
         return f"No answer reaches the threshold {figure_text(there.threshold)}: all are marked unsure."
     share = f"{100 * there.coverage:.0f} % of the images are answered ({found.split}, n = {found.n:,})"
-    told = f"From a confidence of {figure_text(there.threshold)} on, {share}, {format_estimate(there.risk)} of them wrong; "
-    told += "the others are marked unsure"
+    told = f"From a confidence of {figure_text(there.threshold)} on, {share}, "
+    told += f"{format_estimate(there.risk)} of them wrong; the others are marked unsure"
     if found.wanted is None:
         return f"{told}."
     kept = "kept" if found.kept else "broken"

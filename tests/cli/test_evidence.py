@@ -1,0 +1,122 @@
+"""mien evaluate --report, --groups, --votes, --suspects, and mien card, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mien import FaceSet
+from mien.evaluation.evidence import Evidence
+
+
+@pytest.fixture(scope="module")
+def run(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(trained_folder, tmp_path_factory.mktemp("evidence") / "trained"))
+
+
+@pytest.fixture(scope="module")
+def votes(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven taggers of ten give the label, three say neutral, but for contempt now and then."""
+    columns = ["happiness", "neutral", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
+    named = {"happy": "happiness", "sad": "sadness", "angry": "anger"}
+    rows = []
+    for i, (name, label) in enumerate(zip(drawn_faces.names, drawn_faces.labels, strict=True)):
+        counts = dict.fromkeys(columns, 0)
+        word = drawn_faces.label_set.labels[label]
+        counts[named.get(word, word)] += 7
+        counts["neutral" if i % 3 else "contempt"] += 3
+        rows.append(",".join([str(name), *map(str, counts.values())]))
+    file = tmp_path_factory.mktemp("votes") / "votes.csv"
+    file.write_text("\n".join([",".join(["path", *columns]), *rows]) + "\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def groups(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("groups") / "groups.csv"
+    lines = [f"{name},{'left' if i % 2 else 'right'}" for i, name in enumerate(drawn_faces.names)]
+    file.write_text("\n".join(["name,group", *lines]) + "\n")
+    return file
+
+
+def test_one_page_of_everything(run: Path, drawn_zip: Path, votes: Path, groups: Path, mien) -> None:
+    told = mien("evaluate", run, "--data", drawn_zip, "--votes", votes, "--groups", groups, "--report")
+    assert told.code == 0, told.err
+    for word in ("calibration: ", "abstention: ", "people: One tagger", "groups: No two groups have 30 images"):
+        assert word in told.out
+    page = (run / "report" / "report-test.html").read_text()
+    titles = re.findall(r'<section id="([a-z0-9-]+)"', page)
+    assert titles == [
+        "verdict", "figures", "class-by-class", "calibration", "abstention", "human-ceiling", "robustness", "groups",
+        "protocol",
+    ]  # fmt: skip
+    assert all(f'<a href="#{title}">' in page for title in titles)
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "asks for something outside itself"
+    found = Evidence.model_validate_json((run / "report" / "evidence-test.json").read_text())
+    assert found.robustness is not None
+    assert found.robustness.n == found.evaluation.scores.n == 14
+
+    card = mien("card", run)
+    assert card.code == 0, card.err
+    text = (run / "report" / "model-card.md").read_text()
+    assert "## Robustness" in text
+    assert "## Groups" in text
+    assert f"temperature {found.evaluation.temperature:.3f}" in text.lower() or "No temperature" in text
+
+
+def test_robustness_of_some_faces_or_none(run: Path, drawn_zip: Path, tmp_path: Path, mien) -> None:
+    for faces, measured in (("5", 5), ("0", None)):
+        told = mien("evaluate", run, "--data", drawn_zip, "--report", "--robust-faces", faces, "--out", tmp_path)
+        assert told.code == 0, told.err
+        found = Evidence.model_validate_json((tmp_path / "evidence-test.json").read_text())
+        assert (found.robustness.n if found.robustness else None) == measured
+    refused = mien("evaluate", run, "--data", drawn_zip, "--robust-faces", "5")
+    assert refused.code == 2
+    assert "--robust-faces is a part of --report" in refused.err
+
+
+def test_json_holds_the_evaluation_and_what_else_was_asked(run: Path, drawn_zip: Path, groups: Path, mien) -> None:
+    plain = json.loads(mien("evaluate", run, "--data", drawn_zip, "--json").out)
+    assert plain["scores"]["n"] == plain["abstention"]["n"] == 14
+    assert "groups" not in plain
+    more = json.loads(mien("evaluate", run, "--data", drawn_zip, "--groups", groups, "--json").out)
+    assert [one["name"] for one in more["groups"]["scores"]] == ["left", "right"]
+
+
+def test_groups_of_names_that_nobody_knows(run: Path, drawn_zip: Path, tmp_path: Path, mien) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_text("name,group\nnobody.png,a\nnoone.png,b\n")
+    refused = mien("evaluate", run, "--data", drawn_zip, "--groups", file)
+    assert refused.code == 2
+    assert "nobody.png" in refused.err
+
+
+def test_a_page_of_suspects(run: Path, drawn_zip: Path, tmp_path: Path, mien) -> None:
+    told = mien("evaluate", run, "--data", drawn_zip, "--split", "val", "--suspects", "--out", tmp_path)
+    assert told.code == 2  # 14 val faces are too few for five folds: told, not guessed
+    assert "folds" in told.err
+
+
+def test_a_card_of_a_bundled_model_wants_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mien) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = mien("card", "mien-tiny")
+    assert refused.code == 2
+    assert "mien evaluate mien-tiny --data PATH --report" in refused.err
+    (tmp_path / "some.json").write_text("{}")
+    assert "not what mien evaluate --report wrote" in mien("card", "mien-tiny", "--evidence", "some.json").err
+    assert "no such file" in mien("card", "mien-tiny", "--evidence", "none.json").err
+
+
+def test_evidence_at_another_temperature_is_refused(run: Path, tmp_path: Path, drawn_zip: Path, mien) -> None:
+    mien("evaluate", run, "--data", drawn_zip, "--report", "--robust-faces", "0", "--out", tmp_path)
+    file = tmp_path / "evidence-test.json"
+    told = json.loads(file.read_text())
+    told["evaluation"]["temperature"] = 2.5
+    file.write_text(json.dumps(told))
+    refused = mien("card", run, "--evidence", file)
+    assert refused.code == 2
+    assert "measured at temperature 2.5" in refused.err
