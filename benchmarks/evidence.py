@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-
 from mien import FaceSet, Recognizer, Run, Votes
 from mien.card import Card
 from mien.evaluation.compare import compare_predictions, verdict
-from mien.evaluation.evaluate import Estimate, figure_text, format_estimate
+from mien.evaluation.evaluate import format_estimate
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.humans import sentences
 from mien.evaluation.robustness import Classify, in_words
@@ -27,12 +26,12 @@ from mien.evaluation.suspects import suspects
 from mien.files import write_whole
 from mien.predictions import Predictions
 from mien.recognize.recognizer import bundled
-from mien.report import plots_confidence, plots_humans, plots_robustness
-from mien.report.confidence import abstention_sentence, calibration_sentence
+from mien.report import side_by_side
+from mien.report.confidence import calibration_sentence
 from mien.report.html import write_page
-from mien.report.layout import Cell, Page, Picture, Section, Table
+from mien.report.layout import Cell, Page, Section, Table
 from mien.report.suspects import suspect_sentences
-from mien.report.wording import NONE, spoken
+from mien.report.wording import spoken
 from mien.training.predict import classify as classify_with_torch
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -79,6 +78,7 @@ def opened(run: Run) -> Classify | None:
 
 
 def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> Page:
+    found = {one.name: one.found for one in models}
     return Page(
         "Evidence: what the models can do, and what they cannot",
         f"{faces.source}, PrivateTest, n = {len(models[0].predictions):,}; every figure with its 95 % interval",
@@ -86,10 +86,10 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             Section("Verdict", points=tuple(verdicts(models))),
             Section("Scores", tables=(scores(models),)),
             Section("Comparison", points=tuple(comparisons(models))),
-            calibration(models),
-            abstention(models),
-            people(models),
-            robust(models),
+            side_by_side.calibrations(found),
+            side_by_side.abstentions(found),
+            side_by_side.people(found),
+            side_by_side.robustnesses(found),
             doubts(faces),
             Section("How long it took", points=tuple(costs(models)), code=tuple(commands)),
         ),
@@ -124,98 +124,8 @@ def scores(models: Sequence[Looked]) -> Table:
 def comparisons(models: Sequence[Looked]) -> list[str]:
     answers = [(one.name, one.predictions.tempered(one.card.temperature)) for one in models]
     found = compare_predictions(answers)
-    points = [f"{verdict(pair)[:1].upper()}{verdict(pair)[1:]}." for pair in found.pairs]
+    points = [f"{verdict(pair)}." for pair in found.pairs]
     return [*points, f"Exact McNemar, Holm over {len(points)} pairs; intervals of the paired bootstrap."]
-
-
-def calibration(models: Sequence[Looked]) -> Section:
-    rows, pictures = [], []
-    for one in models:
-        evaluation = one.found.evaluation
-        after, before = evaluation.calibration, evaluation.untempered
-        assert after
-        low, high = after.ece_if_perfect
-        rows.append(
-            (
-                Cell(one.name, f"temperature {evaluation.temperature:.2f}"),
-                Cell(figure_text(before.ece) if before else NONE),
-                Cell(figure_text(after.ece)),
-                Cell(f"{figure_text(low)} to {figure_text(high)}"),
-                Cell("yes" if after.as_good_as_perfect else "no"),
-                *(Cell(figure_text(value)) for value in (after.ece_mass, after.classwise_ece, after.brier)),
-            )
-        )
-        figure = plots_confidence.reliability(after, before)
-        pictures.append(Picture.of(f"reliability-{one.name}", figure, f"{one.name}: reliability", wide=False))
-    header = ("Model", "ECE before", "ECE after", "Perfect model", "Within", "Equal mass", "Classwise", "Brier")
-    note = "15 bins. Perfect model: 95 % of the ECE that chance alone makes at this confidence and n. The temperature "
-    note += "was fitted on the 3,309 val images that are not in train."
-    return Section("Calibration", tables=(Table(header, tuple(rows), note),), pictures=tuple(pictures))
-
-
-def abstention(models: Sequence[Looked]) -> Section:
-    points = tuple(f"{one.name}: {abstention_sentence(one.found.abstention)}" for one in models)
-    pictures = tuple(
-        Picture.of(
-            f"risk-{one.name}",
-            plots_confidence.risk_coverage(one.found.abstention),
-            f"{one.name}: risk against coverage",
-            wide=False,
-        )
-        for one in models
-    )
-    return Section("Abstention", points=points, pictures=pictures)
-
-
-def people(models: Sequence[Looked]) -> Section:
-    rows = []
-    for one in models:
-        found = one.found.humans
-        assert found
-        figures = (found.rest.human, found.rest.model, found.rest.difference, found.one.model, found.spearman)
-        rows.append((Cell(one.name), *(Cell(format_estimate(f) if f else NONE) for f in figures)))
-    header = ("Model", "One tagger with the rest", "Model with the rest", "Model − tagger", "Model with one tagger",
-              "Entropy: rank correlation")  # fmt: skip
-    first = models[0].found.humans
-    assert first
-    note = (
-        f"Votes of FER+, n = {first.n:,}. Rest: the most frequent answer of the other taggers, each vote left out in "
-    )
-    note += "turn. Entropy: of the model's probabilities with that of the votes."
-    figure = plots_humans.tagger_and_model(first)
-    alt = f"{models[0].name} beside a single tagger, by class and by how far taggers disagree."
-    return Section(
-        "Label noise and human ceiling",
-        points=sentences(first)[1:],
-        text=(f"The sentences are those of {models[0].name}.",),
-        tables=(Table(header, tuple(rows), note),),
-        pictures=(Picture.of("people", figure, alt),),
-    )
-
-
-def robust(models: Sequence[Looked]) -> Section:
-    known = {one.name: one.found.robustness for one in models if one.found.robustness}
-    missing = [one.name for one in models if not one.found.robustness]
-    names = list(known)
-    rows = []
-    for i, corruption in enumerate(known[names[0]].corruptions):
-        cells = (known[name].corruptions[i] for name in names)
-        rows.append((Cell(plots_robustness.title(corruption.corruption)), *(_mean(c.mean, c.drop) for c in cells)))
-    rows.append((Cell("all"), *(_mean(known[name].mean, known[name].drop) for name in names)))
-    text = [f"{name}: {' '.join(in_words(found))}" for name, found in known.items()]
-    text += [f"{', '.join(missing)}: not measured, the weights are not kept."] if missing else []
-    note = f"Mean accuracy over five severities, n = {known[names[0]].n:,}; below it what is lost against clean faces."
-    figure = plots_robustness.accuracy_by_severity(known)
-    return Section(
-        "Robustness",
-        points=tuple(text),
-        tables=(Table(("Corruption", *names), tuple(rows), note),),
-        pictures=(Picture.of("robustness", figure, "Accuracy by corruption and severity."),),
-    )
-
-
-def _mean(mean: Estimate, drop: Estimate) -> Cell:
-    return Cell(format_estimate(mean), f"lost {format_estimate(drop)}")
 
 
 def doubts(faces: FaceSet) -> Section:

@@ -18,11 +18,14 @@ from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError, MissingCheckpointError, MissingSourceError
+from mien.evaluation.abstain import abstention
 from mien.evaluation.classes import ClassTests, class_tests
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
+from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
-from mien.evaluation.runs import SPLITS, evaluate, load_predictions
+from mien.evaluation.runs import SPLITS, classifier_of, compare_over_seeds, evaluate, load_predictions
+from mien.evaluation.seeds import RecipeComparison
 from mien.export import leave_onnx
 from mien.files import write_whole
 from mien.models.build import complete
@@ -237,22 +240,78 @@ def gather(
         runs=runs,
         not_run=not_run,
         comparisons=_comparisons(by_name),
+        seeds=_over_seeds(kept),
         class_tests=_class_tests(question(runs), by_name),
         environment=environment(),
     )
 
 
 def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Latency | None) -> RunReport:
+    card = run.card
+    evaluations = {split: score(found, run.name, temperature=card.temperature) for split, found in predictions.items()}
+    final = "test" if "test" in predictions else "val"
+    answers = predictions[final].tempered(card.temperature)
+    measured = _measured(run, final)
     return RunReport(
         name=run.name,
         recipe=run.recipe,
-        card=run.card,
+        card=card,
         history=run.history,
-        evaluations={
-            split: score(found, run.name, temperature=run.card.temperature) for split, found in predictions.items()
-        },
+        evaluations=evaluations,
         latency=latency,
+        evidence=Evidence(
+            evaluation=evaluations[final],
+            abstention=abstention(answers, card.threshold, card.risk),
+            robustness=measured.robustness if measured else None,
+            humans=measured.humans if measured else None,
+        ),
     )
+
+
+def _measured(run: Run, split: str) -> Evidence | None:
+    """What `mien evaluate --report` or `mien study --evidence` left in the run folder, at the card's temperature."""
+    file = _evidence_file(run, split)
+    if not file.is_file():
+        return None
+    found = Evidence.model_validate_json(file.read_bytes())
+    return found if found.evaluation.temperature == run.card.temperature else None
+
+
+def measure_evidence(
+    runs: Sequence[Run], faces: FaceSet, votes: Votes | None = None, progress: Progress | None = None
+) -> None:
+    """Robustness of each run, and its place beside people where there are `votes`, kept in the run folder.
+
+    What was measured before, at the temperature of the card, is not measured again.
+    """
+    split = "test" if (faces.splits == "test").any() else "val"
+    for run in runs:
+        before = _measured(run, split)
+        if before and before.robustness and bool(before.humans) >= bool(votes):
+            continue
+        logger.info("%s: robustness", run.name)
+        found = evidence(
+            load_predictions(run, split),
+            run.name,
+            run.card,
+            faces=faces.select(split),
+            classify=classifier_of(run),
+            votes=votes,
+            progress=progress,
+        )
+        write_whole(_evidence_file(run, split), found.model_dump_json(indent=2) + "\n")
+
+
+def _evidence_file(run: Run, split: str) -> Path:
+    return run.folder / "report" / f"evidence-{split}.json"
+
+
+def _over_seeds(kept: Mapping[Run, Mapping[str, Predictions]]) -> RecipeComparison | None:
+    split = "test" if all("test" in found for found in kept.values()) else "val"
+    try:
+        return compare_over_seeds(*kept, split=split)
+    except InputError:  # no two recipes with several seeds
+        return None
 
 
 def kept_predictions(run: Run) -> dict[str, Predictions]:

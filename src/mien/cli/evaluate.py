@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mien.evaluation.groups import Groups
     from mien.evaluation.robustness import Classify
     from mien.predictions import Predictions
-    from mien.training.run import Run
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 
@@ -90,6 +89,7 @@ def evaluate(
     from mien.errors import InputError
     from mien.evaluation.evidence import evidence
     from mien.evaluation.groups import read_groups
+    from mien.evaluation.runs import of_split
 
     if robust_faces is not None and not report:
         raise InputError("--robust-faces is a part of --report: ask for that too")
@@ -108,7 +108,7 @@ def evaluate(
             opened.predictions,
             opened.name,
             opened.card,
-            faces=_of_split(opened.faces, split) if robust else None,
+            faces=of_split(opened.faces, split) if robust else None,
             classify=opened.classify() if robust else None,
             votes=tagged[0],
             groups=of_groups,
@@ -127,15 +127,6 @@ def evaluate(
         say(line)
 
 
-def _of_split(faces: FaceSet, split: str) -> FaceSet:
-    """In the order of the predictions: pooled is val, then test."""
-    import numpy as np
-
-    if split != "pooled":
-        return faces.select(split)
-    return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
-
-
 def _is_model(name: str) -> bool:
     from mien.recognize.recognizer import bundled
 
@@ -143,8 +134,8 @@ def _is_model(name: str) -> bool:
 
 
 def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:
+    from mien.evaluation.runs import classifier_of, evaluation_file, predictions_of
     from mien.evaluation.runs import evaluate as evaluate_run
-    from mien.evaluation.runs import evaluation_file, predictions_of
     from mien.report.plots import confusion
     from mien.report.style import save
     from mien.training.run import Run
@@ -161,21 +152,10 @@ def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str
         card=run.card,
         predictions=predictions_of(run, faces, split, device=device),
         faces=faces,
-        classify=lambda: _classify(run),
+        classify=lambda: classifier_of(run),
         folder=out or file.parent,
         kept=(f"figures: {file}", f"confusion matrix: {picture}"),
     )
-
-
-def _classify(run: Run) -> Classify:
-    """The run's model file where there is one, which is faster on a CPU, or its network."""
-    from mien.recognize.recognizer import Recognizer
-    from mien.training.predict import classify
-
-    if (run.folder / "model.onnx").is_file():
-        return Recognizer(run.folder).classify
-    network, card = run.load_model(), run.card
-    return lambda crops: classify(network, card, list(crops))
 
 
 def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:

@@ -21,6 +21,7 @@ from mien.cli.console import (
     is_terminal,
     note,
     opener,
+    progress,
     say,
 )
 
@@ -54,6 +55,10 @@ def study(
     docs: Annotated[
         Path | None, typer.Option("--docs", help="With --keep: write results.json and study.md here from it.")
     ] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option("--evidence", help="Also measure robustness and, with --votes, people: minutes for each run."),
+    ] = False,
     votes: VotesOption = None,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
@@ -82,9 +87,13 @@ def study(
     runs = []
     for one in planned:
         seen = faces(one.recipe.preprocess.size)  # each sees native pictures reduced once
-        runs += studies.study(
+        done = studies.study(
             [one.recipe], seen, out, device=device, precision=precision, votes=tagged, progress_bar=is_terminal()
         )
+        if evidence:
+            with progress() as bar:
+                studies.measure_evidence(done, seen, tagged, bar)
+        runs += done
     studies.time_runs(runs, out)
     command = shlex.join(["mien", *sys.argv[1:]])
     page = studies.report(out, TITLE, [command], [run.name for run in runs], missing)

@@ -9,7 +9,9 @@ from mien.card import Card
 from mien.evaluation.classes import ClassTests
 from mien.evaluation.compare import Comparison
 from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.evidence import Evidence
 from mien.evaluation.latency import Latency
+from mien.evaluation.seeds import RecipeComparison
 from mien.recipes.recipe import Recipe
 from mien.training.run import Epoch
 
@@ -24,6 +26,7 @@ class RunReport:
     history: Sequence[Epoch]
     evaluations: Mapping[str, Evaluation]  # by split; test and pooled may be absent
     latency: Latency | None = None  # of one session for all runs, so that they compare
+    evidence: Evidence | None = None  # of `final`'s split
 
     @property
     def final(self) -> Evaluation:
@@ -65,6 +68,7 @@ class StudyReport:
     comparisons: Mapping[str, Comparison]  # by split; empty with a single run
     environment: Mapping[str, str]  # program, versions, machine
     not_run: Sequence[NotRun] = ()
+    seeds: RecipeComparison | None = None  # where two recipes have several runs each
     class_tests: ClassTests | None = None  # of the runs that `families.question` names, on test or else on val
 
     @property

@@ -10,12 +10,14 @@ from mien.report import plots
 from mien.report.by_class import class_by_class, confusions
 from mien.report.content import DataReport, StudyReport
 from mien.report.cost import accuracy_against_cost
+from mien.report.families import leading
 from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.learning import curves, loss_against_accuracy
 from mien.report.pairs import paired_tests
 from mien.report.protocol import differences, protocol
 from mien.report.question import question_section
 from mien.report.results import results
+from mien.report.side_by_side import abstentions, calibrations, over_seeds, people, robustnesses
 from mien.report.verdict import verdict_section
 from mien.report.wording import plural
 
@@ -38,6 +40,8 @@ def compose(report: StudyReport) -> Page:
         confusions(report.runs),
         class_by_class(report),
         paired_tests(report),
+        over_seeds(report.seeds),
+        *_evidence(report),
         Section("Protocol", points=protocol(report)),
         Section("Where we differ from the study and why", points=differences(report.runs)),
         _environment(report),
@@ -46,6 +50,16 @@ def compose(report: StudyReport) -> Page:
     missing = f"; {len(report.not_run)} of the study not run" if report.not_run else ""
     shown = tuple(s for s in sections if s.text or s.points or s.tables or s.pictures or s.code)
     return Page(report.title, f"{len(report.runs)} {plural('run', len(report.runs))} on {source}{missing}", shown)
+
+
+def _evidence(report: StudyReport) -> tuple[Section, ...]:
+    """Of the runs that are looked at on the same split; the leading ones first, for their pictures."""
+    split = report.best.final.split
+    ordered = sorted(report.runs, key=lambda run: run not in leading(report.runs))
+    found = {run.name: run.evidence for run in ordered if run.evidence and run.final.split == split}
+    if not found:
+        return ()
+    return (calibrations(found), abstentions(found), people(found), robustnesses(found))
 
 
 def _data(data: DataReport) -> Section:
