@@ -13,6 +13,7 @@ import pytest
 from mien import FaceSet, InputError, Recipe, Run
 from mien import study as studies
 from mien.evaluation.latency import load_latencies
+from mien.report.page import compose
 
 NAMES = ("cnn-v1", "cnn-v2")
 
@@ -168,3 +169,23 @@ def test_no_test_split(recipes: list[Recipe], drawn_faces: FaceSet, tmp_path: Pa
 def test_an_empty_folder_has_nothing_to_report(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no finished run"):
         studies.report(tmp_path, "t", [])
+
+
+def test_evidence_of_each_run_goes_into_the_report(folder: Path, drawn_faces: FaceSet, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(folder, tmp_path / "study"))
+    runs = [Run(place / name) for name in ("cnn-v1", "cnn-v2")]
+    studies.measure_evidence(runs, drawn_faces)
+    files = [run.folder / "report" / "evidence-test.json" for run in runs]
+    written = [file.stat().st_mtime_ns for file in files]
+    studies.measure_evidence(runs, drawn_faces)  # nothing is measured twice
+    assert [file.stat().st_mtime_ns for file in files] == written
+    found = studies.gather(place, "A study", [])
+    known = {run.name: run.evidence for run in found.runs}
+    assert {name for name, one in known.items() if one and one.robustness} == {"cnn-v1", "cnn-v2"}
+    assert all(one and one.abstention.n == 14 for one in known.values())
+    assert found.seeds is not None
+    assert [len(one.accuracies) for one in found.seeds.recipes] == [2, 2]
+    page = compose(found)
+    told = {section.title: section for section in page.sections}
+    assert {"Calibration", "Abstention", "Robustness", "Recipes over seeds"} <= set(told)
+    assert told["Robustness"].points[-1] == "Not measured, which needs the weights: cnn-v1-s1 and cnn-v2-s1."
