@@ -64,6 +64,8 @@ def _write_votes(folder: Path) -> None:
     rows = [f"{name},{6 if i % 2 else 0},{4 if i % 2 else 10},0,0,0,0,0,0,0,0" for i, name in enumerate(names)]
     header = "path,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
     (folder / "ferplus.csv").write_text("\n".join([header, *rows]) + "\n")
+    groups = [f"{name},{'left' if i % 2 else 'right'}" for i, name in enumerate(names)]
+    (folder / "groups.csv").write_text("\n".join(["name,group", *groups]) + "\n")
 
 
 # Two end only when they are stopped, one takes its time: tests/e2e, tests/cli/test_watch.py and test_bench.py run them.
@@ -72,6 +74,7 @@ MADE = (
     ("probabilities.png", "faces.csv", "clip.csv", "timeline.png", "marked/photo.jpg", "marked/clip.mp4"),
     ("stats.png", "runs/study/report.html", "faces.zip", "runs/tuned-find-lr.png", "runs/sweep/sweep.png",
      "model.onnx", "small.onnx", "runs/study/cnn-v1/model.onnx"),
+    ("evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png"),
     ("runs/both/card.json", "runs/mine/model.onnx"),
     ("runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json", "runs/vit/model.safetensors"),
 )  # fmt: skip
