@@ -10,26 +10,34 @@ as `model.safetensors` in that folder; explanations too. Says how long each mode
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from mien import FaceSet, Recognizer, Run, Votes
-from mien.card import Card
+from mien.card import Alignment, Card
 from mien.evaluation.compare import compare_predictions, verdict
 from mien.evaluation.evaluate import format_estimate
 from mien.evaluation.evidence import Evidence, evidence
+from mien.evaluation.explain import CAVEAT, Explainer
 from mien.evaluation.humans import sentences
 from mien.evaluation.robustness import Classify, in_words
 from mien.evaluation.suspects import suspects
 from mien.files import write_whole
+from mien.images import Pixels, read
 from mien.predictions import Predictions
+from mien.recognize.align import FER2013, upright_crop
+from mien.recognize.detector import Detector
 from mien.recognize.recognizer import bundled
+from mien.recognize.vendored import vendored_folder
 from mien.report import side_by_side
 from mien.report.confidence import calibration_sentence
 from mien.report.html import write_page
-from mien.report.layout import Cell, Page, Section, Table
+from mien.report.layout import Cell, Page, Picture, Section, Table
+from mien.report.plots_explain import explained
+from mien.report.plots_robustness import examples
 from mien.report.suspects import suspect_sentences
 from mien.report.wording import spoken
 from mien.training.predict import classify as classify_with_torch
@@ -68,6 +76,15 @@ def look(name: str, faces: FaceSet, votes: Votes, most: int | None) -> Looked:
     return Looked(name, run.card, predictions, found, seconds)
 
 
+def kept(name: str, folder: Path) -> Looked:
+    """What an earlier call measured."""
+    run = Run(RESULTS / name)
+    found = Evidence.model_validate_json((folder / f"{name}.json").read_bytes())
+    assert found.evaluation.temperature == run.card.temperature, f"{name}: measured at another temperature"
+    seconds = json.loads((folder / "seconds.json").read_text())
+    return Looked(name, run.card, run.predictions(SPLIT), found, seconds[name])
+
+
 def opened(run: Run) -> Classify | None:
     if run.name in bundled():
         return Recognizer(run.name).classify
@@ -90,6 +107,8 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             side_by_side.abstentions(found),
             side_by_side.people(found),
             side_by_side.robustnesses(found),
+            corrupted(),
+            explanations(models),
             doubts(faces),
             Section("How long it took", points=tuple(costs(models)), code=tuple(commands)),
         ),
@@ -128,6 +147,35 @@ def comparisons(models: Sequence[Looked]) -> list[str]:
     return [*points, f"Exact McNemar, Holm over {len(points)} pairs; intervals of the paired bootstrap."]
 
 
+def corrupted() -> Section:
+    """The portrait of the package under every corruption and severity."""
+    face = portrait(FER2013)
+    picture = Picture.of("corruptions", examples(face), "A face under ten corruptions at five severities.")
+    return Section("What the corruptions look like", pictures=(picture,))
+
+
+def explanations(models: Sequence[Looked]) -> Section:
+    """Which pixels of the portrait the models hang their answers on."""
+    shown = []
+    for one in models:
+        folder = RESULTS / one.name
+        at_hand = (folder / "model.safetensors").is_file() or one.name in bundled()
+        if at_hand:
+            explainer = Explainer(folder if (folder / "model.safetensors").is_file() else one.name)
+            (found,) = explainer([portrait(one.card.alignment or FER2013)])
+            shown.append((f"{one.name}, {found.method}", found))
+    missing = [one.name for one in models if not any(title.startswith(f"{one.name},") for title, _ in shown)]
+    text = f"{CAVEAT} Not at hand: {', '.join(missing)}." if missing else CAVEAT
+    alt = "The portrait, maps of what the answers hang on, and probabilities."
+    return Section("Explanation", text=(text,), pictures=(Picture.of("explained", explained(shown), alt),))
+
+
+def portrait(alignment: Alignment) -> Pixels:
+    image = read(vendored_folder("pictures") / "astronaut.jpg")
+    (face,) = Detector("default")(image)
+    return upright_crop(image, face, alignment)
+
+
 def doubts(faces: FaceSet) -> Section:
     started = perf_counter()
     found = suspects(faces, SPLIT)
@@ -147,12 +195,17 @@ def main() -> None:
     parser.add_argument("--votes", required=True)
     parser.add_argument("--to", type=Path, required=True, help="folder; the page itself goes beside it, as FOLDER.md")
     parser.add_argument("--most", type=int, default=None, help="faces for robustness; all if left out")
+    parser.add_argument("--kept", action="store_true", help="write the page again from what --to holds")
     parser.add_argument("models", nargs="+")
     options = parser.parse_args()
     faces, votes = FaceSet.open(options.data, size=224), Votes.open(options.votes)
-    models = [look(name, faces, votes, options.most) for name in options.models]
+    if options.kept:
+        models = [kept(name, options.to) for name in options.models]
+    else:
+        models = [look(name, faces, votes, options.most) for name in options.models]
     for one in models:
         write_whole(options.to / f"{one.name}.json", one.found.model_dump_json(indent=1) + "\n")
+    write_whole(options.to / "seconds.json", json.dumps({one.name: round(one.seconds) for one in models}) + "\n")
     command = f"python benchmarks/evidence.py --data {Path(options.data).name} --votes {Path(options.votes).name} "
     command += f"--to docs/evidence {' '.join(options.models)}"
     html = write_page(page(models, faces, [command]), options.to, "evidence")
