@@ -23,7 +23,8 @@ from mien.evaluation.evaluate import format_estimate
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.explain import CAVEAT, Explainer
 from mien.evaluation.humans import sentences
-from mien.evaluation.robustness import Classify, in_words
+from mien.evaluation.model_files import Classify, classifier_of
+from mien.evaluation.robustness import in_words
 from mien.evaluation.suspects import suspects
 from mien.files import write_whole
 from mien.images import Pixels, read
@@ -40,7 +41,6 @@ from mien.report.plots_explain import explained
 from mien.report.plots_robustness import examples
 from mien.report.suspects import suspect_sentences
 from mien.report.wording import spoken
-from mien.training.predict import classify as classify_with_torch
 
 RESULTS = Path(__file__).parents[1] / "results"
 SPLIT = "test"
@@ -90,8 +90,7 @@ def opened(run: Run) -> Classify | None:
         return Recognizer(run.name).classify
     if not run.weights_file.is_file():
         return None
-    network, card = run.load_model(), run.card
-    return lambda crops: classify_with_torch(network, card, list(crops))
+    return classifier_of(run)
 
 
 def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> Page:

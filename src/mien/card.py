@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -70,8 +71,10 @@ class Card(BaseModel):
     def calibrated(self, val: Predictions, risk: float = RISK) -> Card:
         """With temperature and threshold fitted on `val`, the network's own predictions, untempered."""
         temperature = round(val.fitted_temperature(), 4)
-        threshold = val.tempered(temperature).threshold_for(risk)
-        return self.model_copy(update={"temperature": temperature, "threshold": round(threshold, 4), "risk": risk})
+        exact = val.tempered(temperature).threshold_for(risk)
+        upward = math.ceil(exact * 1e4) / 1e4  # downward it would let through answers that were not tested
+        threshold = upward if upward < 1 else exact
+        return self.model_copy(update={"temperature": temperature, "threshold": threshold, "risk": risk})
 
     def save(self, path: Path) -> None:
         write_whole(path, self.model_dump_json(indent=2) + "\n")

@@ -51,13 +51,19 @@ def fit_temperature(labels_N: npt.NDArray[np.int64], probs_NK: npt.NDArray[np.fl
     return float(np.exp(minimize_scalar(nll, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
 
 
+def is_unsure(confidence: float, threshold: float) -> bool:
+    """Whether an answer is to be marked unsure; a threshold of 1 marks all, also those of confidence 1."""
+    return confidence < threshold or threshold >= 1
+
+
 def threshold_for(risk: float, confidence_N: Floats, right_N: npt.NDArray[np.bool_]) -> float:
     """The confidence (0–1) from which answers are wrong in at most a share `risk` of cases, so far as N images tell.
 
-    Answers are added from the surest down, a hundredth of the images at a time, for as long as the upper 95 % bound
-    (Clopper and Pearson, one-sided) of their error stays within `risk`; the first failure ends it. So on further
-    images of the same kind the wanted risk is kept with 95 % probability, and not on average only. 0 where all
-    answers keep it, 1 where none do.
+    Answers are added from the surest down, a hundredth of the images at a time and equal confidences together, for as
+    long as the upper 95 % bound (Clopper and Pearson, one-sided) of their error stays within `risk`; the first failure
+    ends it. So on further images of the same kind the wanted risk is kept with 95 % probability, and not on average
+    only; images that chose the epoch too flatter a little. 0 where all answers keep it, 1 (see `is_unsure`) where
+    none do.
     Source: selective classification, Geifman and El-Yaniv, NeurIPS 2017; testing in a fixed order, Angelopoulos et
     al., "Learn then test", arXiv:2110.01052.
     """
@@ -72,8 +78,9 @@ def threshold_for(risk: float, confidence_N: Floats, right_N: npt.NDArray[np.boo
     wrong = np.cumsum(~right_N[order])
     # The first step is the smallest that could pass at all, which depends on counts alone.
     first = max(int(np.ceil(_FEWEST * n)), int(np.ceil(np.log(1 - SURETY) / np.log(1 - risk))))
-    given = 0
-    for count in np.unique(np.linspace(min(first, n), n, _STEPS).round().astype(np.int64)):
+    given, falling = 0, -confidence_N[order]
+    steps = np.linspace(min(first, n), n, _STEPS).round().astype(np.int64)
+    for count in np.unique(np.searchsorted(falling, falling[steps - 1], side="right")):  # the last of equal ones
         errors = int(wrong[count - 1])
         bound = float(beta.ppf(SURETY, errors + 1, count - errors)) if errors < count else 1.0
         if bound > risk:

@@ -24,7 +24,8 @@ from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
-from mien.evaluation.runs import SPLITS, classifier_of, compare_over_seeds, evaluate, load_predictions
+from mien.evaluation.model_files import classifier_of
+from mien.evaluation.runs import SPLITS, compare_over_seeds, evaluate, load_predictions
 from mien.evaluation.seeds import RecipeComparison
 from mien.export import leave_onnx
 from mien.files import write_whole

@@ -37,12 +37,14 @@ def test_four_answers_by_hand() -> None:
     assert (there.n, there.coverage) == (2, 0.5)
     assert there.risk is not None
     assert (there.risk.low, there.risk.high) == pytest.approx(proportion_confint(1, 2, method="wilson"))
-    assert found.kept is True  # one of two says little against a risk of .2
+    assert found.kept is None  # one of two says little about a risk of .2
 
 
 def test_a_broken_promise_is_told() -> None:
     found = abstention(answers([0.9] * 100, [False] * 60 + [True] * 40), threshold=0.5, wanted=0.2)
     assert found.kept is False
+    found = abstention(answers([0.9] * 400, [False] * 40 + [True] * 360), threshold=0.5, wanted=0.2)
+    assert found.kept is True
 
 
 def test_no_answer_reaches_the_threshold() -> None:

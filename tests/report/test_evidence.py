@@ -95,7 +95,7 @@ def test_abstention_in_words_and_in_the_picture(tiny: tuple[Evidence, Card, Pred
     assert (
         f"{100 * given.mean():.0f} % of the images are answered (test, n = 3,589), .{round(1000 * wrong)} [" in sentence
     )
-    assert sentence.endswith("The wanted risk of .20, fitted on val, is kept here.")
+    assert sentence.endswith("The wanted risk is .20, fitted on val, and is kept here.")
     assert len(abstention_section(found.abstention).tables[0].rows) == 10
     figure = plots_confidence.risk_coverage(found.abstention)
     x, y = figure.axes[0].get_lines()[0].get_data()

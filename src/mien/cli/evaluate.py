@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mien.data.votes import Votes
     from mien.evaluation.evidence import Evidence
     from mien.evaluation.groups import Groups
-    from mien.evaluation.robustness import Classify
+    from mien.evaluation.model_files import Classify
     from mien.predictions import Predictions
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
@@ -89,15 +89,18 @@ def evaluate(
     from mien.errors import InputError
     from mien.evaluation.evidence import evidence
     from mien.evaluation.groups import read_groups
-    from mien.evaluation.runs import of_split
+    from mien.evaluation.model_files import of_split
 
     if robust_faces is not None and not report:
         raise InputError("--robust-faces is a part of --report: ask for that too")
     of_groups = read_groups(Path(groups)) if groups else None
     tagged: list[Votes | None] = []
+    known: list[str] = []  # names of all pictures, also of those that get no label
 
     def faces(size: int) -> FaceSet:
-        found, chosen = open_votes(votes, open_faces(data, labels, skip_unreadable=skip_unreadable, size=size), ferplus)
+        everything = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
+        known.extend([*everything.names.tolist(), *everything.unreadable])
+        found, chosen = open_votes(votes, everything, ferplus)
         tagged.append(found)
         return chosen
 
@@ -112,7 +115,7 @@ def evaluate(
             classify=opened.classify() if robust else None,
             votes=tagged[0],
             groups=of_groups,
-            known=opened.faces.names.tolist(),
+            known=known,
             most=robust_faces or None,
             progress=bar,
         )
@@ -134,8 +137,9 @@ def _is_model(name: str) -> bool:
 
 
 def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:
-    from mien.evaluation.runs import classifier_of, evaluation_file, predictions_of
+    from mien.evaluation.model_files import classifier_of
     from mien.evaluation.runs import evaluate as evaluate_run
+    from mien.evaluation.runs import evaluation_file, predictions_of
     from mien.report.plots import confusion
     from mien.report.style import save
     from mien.training.run import Run

@@ -38,10 +38,11 @@ class Abstention(Frozen):
 
     @property
     def kept(self) -> bool | None:
-        """Whether the wanted risk is kept here, so far as these images tell: not if the interval lies above it."""
+        """Whether the wanted risk is kept here; None where these images cannot tell, or nothing is wanted."""
         if self.wanted is None or self.at_threshold is None or self.at_threshold.risk is None:
             return None
-        return self.at_threshold.risk.low <= self.wanted
+        risk = self.at_threshold.risk
+        return True if risk.high <= self.wanted else False if risk.low > self.wanted else None
 
 
 def abstention(predictions: Predictions, threshold: float | None = None, wanted: float | None = None) -> Abstention:
@@ -64,21 +65,29 @@ def abstention(predictions: Predictions, threshold: float | None = None, wanted:
         n=n,
         wanted=wanted,
         at_threshold=None if threshold is None else _given(threshold, confidence_N, right_N),
-        curve=tuple(_given(float(confidence_N[order[size - 1]]), confidence_N, right_N) for size in sizes),
+        curve=tuple(_first(int(size), confidence_N[order], right_N[order]) for size in sizes),
         aurc=_area(~right_N[order]),
         aurc_best=_area(best_N),
     )
 
 
 def _given(threshold: float, confidence_N: npt.NDArray[np.float64], right_N: npt.NDArray[np.bool_]) -> Given:
-    given_N = confidence_N >= threshold
-    count = int(given_N.sum())
-    wrong = int((~right_N[given_N]).sum())
+    given_N = (confidence_N >= threshold) & (threshold < 1)  # as `confidence.is_unsure` has it
+    return _counted(threshold, int(given_N.sum()), int((~right_N[given_N]).sum()), len(right_N))
+
+
+def _first(size: int, falling_N: npt.NDArray[np.float64], right_N: npt.NDArray[np.bool_]) -> Given:
+    """The `size` surest answers, and those that are as sure as the last of them."""
+    count = int(np.searchsorted(-falling_N, -falling_N[size - 1], side="right"))
+    return _counted(float(falling_N[size - 1]), count, int((~right_N[:count]).sum()), len(right_N))
+
+
+def _counted(threshold: float, count: int, wrong: int, n: int) -> Given:
     low, high = wilson(wrong, count) if count else (0.0, 1.0)
     return Given(
         threshold=threshold,
         n=count,
-        coverage=count / len(right_N),
+        coverage=count / n,
         risk=Estimate(value=wrong / count, low=low, high=high) if count else None,
     )
 

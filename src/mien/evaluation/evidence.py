@@ -12,7 +12,8 @@ from mien.evaluation.abstain import Abstention, abstention
 from mien.evaluation.evaluate import Evaluation, Frozen, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.humans import HumanCeiling, human_ceiling
-from mien.evaluation.robustness import Classify, Robustness, robustness
+from mien.evaluation.model_files import Classify
+from mien.evaluation.robustness import Robustness, robustness
 from mien.predictions import Predictions
 
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from mien.card import Card
 from mien.confidence import tempered
 from mien.errors import InputError, unknown_name
-from mien.evaluation.occlusion import Classify, occlusion
+from mien.evaluation.model_files import Classify, classifier_of
+from mien.evaluation.occlusion import occlusion
 from mien.images import Pixels
 from mien.recipes.sections import Ensemble
 from mien.recognize.recognizer import Recognizer, bundled
@@ -127,7 +128,7 @@ def _open_file(model: str, method: str) -> _Opened:
 def _open_run(run: Run, method: str) -> _Opened:
     card = run.card
     if method == "occlusion" or (method == "auto" and find_spec("torch") is None):
-        return card, "occlusion", partial(_by_occlusion, _classify_of(run))
+        return card, "occlusion", partial(_by_occlusion, classifier_of(run))
     import torch
 
     from mien.evaluation.saliency import way_of
@@ -135,7 +136,7 @@ def _open_run(run: Run, method: str) -> _Opened:
     network = run.load_model()
     way = way_of(network, torch.zeros(1, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
     if way is None and method == "auto":
-        return card, "occlusion", partial(_by_occlusion, _classify_of(run))
+        return card, "occlusion", partial(_by_occlusion, classifier_of(run))
     if way is None or method not in ("auto", way):
         raise _unfit(run, method, way)
     return card, way, partial(_by_gradients, network, card, way)
@@ -151,16 +152,6 @@ def _unfit(run: Run, method: str, way: Way | None) -> InputError:
         ]
     instead = f"{way} or occlusion" if way else "occlusion"
     return InputError(f"{method} needs {needs}; {run.folder} {what}: use --method {instead}")
-
-
-def _classify_of(run: Run) -> Classify:
-    """By the run's model.onnx, which needs no torch, or else by its network."""
-    if (run.folder / "model.onnx").is_file():
-        return Recognizer(run.folder, detector="none").classify
-    from mien.training.predict import classify
-
-    network, card = run.load_model(), run.card
-    return lambda crops: classify(network, card, list(crops))
 
 
 def _by_occlusion(classify: Classify, faces: Sequence[Pixels], label: int | None) -> Iterator[_Found]:

@@ -1,21 +1,29 @@
-"""Evaluating a model file or a bundled model: what it answers for a split. Needs no torch.
+"""Models as those who ask: what a file, a bundled model or a run answers. Torch is imported for runs without a file.
 
 Shapes: N faces, K classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import unknown_name
+from mien.images import Pixels
 from mien.predictions import Predictions, pool
 from mien.recognize.recognizer import Recognizer
+from mien.training.run import Run
 
 SPLITS = ("val", "test", "pooled", "train")
 _BATCH = 256
+
+Classify: TypeAlias = Callable[[Sequence[Pixels]], npt.NDArray[np.float32]]  # face crops → probabilities (N, K)
 
 
 def predictions_of_model(
@@ -51,3 +59,20 @@ def predictions_of_model(
         in_train=np.isin(chosen.hashes, faces.hashes[faces.splits == "train"]),
         in_val=np.isin(chosen.hashes, faces.hashes[faces.splits == "val"]),
     )
+
+
+def of_split(faces: FaceSet, split: str) -> FaceSet:
+    """The faces of a split, in the order of its predictions: pooled is val, then test."""
+    if split != "pooled":
+        return faces.select(split)
+    return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
+
+
+def classifier_of(run: Run) -> Classify:
+    """What answers for the run: its model file where there is one, which is faster on a CPU, or its network."""
+    if (run.folder / "model.onnx").is_file():
+        return Recognizer(run.folder, detector="none").classify
+    from mien.training.predict import classify
+
+    network, card = run.load_model(), run.card
+    return lambda crops: classify(network, card, list(crops))

@@ -7,16 +7,15 @@ Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
+from mien.evaluation.model_files import Classify
 from mien.images import Pixels
 
-Classify: TypeAlias = Callable[[Sequence[Pixels]], npt.NDArray[np.float32]]  # face crops → probabilities (N, K)
 SHARE = 0.2  # of the side of a face, covered at once
 _BATCH = 64
 

@@ -5,7 +5,7 @@ Shapes: N faces, K classes, B bootstrap draws, C corruptions, S = 5 severities.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,11 @@ from mien.errors import InputError
 from mien.evaluation import metrics
 from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, WORDS, Corruption, corrupt
 from mien.evaluation.evaluate import Estimate, Frozen, check_scorable, estimate, figure_text, format_estimate
+from mien.evaluation.model_files import Classify
 from mien.images import Pixels
 from mien.predictions import Predictions
 from mien.recognize.align import FER2013
 
-Classify = Callable[[Sequence[Pixels]], npt.NDArray[np.float32]]  # face crops → (N, K) probabilities
 BATCH = 128  # faces in memory at once
 _SAME_ANSWERS = 0.9  # of the first batch, below which the predictions are not of this model
 _LOST = 0.75  # of the clean accuracy: a quarter is lost

@@ -12,13 +12,11 @@ from mien.data.faceset import FaceSet
 from mien.errors import InputError, unknown_name
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
-from mien.evaluation.robustness import Classify
 from mien.evaluation.seeds import RecipeComparison, compare_recipes
 from mien.files import write_whole
 from mien.predictions import Predictions, pool
-from mien.recognize.recognizer import Recognizer
 from mien.training.hardware import detect
-from mien.training.predict import classify, predict
+from mien.training.predict import predict
 from mien.training.run import Run
 
 SPLITS = ("val", "test", "pooled")
@@ -60,21 +58,6 @@ def predictions_of(
 
 def evaluation_file(run: Run, faces: FaceSet, split: str) -> Path:
     return _folder(run, faces, "report") / f"evaluation-{split}.json"
-
-
-def of_split(faces: FaceSet, split: str) -> FaceSet:
-    """The faces of a split, in the order of its predictions: pooled is val, then test."""
-    if split != "pooled":
-        return faces.select(split)
-    return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
-
-
-def classifier_of(run: Run) -> Classify:
-    """What answers for the run: its model file where there is one, which is faster on a CPU, or its network."""
-    if (run.folder / "model.onnx").is_file():
-        return Recognizer(run.folder).classify
-    network, card = run.load_model(), run.card
-    return lambda crops: classify(network, card, list(crops))
 
 
 def _folder(run: Run, faces: FaceSet, kind: str) -> Path:

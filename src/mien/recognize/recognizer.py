@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.card import Card
+from mien.confidence import is_unsure
 from mien.errors import InputError, suggestion, unknown_name
 from mien.images import Pixels, decode, from_pil, read
 from mien.recognize.align import FER2013, upright_crop
@@ -186,7 +187,7 @@ class Recognizer:
             probabilities=values,
             box=_clipped(place.box, shape),
             detection_score=None if self._detector_name == "none" else place.score,
-            unsure=values[emotion] < self.threshold,
+            unsure=is_unsure(values[emotion], self.threshold),
         )
 
 

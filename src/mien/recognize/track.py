@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mien.confidence import is_unsure
 from mien.errors import InputError
 from mien.recognize.recognizer import Face
 
@@ -125,7 +126,7 @@ class Tracker:
             return face
         values = dict(zip(face.probabilities, map(float, track.probabilities), strict=True))
         emotion = list(values)[track.shown]
-        return replace(face, probabilities=values, emotion=emotion, unsure=values[emotion] < self._threshold)
+        return replace(face, probabilities=values, emotion=emotion, unsure=is_unsure(values[emotion], self._threshold))
 
 
 def _weight(step_s: float, constant_s: float) -> float:

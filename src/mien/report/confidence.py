@@ -59,7 +59,7 @@ def calibration_sentence(evaluation: Evaluation) -> str:
     where = f"{evaluation.split}, n = {found.n:,}"
     if found.as_good_as_perfect:
         told = "The confidence can be read as the chance of being right"
-        told += f": ECE {figure_text(found.ece)} ({where}) lies within {low} to {high}, what chance alone makes"
+        told += f": ECE {figure_text(found.ece)} ({where}) is no larger than what chance alone makes, {low} to {high}"
     else:
         told = "The confidence is off by more than chance explains"
         told += f": ECE {figure_text(found.ece)} ({where}), where a perfect model would show {low} to {high}"
@@ -102,5 +102,8 @@ def abstention_sentence(found: Abstention) -> str:
     told += f"{format_estimate(there.risk)} of them wrong; the others are marked unsure"
     if found.wanted is None:
         return f"{told}."
-    kept = "kept" if found.kept else "broken"
-    return f"{told}. The wanted risk of {figure_text(found.wanted, 2)}, fitted on val, is {kept} here."
+    wanted = f"{told}. The wanted risk is {figure_text(found.wanted, 2)}"
+    if found.split in ("val", "pooled"):
+        return f"{wanted}; the threshold was fitted on val, so these images say little of it."
+    how = {True: "and is kept here", False: "and is broken here", None: "; whether it is kept these images cannot tell"}
+    return f"{wanted}, fitted on val, {how[found.kept]}.".replace(", ;", ";")
