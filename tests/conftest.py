@@ -47,6 +47,14 @@ def few_faces_are_looked_at() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def small_pictures() -> Iterator[None]:
+    """A report of twenty pictures takes its time in their pixels; what is on them is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mien.report.style.DPI", 60)
+        yield
+
+
 @pytest.fixture(scope="module")
 def no_onnx() -> Iterator[None]:
     """Studies leave no model.onnx, which takes as long as a short training; test_readme.py sees that they do."""

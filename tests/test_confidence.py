@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from mien import InputError
-from mien.confidence import tempered, threshold_for
+from mien.confidence import is_unsure, tempered, threshold_for
 
 
 def test_tempered_by_hand() -> None:
@@ -57,3 +57,19 @@ def test_the_wanted_risk_is_kept_in_95_of_100_trainings() -> None:
 def test_a_risk_is_a_share(risk: float) -> None:
     with pytest.raises(InputError, match="expected a share of wrong answers"):
         threshold_for(risk, np.ones(3), np.ones(3, dtype=bool))
+
+
+def test_equal_confidences_are_tested_together() -> None:
+    """Sorted by class, the first of 500 answers of confidence 1 are right and the others wrong: none may pass."""
+    confidence = np.concatenate([np.ones(500), np.linspace(0.9, 0.3, 500)])
+    right = np.concatenate([np.ones(150, dtype=bool), np.zeros(850, dtype=bool)])
+    threshold = threshold_for(0.2, confidence, right)
+    assert threshold == 1
+    assert is_unsure(1.0, threshold)  # a threshold of 1 marks all
+
+
+@pytest.mark.parametrize(
+    ("confidence", "threshold", "unsure"), [(0.5, 0.5, False), (0.49, 0.5, True), (0.0, 0.0, False)]
+)
+def test_unsure_is_below_the_threshold(confidence: float, threshold: float, unsure: bool) -> None:
+    assert is_unsure(confidence, threshold) is unsure

@@ -13,6 +13,7 @@ from mien import FaceSet, InputError, Run, train
 from mien import sweep as sweeps
 from mien.errors import InterruptedRunError
 from mien.evaluation.evaluate import Estimate
+from mien.report import style
 from mien.sweep import Row, Sweep, plan, sweep
 from mien.training import module
 
@@ -144,7 +145,7 @@ def test_csv_and_picture(swept: tuple[Path, Sweep]) -> None:
     assert rows[0]["optimizer.lr"] == best.settings["optimizer.lr"]
     assert int(rows[0]["val_n"]) == found.n
     assert rows[2]["val_accuracy"] == rows[2]["best_epoch"] == ""
-    assert Image.open(out / "sweep.png").width > 1200
+    assert Image.open(out / "sweep.png").width > 6 * style.DPI
 
 
 def test_repeated_it_keeps_what_is_finished_and_tries_again_what_diverged(

@@ -25,7 +25,7 @@ from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
 from mien.evaluation.model_files import classifier_of
-from mien.evaluation.runs import SPLITS, compare_over_seeds, evaluate, load_predictions
+from mien.evaluation.runs import SPLITS, compare_over_seeds, evaluate, load_predictions, same_recipe
 from mien.evaluation.seeds import RecipeComparison
 from mien.export import leave_onnx
 from mien.files import write_whole
@@ -47,7 +47,8 @@ from mien.training.train import train
 
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
 _LATENCIES = "latency.json"
-_KEPT = ("recipe.yaml", "card.json", "history.csv", "predictions/val.npz", "predictions/test.npz")
+_KEPT = ("recipe.yaml", "card.json", "history.csv", "predictions/val.npz", "predictions/test.npz",
+         "report/evidence-val.json", "report/evidence-test.json")  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -233,7 +234,10 @@ def gather(
         raise InputError(f"{folder}: holds no finished run. Train some: mien study --data PATH --out {folder}")
     latencies = load_latencies(folder / _LATENCIES)
     runs = [_report_run(run, predictions, latencies.get(run.name)) for run, predictions in kept.items()]
-    by_name = {run.name: predictions for run, predictions in kept.items()}
+    by_name = {
+        run.name: {split: found.tempered(run.card.temperature) for split, found in predictions.items()}
+        for run, predictions in kept.items()
+    }
     return StudyReport(
         title=title,
         commands=commands,
@@ -274,7 +278,11 @@ def _measured(run: Run, split: str) -> Evidence | None:
     file = _evidence_file(run, split)
     if not file.is_file():
         return None
-    found = Evidence.model_validate_json(file.read_bytes())
+    try:
+        found = Evidence.model_validate_json(file.read_bytes())
+    except ValidationError as error:  # damaged, or of another version
+        logger.warning("%s: left out, cannot be read (%s)", file, str(error).splitlines()[0])
+        return None
     return found if found.evaluation.temperature == run.card.temperature else None
 
 
@@ -283,23 +291,29 @@ def measure_evidence(
 ) -> None:
     """Robustness of each run, and its place beside people where there are `votes`, kept in the run folder.
 
-    What was measured before, at the temperature of the card, is not measured again.
+    What was measured before with this card stays; robustness of a part of the faces is measured again, of all.
     """
     split = "test" if (faces.splits == "test").any() else "val"
     for run in runs:
         before = _measured(run, split)
-        if before and before.robustness and bool(before.humans) >= bool(votes):
+        done = before.robustness if before else None
+        whole = done is not None and done.n == done.of
+        if before and whole and bool(before.humans) >= bool(votes):
             continue
-        logger.info("%s: robustness", run.name)
+        if not whole:
+            logger.info("%s: robustness", run.name)
         found = evidence(
             load_predictions(run, split),
             run.name,
             run.card,
-            faces=faces.select(split),
-            classify=classifier_of(run),
+            faces=None if whole else faces.select(split),
+            classify=None if whole else classifier_of(run),
             votes=votes,
             progress=progress,
         )
+        if before:
+            kept = {"humans": found.humans or before.humans, "groups": before.groups}
+            found = found.model_copy(update={"robustness": found.robustness or done, **kept})
         write_whole(_evidence_file(run, split), found.model_dump_json(indent=2) + "\n")
 
 
@@ -309,10 +323,8 @@ def _evidence_file(run: Run, split: str) -> Path:
 
 def _over_seeds(kept: Mapping[Run, Mapping[str, Predictions]]) -> RecipeComparison | None:
     split = "test" if all("test" in found for found in kept.values()) else "val"
-    try:
-        return compare_over_seeds(*kept, split=split)
-    except InputError:  # no two recipes with several seeds
-        return None
+    several = [group for group in same_recipe(list(kept)) if len(group) > 1]
+    return compare_over_seeds(*(run for group in several for run in group), split=split) if len(several) > 1 else None
 
 
 def kept_predictions(run: Run) -> dict[str, Predictions]:

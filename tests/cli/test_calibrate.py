@@ -50,3 +50,14 @@ def test_a_risk_that_is_none(run: Path, mien, risk: str) -> None:
     done = mien("calibrate", run, "--risk", risk)
     assert done.code == 2
     assert "above 0 and below 1" in done.err
+
+
+def test_a_file_of_another_program_is_told(run: Path, mien) -> None:
+    import onnx
+
+    model = onnx.load(run / "model.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, run / "model.onnx")
+    refused = mien("calibrate", run)
+    assert refused.code == 2
+    assert "holds no card to replace" in refused.err

@@ -44,6 +44,21 @@ def test_a_light_install_says_which_extra_is_missing(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_bundled_model_is_evaluated_without_torch(drawn_zip: Path) -> None:
+    code = (
+        "import sys\n"
+        "class NoTorch:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.split('.')[0] == 'torch': raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, NoTorch())\n"
+        f"sys.argv = ['mien', 'evaluate', 'mien-tiny', '--data', {str(drawn_zip)!r}, '--json']\n"
+        "from mien.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["scores"]["n"] == 14
+
+
 def test_version(mien) -> None:
     assert mien("--version").out.startswith("mien 0.")
 

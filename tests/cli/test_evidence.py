@@ -111,6 +111,22 @@ def test_a_card_of_a_bundled_model_wants_figures(tmp_path: Path, monkeypatch: py
     assert "no such file" in mien("card", "mien-tiny", "--evidence", "none.json").err
 
 
+def test_groups_may_name_pictures_that_get_no_label(
+    tmp_path: Path, drawn_zip: Path, votes: Path, groups: Path, mien
+) -> None:
+    """By FER+'s votes some pictures get no label; a file of groups for all of them is no mistake."""
+    lines = votes.read_text().splitlines()
+    none = [f"{line.split(',')[0]},0,0,0,0,0,0,0,0,10,0" for line in lines[1::9]]  # unknown, say all ten
+    kept = [line for i, line in enumerate(lines) if i % 9 != 1]
+    (tmp_path / "votes.csv").write_text("\n".join([*kept, *none]) + "\n")
+    eight = ["--data", drawn_zip, "--votes", tmp_path / "votes.csv", "--ferplus", "majority"]
+    trained = mien("train", "cnn-v1", *eight, "--out", tmp_path / "eight", "--set", "epochs=1")
+    assert trained.code == 0, trained.err
+    told = mien("evaluate", tmp_path / "eight", *eight, "--groups", groups)
+    assert told.code == 0, told.err
+    assert "groups: " in told.out
+
+
 def test_evidence_at_another_temperature_is_refused(run: Path, tmp_path: Path, drawn_zip: Path, mien) -> None:
     mien("evaluate", run, "--data", drawn_zip, "--report", "--robust-faces", "0", "--out", tmp_path)
     file = tmp_path / "evidence-test.json"
@@ -119,4 +135,13 @@ def test_evidence_at_another_temperature_is_refused(run: Path, tmp_path: Path, d
     file.write_text(json.dumps(told))
     refused = mien("card", run, "--evidence", file)
     assert refused.code == 2
-    assert "measured at temperature 2.5" in refused.err
+    assert "measured with temperature 2.5" in refused.err
+    told["evaluation"]["temperature"], told["evaluation"]["model"] = 1.0, "another"
+    file.write_text(json.dumps(told))
+    assert "measured with model another, the card of trained has trained" in mien("card", run, "--evidence", file).err
+
+
+def test_what_cannot_be_searched_is_told_before_any_work(run: Path, drawn_zip: Path, mien) -> None:
+    refused = mien("evaluate", run, "--data", drawn_zip, "--split", "pooled", "--suspects", "--report")
+    assert refused.code == 2
+    assert "unknown split 'pooled'" in refused.err

@@ -100,7 +100,7 @@ def test_the_same_answers_cannot_be_told_apart() -> None:
     assert pair.p_value == 1.0
     assert pair.accuracy_difference == Estimate(value=0, low=0, high=0)
     assert pair.macro_f1_difference == Estimate(value=0, low=0, high=0)
-    assert verdict(pair).startswith("cannot tell y and x apart: difference 0.0 points [0.0, 0.0], p = 1.00; 0.0 points")
+    assert verdict(pair).startswith("cannot tell y and x apart: difference 0.0 points [0.0, 0.0], p = 1.00")
 
 
 def test_the_same_answers_have_no_winner() -> None:
@@ -159,7 +159,9 @@ def test_the_detectable_difference_is_found_in_80_of_100_cases() -> None:
     drawn = rng.multinomial(n, [only_first, only_second, 1 - discordant], size=1500)
     found = [binomtest(int(b), int(b + c), 0.5).pvalue < 0.05 for b, c, _ in drawn]
     assert np.mean(found) == pytest.approx(0.8, abs=0.04)  # the exact test is a little timid
-    assert detectable(0.0, n) == 0
+    assert detectable(0.0, n) is None
+    assert detectable(0.01, 100) is None  # one image: no test finds that
+    assert detectable(discordant, n, tests=10) > difference
     assert detectable(discordant, 4 * n) == pytest.approx(difference / 2, rel=0.01)
 
 

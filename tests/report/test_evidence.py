@@ -46,13 +46,13 @@ def test_the_verdict_comes_first_and_every_point_has_its_count(tiny: tuple[Evide
     assert points[0].startswith(f"mien-tiny: test accuracy .{round(1000 * right)} [")
     assert all("n = " in point or " images" in point for point in points)
     recall = [(predictions.predicted[predictions.labels == k] == k).mean() for k in range(7)]
-    assert f"Found least: {card.labels[int(np.argmin(recall))]}, in " in points[2]
+    assert f"It does worst on {card.labels[int(np.argmin(recall))]}: recall " in points[2]
 
 
 def test_a_class_without_an_image_is_told(tiny: tuple[Evidence, Card, Predictions]) -> None:
     _, card, predictions = tiny
     found = evidence(predictions.keep(predictions.labels != 1), "mien-tiny", card)
-    assert "No image of disgust here: nothing is known of it." in verdict_points(found)[2]
+    assert "No image of disgust here: nothing is known of it." in verdict_points(found)[3]
 
 
 def test_calibration_is_told_before_and_after(

@@ -74,8 +74,8 @@ def groups(
         (gap(0.01, 0.8, 0.09, 0.01), "p = .010: hidden by the mix of emotions."),
         (
             gap(0.01, 0.8, 0.02, 0.6),
-            "p = .600: cannot tell them apart. With these numbers of images a true gap of 12.3 points would show four "
-            "times in five.",
+            "p = .600: cannot tell them apart. With these numbers of images a test of this pair alone "
+            "would show a true gap of 12.3 points four times in five.",
         ),
         (gap(0.0, 1.0, 0.0, 1.0), "cannot tell them apart."),
         (gap(0.2, 0.01, None, None), "by 20.0 points [15.0, 25.0], p = .010. The two share no emotion"),

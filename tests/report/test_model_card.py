@@ -235,7 +235,7 @@ def test_it_is_written_as_html_and_markdown(evaluation: Evaluation, tmp_path: Pa
     shown = MarkdownIt().enable("table").render((tmp_path / "model-card.md").read_text("utf-8"))
     assert "<h1>Model card: my &lt;model&gt; | a_b</h1>" in shown
     assert "Recipe *bold*." in shown
-    assert (tmp_path / "pictures" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "pictures" / "model-card" / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_no_figures_or_those_of_other_labels_are_refused(evaluation: Evaluation) -> None:

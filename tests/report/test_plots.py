@@ -152,7 +152,7 @@ def test_save_writes_the_same_png_under_any_settings(tmp_path: Path, report: Stu
     written = (tmp_path / "new" / "curves.png").read_bytes()
     assert written == again
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["curves.png"]
-    assert Image.open(BytesIO(written)).width > 1200
+    assert Image.open(BytesIO(written)).width > 6 * style.DPI
 
 
 def test_best_epoch_outside_the_history_marks_nothing() -> None:

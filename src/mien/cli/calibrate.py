@@ -17,7 +17,7 @@ def calibrate(
     ] = None,
 ) -> None:
     """Fit temperature and threshold on the val predictions that a run keeps; for a risk of your own."""
-    from mien.confidence import RISK
+    from mien.confidence import FEWEST_IMAGES, RISK
     from mien.training.calibrate import calibrate as fit
     from mien.training.run import Run
 
@@ -26,8 +26,15 @@ def calibrate(
     card = fit(opened, risk)
     kept = opened.predictions("val")
     given = kept.keep(kept.leak_free).tempered(card.temperature)
-    sure = given.probabilities.max(axis=1, initial=0) >= (card.threshold or 0)
-    say(f"{run}: temperature {card.temperature:.3f}, fitted on {len(given):,} val images that are not in train")
+    threshold = card.threshold or 0.0
+    sure = (given.probabilities.max(axis=1, initial=0) >= threshold) & (threshold < 1)
+    few = len(given) < FEWEST_IMAGES
+    how = (
+        f"since only {len(given)} val images are not in train"
+        if few
+        else (f"fitted on {len(given):,} val images that are not in train")
+    )
+    say(f"{run}: temperature {card.temperature:.3f}, {how}")
     if not sure.any():
         say(f"no answer of this model keeps a risk of {risk:g} with 95 % surety on val: all will be marked unsure")
         return

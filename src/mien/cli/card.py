@@ -63,7 +63,7 @@ def _of_run(folder: Path, evidence: Sequence[Path] | None) -> _Told:
     splits = [split for split in ("test", "val") if run.predictions_file(split).is_file()]
     evaluations = [score(run.predictions(split), run.name, temperature=described.temperature) for split in splits]
     files = list(evidence or sorted((folder / "report").glob("evidence-*.json")))
-    return run.name, described, run.recipe, evaluations, _read(files, described)
+    return run.name, described, run.recipe, evaluations, _read(files, run.name, described)
 
 
 def _of_file(model: str, evidence: Sequence[Path] | None) -> _Told:
@@ -79,13 +79,13 @@ def _of_file(model: str, evidence: Sequence[Path] | None) -> _Told:
         raise InputError(
             f"{model}: a model file keeps no figures. Measure it first: mien evaluate {model} --data PATH --report"
         )
-    found = _read(files, described)
+    found = _read(files, name, described)
     recipe = Recipe.load(described.recipe) if described.recipe in names() else None
     return name, described, recipe, [one.evaluation for one in found], found
 
 
-def _read(files: Sequence[Path], described: Card) -> list[Evidence]:
-    """Raises `InputError` for what is no evidence, or was measured at another temperature than the card's."""
+def _read(files: Sequence[Path], name: str, described: Card) -> list[Evidence]:
+    """Raises `InputError` for what is no evidence, or not of this model with this card."""
     from pydantic import ValidationError
 
     from mien.errors import InputError
@@ -99,10 +99,25 @@ def _read(files: Sequence[Path], described: Card) -> list[Evidence]:
             raise InputError(f"{file}: no such file. mien evaluate … --report writes evidence-SPLIT.json") from error
         except ValidationError as error:
             raise InputError(f"{file}: not what mien evaluate --report wrote ({error})") from error
-        if one.evaluation.temperature != described.temperature:
-            raise InputError(
-                f"{file}: measured at temperature {one.evaluation.temperature:g}, the card says "
-                f"{described.temperature:g}. Measure again: mien evaluate … --report"
-            )
+        _check_it_is_of(one, name, described, file)
         found.append(one)
     return found
+
+
+def _check_it_is_of(one: Evidence, name: str, described: Card, file: Path) -> None:
+    from mien.errors import InputError
+
+    there = one.abstention.at_threshold
+    told = (
+        ("model", Path(one.evaluation.model).name.removesuffix(".onnx"), name),
+        ("labels", one.evaluation.labels, described.labels),
+        ("temperature", one.evaluation.temperature, described.temperature),
+        ("threshold", there.threshold if there else None, described.threshold),
+        ("wanted risk", one.abstention.wanted, described.risk),
+    )
+    for what, measured, ours in told:
+        if measured != ours:
+            raise InputError(
+                f"{file}: measured with {what} {measured}, the card of {name} has {ours}. Measure again (mien evaluate "
+                f"{name} --data PATH --report), name another file (--evidence), or remove this one"
+            )

@@ -73,7 +73,10 @@ def evaluate(
         typer.Option("--robust-faces", min=0, help="With --report: faces for robustness; all if left out, 0: none."),
     ] = None,
     suspects: Annotated[
-        bool, typer.Option("--suspects", help="Write a page of faces whose label may be wrong; no model is asked.")
+        bool,
+        typer.Option(
+            "--suspects", help="Also write a page of faces whose label may be wrong, by a classifier of its own."
+        ),
     ] = False,
     out: Annotated[
         Path | None,
@@ -90,7 +93,10 @@ def evaluate(
     from mien.evaluation.evidence import evidence
     from mien.evaluation.groups import read_groups
     from mien.evaluation.model_files import of_split
+    from mien.evaluation.suspects import check_suspects
 
+    if suspects:
+        check_suspects(split)
     if robust_faces is not None and not report:
         raise InputError("--robust-faces is a part of --report: ask for that too")
     of_groups = read_groups(Path(groups)) if groups else None
@@ -105,6 +111,7 @@ def evaluate(
         return chosen
 
     opened = (_model_file if _is_model(model) else _run)(model, faces, split, device, out)
+    lines = [*opened.kept, *(_write_suspects(opened, split, device) if suspects else ())]
     robust = report and robust_faces != 0
     with progress() as bar:
         found = evidence(
@@ -119,8 +126,7 @@ def evaluate(
             most=robust_faces or None,
             progress=bar,
         )
-    lines = [*opened.kept, *(_write_report(found, opened, split) if report else ())]
-    lines += _write_suspects(opened, split, device) if suspects else []
+    lines += _write_report(found, opened, split) if report else []
     if as_json:
         more = found.model_dump(mode="json", exclude={"evaluation"}, exclude_none=True)
         say(json.dumps(found.evaluation.model_dump(mode="json") | more, indent=2, ensure_ascii=False))

@@ -41,7 +41,7 @@ class PairedTest(Frozen):
     only_second_right: int
     p_value: float  # exact McNemar, two-sided
     p_holm: float  # the same, corrected for the number of pairs
-    detectable: float  # difference of accuracy that this test finds in 80 of 100 cases, at p < .05 uncorrected
+    detectable: float | None  # difference of accuracy that 80 of 100 such tests find; None: no such difference
 
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
@@ -84,7 +84,7 @@ def compare_predictions(models: Sequence[tuple[str, Predictions]], *, draws: int
                 only_second_right=int((rights_MN[j] & ~rights_MN[i]).sum()),
                 p_value=p,
                 p_holm=corrected,
-                detectable=detectable(float((rights_MN[i] != rights_MN[j]).mean()), len(rights_MN[i])),
+                detectable=detectable(float((rights_MN[i] != rights_MN[j]).mean()), len(rights_MN[i]), len(places)),
             )
             for (i, j), p, corrected in zip(places, p_values, holm(p_values), strict=True)
         ),
@@ -118,10 +118,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def detectable(discordant: float, n: int) -> float:
-    """The difference of accuracies that McNemar's test on `n` images finds at p < .05 with 80 % power.
+def detectable(discordant: float, n: int, tests: int = 1) -> float | None:
+    """The difference of accuracies that McNemar's test on `n` images finds with 80 % power, as one of so many `tests`.
 
-    `discordant`: share of the images (0–1) that only one of the two models gets right. Normal approximation.
+    `discordant`: share of the images (0–1) that only one of the two models gets right. None where not even all of
+    them would be enough. Normal approximation; of several tests each has to pass .05 over their number, which is what
+    Holm's method asks of the first.
     Source: Connor, Biometrics 43 (1987), equation 2, solved for the difference.
 
     >>> round(detectable(0.2, 3589), 4)
@@ -129,11 +131,12 @@ def detectable(discordant: float, n: int) -> float:
     """
     from scipy.stats import norm
 
-    level, power = norm.ppf(0.975), norm.ppf(0.8)
+    level, power = norm.ppf(1 - 0.025 / tests), norm.ppf(0.8)
     # sqrt(n) d = level sqrt(share) + power sqrt(share - d²), squared: a quadratic in d.
     a, b = n + power**2, -2 * level * np.sqrt(discordant * n)
     c = discordant * (level**2 - power**2)
-    return float((-b + np.sqrt(b**2 - 4 * a * c)) / (2 * a)) if discordant else 0.0
+    found = float((-b + np.sqrt(max(b**2 - 4 * a * c, 0.0))) / (2 * a))
+    return found if 0 < found <= discordant else None
 
 
 def mcnemar(first_right_N: npt.NDArray[np.bool_], second_right_N: npt.NDArray[np.bool_]) -> float:
@@ -157,8 +160,9 @@ def verdict(pair: PairedTest) -> str:
     """
     d, p = pair.accuracy_difference, _format_p(pair.p_holm)
     if pair.p_holm >= 0.05:
-        seen = f"{100 * pair.detectable:.1f} points would be seen in 80 of 100 cases"
-        return f"cannot tell {pair.second} and {pair.first} apart: difference {points_text(d)}, p {p}; {seen}"
+        apart = f"cannot tell {pair.second} and {pair.first} apart: difference {points_text(d)}, p {p}"
+        seen = pair.detectable
+        return apart if seen is None else f"{apart}; {100 * seen:.1f} points would be seen in 80 of 100 cases"
     if d.value > 0:
         return f"{pair.second} is better than {pair.first} by {points_text(d)}, p {p}"
     turned = Estimate(value=-d.value, low=-d.high, high=-d.low)

@@ -84,6 +84,8 @@ class Explainer:
         if method not in METHODS:
             raise unknown_name("method", method, METHODS)
         is_file = model in bundled() or (str(model).endswith(".onnx") and not Path(model).is_dir())
+        if not is_file and not Path(model).exists() and len(Path(model).parts) == 1:
+            raise unknown_name("model", str(model), bundled())
         opened = _open_file(str(model), method) if is_file else _open_run(Run.open(model), method)
         self.card, self.method, self._find = opened
         if label is not None and label not in self.card.labels:

@@ -60,17 +60,16 @@ def frozen_features(
 def assign_folds(faces: FaceSet, folds: int, seed: int) -> Ints:
     """`(N,)` fold of each face, 0 to `folds` - 1: classes spread evenly, identical images together.
 
-    `InputError` for fewer than two folds, or a class with fewer different images than folds.
+    `InputError` for fewer than two folds, or a class with fewer different images than folds; one with none is left out.
     """
     if folds < 2:
         raise InputError(f"folds: expected at least 2, got {folds}")
     counts = Counter(label for label, _ in {*zip(faces.labels.tolist(), faces.hashes.tolist(), strict=True)})
     for k, label in enumerate(faces.label_set.labels):
-        if counts[k] < folds:
-            advice = f"Set folds to {counts[k]} or fewer" if counts[k] > 1 else f"Leave out {label}"
+        if 0 < counts[k] < folds:
             raise InputError(
-                f"{faces.source}: {label} has {counts[k]} different images, expected at least as many as the {folds} "
-                f"folds. {advice}, or look at a larger split"
+                f"{faces.source}: {label} has {counts[k]} different images here, expected at least as many as the "
+                f"{folds} folds, so that each can be held against others. Look at a larger split, such as train"
             )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold_N = np.empty(len(faces), np.int64)

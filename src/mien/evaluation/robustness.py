@@ -72,7 +72,8 @@ def robustness(
 ) -> Robustness:
     """Accuracy of `classify` on `faces` under ten corruptions at five severities, with 95 % bootstrap intervals.
 
-    `clean`: the same model's predictions of the same faces, in the same order, without corruption. `alignment`: the
+    `clean`: the same model's predictions of the same faces, in the same order, without corruption; what is lost is
+    counted against `classify` itself, which may be an 8-bit or half-precision file of that model. `alignment`: the
     card's, where eyes and mouth lie (FER2013's by default). `most`: so many faces at most, drawn evenly by `seed`,
     which also decides every corruption. Raises `InputError` for predictions of other faces or of another model.
     """
@@ -82,8 +83,7 @@ def robustness(
         raise InputError(f"robustness on at most {most} faces: expected 1 or more")
     chosen_N = _sample(len(faces), most, seed)
     place = alignment or FER2013
-    right_NCS = _right_answers(classify, faces, clean, chosen_N, place, seed, progress)
-    clean_N = clean.predicted[chosen_N] == clean.labels[chosen_N]
+    clean_N, right_NCS = _right_answers(classify, faces, clean, chosen_N, place, seed, progress)
     n, (clean_B, right_BCS) = len(chosen_N), _counts(clean_N, right_NCS, draws, seed)
     mean, drop = _mean_and_drop(clean_B, right_BCS.reshape(len(clean_B), -1), n)
     return Robustness(
@@ -141,15 +141,18 @@ def _right_answers(
     alignment: Alignment,
     seed: int,
     progress: Progress | None,
-) -> Bools:
-    """`(N, C, S)`: whether `classify` is right, for each chosen face under each corruption at each severity."""
+) -> tuple[Bools, Bools]:
+    """`(N,)` and `(N, C, S)`: whether `classify` is right on each chosen face, clean and under each corruption."""
+    clean_N = np.zeros(len(chosen_N), dtype=bool)
     right_NCS = np.zeros((len(chosen_N), len(CORRUPTIONS), len(SEVERITIES)), dtype=bool)
     total = right_NCS.size
     for start in range(0, len(chosen_N), BATCH):
         rows = chosen_N[start : start + BATCH]
         crops, labels = faces.gather(rows), faces.labels[rows]
+        answers = _predicted(classify, list(crops), clean)
         if start == 0:
-            _check_same_model(_predicted(classify, list(crops), clean), clean.predicted[rows])
+            _check_same_model(answers, clean.predicted[rows])
+        clean_N[start : start + len(rows)] = answers == labels
         for c, corruption in enumerate(CORRUPTIONS):
             for s, severity in enumerate(SEVERITIES):
                 changed = [
@@ -160,7 +163,7 @@ def _right_answers(
             if progress:
                 before = start * len(CORRUPTIONS) + (c + 1) * len(rows)
                 progress("corrupting faces", before * len(SEVERITIES), total)
-    return right_NCS
+    return clean_N, right_NCS
 
 
 def _predicted(classify: Classify, crops: Sequence[Pixels], clean: Predictions) -> npt.NDArray[np.int64]:

@@ -104,11 +104,8 @@ def compare_over_seeds(*runs: Run, split: str = "test") -> RecipeComparison:
 
     Raises `InputError` unless two recipes have two runs each, and for one training that is named twice.
     """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.recipe.apart_from_seed + (run.card.training.start or ""), []).append(run)
     names: dict[str, list[Predictions]] = {}
-    for members in groups.values():
+    for members in same_recipe(runs):
         seeds = [run.recipe.seed for run in members]
         if len(set(seeds)) < len(seeds):
             raise InputError(
@@ -119,3 +116,12 @@ def compare_over_seeds(*runs: Run, split: str = "test") -> RecipeComparison:
         name = name if name not in names else f"{name} ({members[0].name})"
         names[name] = [answers(run, split) for run in members]
     return compare_recipes(names)
+
+
+def same_recipe(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs of one recipe on the same data that differ in their seed alone, together, in the order of their first."""
+    groups: dict[tuple[str, str, str | None], list[Run]] = {}
+    for run in runs:
+        training = run.card.training
+        groups.setdefault((run.recipe.apart_from_seed, training.fingerprint, training.start), []).append(run)
+    return list(groups.values())

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.cache import Progress
-from mien.data.faceset import FaceSet
-from mien.errors import InputError, MissingExtraError
+from mien.data.faceset import SPLITS, FaceSet
+from mien.errors import InputError, MissingExtraError, unknown_name
 from mien.evaluation.evaluate import Estimate, Frozen
 from mien.evaluation.ratios import estimates
 
@@ -77,7 +77,7 @@ def suspects(
     Raises `InputError` for a split without images, or with fewer different images of a class than folds;
     `MissingExtraError` without cleanlab.
     """
-    _check_cleanlab()
+    check_suspects(split)
     from mien.evaluation.out_of_fold import assign_folds, frozen_features, out_of_fold
     from mien.models.checkpoints import display_name
 
@@ -108,7 +108,10 @@ def suspects(
     )
 
 
-def _check_cleanlab() -> None:
+def check_suspects(split: str) -> None:
+    """Raise, before any work is done, for a split that is none of a data set's own, or without cleanlab."""
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
     try:
         import cleanlab.filter  # noqa: F401
     except ImportError as error:

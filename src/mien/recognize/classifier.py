@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from mien.card import Card
 from mien.confidence import tempered
-from mien.errors import InputError
+from mien.errors import InputError, MissingExtraError
 from mien.images import Pixels
 from mien.recognize.session import open_session
 
@@ -82,13 +82,17 @@ class Classifier:
 
 def with_card(content: bytes, card: Card, source: str) -> bytes:
     """The same model file with another card; `source` names it in errors."""
-    import onnx  # of the extra train, as all that writes models
-
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("writing into a model file", "train") from error
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
         raise InputError(f"{source}: not a model file ({error})") from error
-    (entry,) = (one for one in model.metadata_props if one.key == CARD_KEY)
+    entry = next((one for one in model.metadata_props if one.key == CARD_KEY), None)
+    if entry is None:
+        raise InputError(f"{source}: holds no card to replace. Export the run again: mien export RUN --data PATH")
     entry.value = card.model_dump_json()
     return bytes(model.SerializeToString())
 

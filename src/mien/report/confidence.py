@@ -24,7 +24,8 @@ def calibration_section(evaluation: Evaluation) -> Section:
     note = (
         f"On {evaluation.split}, n = {after.n:,}, 15 bins. Perfect model: 95 % of the ECE that one of this confidence "
     )
-    note += "and n shows by chance (simulated). The temperature was fitted on val images that are not in train."
+    note += "and n shows by chance (simulated)."
+    note += " The temperature was fitted on val images that are not in train." if before else ""
     pictures: tuple[Picture, ...] = ()
     if after.bins:
         alt = "Reliability diagram: accuracy against confidence in 15 bins, and the images in each."

@@ -17,7 +17,7 @@ from mien.report.groups import gap_sentences, groups_section
 from mien.report.humans import humans_section
 from mien.report.layout import Page, Section
 from mien.report.robustness import robustness_section
-from mien.report.scores import classes_section, figures_section
+from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.wording import listed, spoken
 
 
@@ -56,7 +56,7 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
             f"Leak-free, on images that training and selection never saw: {figure_text(accuracy.value)} "
             f"[{figure_text(accuracy.low)}, {figure_text(accuracy.high)}], n = {evaluation.leak_free.n:,}."
         )
-    points += [_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
+    points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.humans:
         points.append(sentences(found.humans)[0])
     if found.robustness:
@@ -66,16 +66,10 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
     return tuple(points)
 
 
-def _weakest(evaluation: Evaluation) -> str:
-    """The class that is found least, what it is taken for, and classes without an image."""
-    known = [(row.recall, i, row) for i, row in enumerate(evaluation.per_class) if row.recall is not None]
-    recall, i, row = min(known, key=lambda one: (one[0], one[1]))
-    counts = [count if j != i else -1 for j, count in enumerate(evaluation.confusion[i])]
-    taken = evaluation.labels[counts.index(max(counts))]
-    text = f"Found least: {row.label}, in {figure_text(recall)} of {row.support:,} images"
-    text += f", taken for {taken} most often." if max(counts) > 0 else "."
+def _weakest(evaluation: Evaluation) -> list[str]:
     absent = [one.label for one in evaluation.per_class if not one.support]
-    return f"{text} No image of {listed(absent)} here: nothing is known of it." if absent else text
+    told = [weakest_class(evaluation)] if weakest_class(evaluation) else []
+    return [*told, f"No image of {listed(absent)} here: nothing is known of it."] if absent else told
 
 
 def _protocol(evaluation: Evaluation, card: Card) -> tuple[str, ...]:
@@ -83,7 +77,7 @@ def _protocol(evaluation: Evaluation, card: Card) -> tuple[str, ...]:
     return (
         f"Fitted on train of {how.data} ({how.train_images:,} images), selected on val ({how.val_images:,}); "
         f"these figures are of {evaluation.split}.",
-        "Temperature and threshold were fitted on val images that are not in train.",
+        *(("Temperature and threshold were fitted on val images that are not in train.",) if card.risk else ()),
         "Intervals hold the chance of the images, not that of the seed: compare recipes over several seeds with "
         "mien compare --seeds.",
         "It names the apparent expression in a picture, not what a person feels. Read docs/responsible-use.md.",

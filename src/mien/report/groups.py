@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mien.evaluation.evaluate import Estimate, figure_text, format_estimate
+from mien.evaluation.compare import points_text
+from mien.evaluation.evaluate import figure_text, format_estimate
 from mien.evaluation.groups import FEW, Gap, Groups, GroupScore
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.plots_groups import DRAWN, accuracy_by_group
@@ -45,10 +46,10 @@ def gap_sentences(found: Groups) -> tuple[str, ...]:
 
 
 def _told(gap: Gap) -> str:
-    which = f"{gap.higher} above {gap.lower} by {_points(gap.difference)}, {_p(gap.p_value)}"
+    which = f"{gap.higher} above {gap.lower} by {points_text(gap.difference)}, {_p(gap.p_value)}"
     if gap.same_mix is None or gap.p_same_mix is None:
         return f"{which}. The two share no emotion, so the faces cannot be told from the mix of emotions."
-    return f"{which}; at the same mix of emotions {_points(gap.same_mix)}, {_p(gap.p_same_mix)}: {_meaning(gap)}"
+    return f"{which}; at the same mix of emotions {points_text(gap.same_mix)}, {_p(gap.p_same_mix)}: {_meaning(gap)}"
 
 
 def _meaning(gap: Gap) -> str:
@@ -69,8 +70,8 @@ def _meaning(gap: Gap) -> str:
     if same_mix:
         return "hidden by the mix of emotions."
     return (
-        f"cannot tell them apart. With these numbers of images a true gap of {100 * gap.detectable:.1f} points would "
-        "show four times in five."
+        f"cannot tell them apart. With these numbers of images a test of this pair alone would "
+        f"show a true gap of {100 * gap.detectable:.1f} points four times in five."
     )
 
 
@@ -122,11 +123,6 @@ def _mixes(found: Groups) -> Table:
 def _classes(score: GroupScore) -> str:
     held = sum(x > 0 for x in score.shares)
     return f"{held} of {len(score.shares)} classes" if held < len(score.shares) else ""
-
-
-def _points(gap: Estimate) -> str:
-    value, low, high = (round(100 * x, 1) + 0.0 for x in (gap.value, gap.low, gap.high))  # no -0.0
-    return f"{value:.1f} points [{low:.1f}, {high:.1f}]"
 
 
 def _p(p: float) -> str:

@@ -22,7 +22,12 @@ def write_report(report: StudyReport, folder: Path) -> Path:
 
 
 def write_page(page: Page, folder: Path, name: str = "report") -> Path:
-    """Write `folder/<name>.html`, `folder/<name>.md` and `folder/pictures/*.png`; return the path of the HTML."""
+    """Write `folder/<name>.html`, `folder/<name>.md` and their pictures; return the path of the HTML.
+
+    Pictures go to `folder/pictures`, those of a page that is not called report to a folder of its name in it.
+    """
+    if name != "report":
+        page = page.with_pictures_in(f"pictures/{name}")
     environment = Environment(
         loader=PackageLoader("mien.report"),
         autoescape=lambda name: name is not None and ".html" in name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from matplotlib.figure import Figure
@@ -47,6 +47,7 @@ class Picture:
     alt: str
     png: bytes
     wide: bool  # fills the page's width; the others stand side by side
+    folder: str = "pictures"  # beside the page
 
     @classmethod
     def of(cls, name: str, figure: Figure, alt: str, *, wide: bool = True) -> Picture:
@@ -54,7 +55,7 @@ class Picture:
 
     @property
     def file(self) -> str:
-        return f"pictures/{self.name}.png"
+        return f"{self.folder}/{self.name}.png"
 
     @property
     def uri(self) -> str:
@@ -84,6 +85,15 @@ class Page:
     title: str
     subtitle: str
     sections: tuple[Section, ...]
+
+    def with_pictures_in(self, folder: str) -> Page:
+        """The same page with its pictures elsewhere, so that pages in one place keep apart."""
+
+        def moved(pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
+            return tuple(replace(picture, folder=folder) for picture in pictures)
+
+        sections = (replace(one, pictures=moved(one.pictures), folded=moved(one.folded)) for one in self.sections)
+        return replace(self, sections=tuple(sections))
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

@@ -17,9 +17,9 @@ from mien.report.content import DataReport
 from mien.report.families import family
 from mien.report.layout import Cell, Page, Section, Table
 from mien.report.protocol import settings
-from mien.report.scores import classes_section, figures_section, with_wilson
+from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.uses import NO_USES, RESPONSIBILITY, USES
-from mien.report.wording import listed, plural
+from mien.report.wording import listed
 
 _NOT_MEASURED: Mapping[str, str] = {
     groups.TITLE: "Groups of people are not told apart here: how the error rate differs by age, sex, skin, culture or "
@@ -162,28 +162,12 @@ def _limits(evaluation: Evaluation, measured: set[str]) -> tuple[str, ...]:
     points = [
         "Labels are what taggers saw in a picture. They are noisy, people disagree about many faces, and a few words "
         "do not hold all that a face can show.",
-        f"All figures are of the same kind of picture that it was trained on. {_weakest(evaluation)}".strip(),
+        f"All figures are of the same kind of picture that it was trained on. {weakest_class(evaluation)}".strip(),
         *(words for title, words in _NOT_MEASURED.items() if title not in measured),
         "The figures are of faces already cut out. In use a detector finds them first, and it misses some.",
         "A face that fits no class still gets one; so does a picture without a face.",
     ]
     return tuple(points)
-
-
-def _weakest(evaluation: Evaluation) -> str:
-    """The class with the lowest recall, and what it is taken for; nothing where every answer is right."""
-    known = [(row.recall, i) for i, row in enumerate(evaluation.per_class) if row.recall is not None]
-    recall, i = min(known)
-    if recall == 1:
-        return ""
-    row, counts = evaluation.per_class[i], evaluation.confusion[i]
-    taken = max(
-        (count, label) for j, (count, label) in enumerate(zip(counts, evaluation.labels, strict=True)) if j != i
-    )
-    return (
-        f"It does worst on {row.label}: recall {with_wilson(counts[i], row.support)} of {row.support:,} "
-        f"{plural('image', row.support)}, most often taken for {taken[1]} ({taken[0]:,})."
-    )
 
 
 def _again(name: str, card: Card, commands: Sequence[str]) -> Section:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest, holm
+from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest, detectable, holm
 from mien.evaluation.evaluate import Estimate, format_estimate
 from mien.report.content import StudyReport
 from mien.report.families import question
 from mien.report.layout import Cell, Section, Table
-from mien.report.wording import p_text, plural
+from mien.report.wording import NONE, p_text, plural
 
 ALL_UP_TO = 4  # models; more have too many pairs to read
 
@@ -27,7 +27,14 @@ def shown_pairs(report: StudyReport) -> list[PairedTest]:
         wanted += [(other, best) for other in comparison.models if {other, best} not in map(set, wanted)]
         chosen = [_find(comparison, first, second) for first, second in wanted if first != second]
     corrected = holm([pair.p_value for pair in chosen])
-    return [pair.model_copy(update={"p_holm": p}) for pair, p in zip(chosen, corrected, strict=True)]
+    return [
+        pair.model_copy(update={"p_holm": p, "detectable": _detectable(pair, comparison.n, len(chosen))})
+        for pair, p in zip(chosen, corrected, strict=True)
+    ]
+
+
+def _detectable(pair: PairedTest, n: int, tests: int) -> float | None:
+    return detectable((pair.only_first_right + pair.only_second_right) / n, n, tests)
 
 
 def between(pairs: list[PairedTest], first: str, second: str) -> PairedTest:
@@ -52,7 +59,7 @@ def paired_tests(report: StudyReport) -> Section:
             Cell(f"{pair.only_first_right:,}"),
             Cell(f"{pair.only_second_right:,}"),
             Cell(p_text(pair.p_holm)),
-            Cell(f"{100 * pair.detectable:.1f} points"),
+            Cell(NONE if pair.detectable is None else f"{100 * pair.detectable:.1f} points"),
         )
         for pair in pairs
     )

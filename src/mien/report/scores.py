@@ -8,7 +8,7 @@ from mien.evaluation.evaluate import Estimate, Evaluation, Scores, figure_text, 
 from mien.evaluation.gaps import wilson
 from mien.report import plots
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.wording import NONE
+from mien.report.wording import NONE, plural
 
 
 def figures_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -64,3 +64,19 @@ def with_wilson(right: int, n: int) -> str:
         return NONE
     low, high = wilson(right, n)
     return format_estimate(Estimate(value=right / n, low=low, high=high))
+
+
+def weakest_class(evaluation: Evaluation) -> str:
+    """The class with the lowest recall, and what it is taken for; nothing where every answer is right."""
+    known = [(row.recall, i) for i, row in enumerate(evaluation.per_class) if row.recall is not None]
+    recall, i = min(known)
+    if recall == 1:
+        return ""
+    row, counts = evaluation.per_class[i], evaluation.confusion[i]
+    taken = max(
+        (count, label) for j, (count, label) in enumerate(zip(counts, evaluation.labels, strict=True)) if j != i
+    )
+    return (
+        f"It does worst on {row.label}: recall {with_wilson(counts[i], row.support)} of {row.support:,} "
+        f"{plural('image', row.support)}, most often taken for {taken[1]} ({taken[0]:,})."
+    )

@@ -27,6 +27,7 @@ MODELS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 INK, FAINT, PALE = "#222222", "#767676", "#C8CDD2"
 WIDTH = 7.2  # inches, the text width of a page
 LONGEST = 24  # characters of a name that are drawn
+DPI = 200  # of a PNG
 
 _STYLE: Mapping[Any, Any] = {
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
@@ -82,9 +83,9 @@ def save(figure: Figure, path: Path) -> None:
 
 @styled  # ticks come to be, and read the style, when a figure is drawn
 def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG at 200 dots per inch, on white."""
+    """The figure as a PNG on white."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
     return buffer.getvalue()
 
 
