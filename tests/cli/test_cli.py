@@ -16,6 +16,7 @@ from PIL import Image
 
 from mien import FaceSet, Run
 from mien.recipes.recipe import names
+from mien.report import style
 
 
 def test_help_does_not_import_the_heavy_libraries() -> None:
@@ -81,7 +82,7 @@ def test_data_draw_stats_audit(mien, tmp_path: Path) -> None:
     stats = mien("data", "stats", tmp_path / "faces", "--plot", tmp_path / "stats.png")
     assert stats.code == 0
     assert "surprise" in stats.out
-    assert Image.open(tmp_path / "stats.png").width > 400
+    assert Image.open(tmp_path / "stats.png").width > 2.5 * style.DPI
     counts = json.loads(mien("data", "stats", tmp_path / "faces", "--json").out)["counts"]
     assert sum(sum(split.values()) for split in counts.values()) == 70
     audit = json.loads(mien("data", "audit", tmp_path / "faces", "--json").out)
@@ -97,7 +98,7 @@ def test_train_evaluate_compare_recognize(mien, drawn_zip: Path, drawn_folder: P
         trained = mien("train", name, "--data", drawn_zip, "--out", tmp_path / name, "--set", "epochs=2", "--seed", 4)
         assert trained.code == 0, trained.err
         assert "mien evaluate" in trained.out
-        assert Image.open(tmp_path / name / "report" / "curves.png").width > 400
+        assert Image.open(tmp_path / name / "report" / "curves.png").width > 2.5 * style.DPI
         assert Run(tmp_path / name).card.training.seed == 4
         evaluated = mien("evaluate", tmp_path / name, "--data", drawn_zip)
         assert evaluated.code == 0, evaluated.err
@@ -120,7 +121,7 @@ def test_train_evaluate_compare_recognize(mien, drawn_zip: Path, drawn_folder: P
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert face["emotion"] == max(face["probabilities"], key=face["probabilities"].get)
     assert face["box"] == [0, 0, 48, 48]
-    assert Image.open(tmp_path / "face.png").width > 400
+    assert Image.open(tmp_path / "face.png").width > 2.5 * style.DPI
 
     (tmp_path / "broken.png").write_bytes(b"no picture")
     some = mien("recognize", faces[0], tmp_path / "broken.png", faces[1], *ready)
@@ -351,7 +352,7 @@ def test_sweep(mien, drawn_zip: Path, tmp_path: Path) -> None:
     assert "best by val: lr=1e-" in done.out
     assert "no evidence" in done.out
     assert f"mien evaluate {tmp_path / 'sweep'}" in done.out
-    assert Image.open(tmp_path / "sweep" / "sweep.png").width > 400
+    assert Image.open(tmp_path / "sweep" / "sweep.png").width > 2.5 * style.DPI
     again = mien(*arguments, "--json")
     assert again.code == 0
     assert "2 finished before, 0 to train" in again.err
@@ -381,7 +382,7 @@ def test_find_lr_leaves_the_run_s_folder_free_and_says_how_to_use_what_it_found(
     found = mien(*arguments, "--find-lr")
     assert found.code == 0, found.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run-find-lr.csv", "run-find-lr.png"]
-    assert Image.open(tmp_path / "run-find-lr.png").width > 400
+    assert Image.open(tmp_path / "run-find-lr.png").width > 2.5 * style.DPI
     (line,) = [line for line in found.out.splitlines() if line.startswith("use it: mien ")]
     words = line.removeprefix("use it: mien ").split()
     assert "--find-lr" not in words

@@ -18,6 +18,7 @@ from mien import Recognizer
 from mien.recognize import stream
 from mien.recognize.journal import Journal
 from mien.recognize.vendored import vendored_folder
+from mien.report import style
 
 PORTRAIT = vendored_folder("pictures") / "astronaut.jpg"
 FAST = ["--model", "mien-tiny", "--detector", "fast"]
@@ -127,7 +128,7 @@ def test_plot_of_several_faces(mien, tmp_path: Path) -> None:
     done = mien("recognize", PORTRAIT, PORTRAIT.parent, *FAST, "--plot", tmp_path / "faces.png")
     assert done.code == 0, done.err
     picture = Image.open(tmp_path / "faces.png")
-    assert picture.height > 800
+    assert picture.height > 4 * style.DPI
 
 
 @pytest.mark.parametrize(
