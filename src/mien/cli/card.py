@@ -32,11 +32,12 @@ def card(
     ] = None,
 ) -> None:
     """Write a model card (Mitchell et al. 2019) as Markdown and HTML. Opens no data: it tells what is known already."""
+    from mien.recognize.recognizer import is_model_file
     from mien.report.evidence import parts
     from mien.report.html import write_page
     from mien.report.model_card import model_card
 
-    if Path(model).is_dir():
+    if Path(model).is_dir() and not is_model_file(model):
         name, described, recipe, evaluations, found = _of_run(Path(model), evidence)
         folder = out or Path(model) / "report"
     else:

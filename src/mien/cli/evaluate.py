@@ -94,6 +94,7 @@ def evaluate(
     from mien.evaluation.groups import read_groups
     from mien.evaluation.model_files import of_split
     from mien.evaluation.suspects import check_suspects
+    from mien.recognize.recognizer import is_model_file
 
     if suspects:
         check_suspects(split)
@@ -110,7 +111,7 @@ def evaluate(
         tagged.append(found)
         return chosen
 
-    opened = (_model_file if _is_model(model) else _run)(model, faces, split, device, out)
+    opened = (_model_file if is_model_file(model) else _run)(model, faces, split, device, out)
     lines = [*opened.kept, *(_write_suspects(opened, split, device) if suspects else ())]
     robust = report and robust_faces != 0
     with progress() as bar:
@@ -136,12 +137,6 @@ def evaluate(
         say(line)
 
 
-def _is_model(name: str) -> bool:
-    from mien.recognize.recognizer import bundled
-
-    return name in bundled() or (name.endswith(".onnx") and not Path(name).is_dir())
-
-
 def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:
     from mien.evaluation.model_files import classifier_of
     from mien.evaluation.runs import evaluate as evaluate_run
@@ -162,7 +157,7 @@ def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str
         card=run.card,
         predictions=predictions_of(run, faces, split, device=device),
         faces=faces,
-        classify=lambda: classifier_of(run),
+        classify=lambda: classifier_of(run, device),
         folder=out or file.parent,
         kept=(f"figures: {file}", f"confusion matrix: {picture}"),
     )

@@ -23,7 +23,7 @@ from mien.evaluation.model_files import Classify, classifier_of
 from mien.evaluation.occlusion import occlusion
 from mien.images import Pixels
 from mien.recipes.sections import Ensemble
-from mien.recognize.recognizer import Recognizer, bundled
+from mien.recognize.recognizer import Recognizer, bundled, is_model_file
 from mien.training.run import Run
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Explainer:
         """
         if method not in METHODS:
             raise unknown_name("method", method, METHODS)
-        is_file = model in bundled() or (str(model).endswith(".onnx") and not Path(model).is_dir())
+        is_file = is_model_file(model)
         if not is_file and not Path(model).exists() and len(Path(model).parts) == 1:
             raise unknown_name("model", str(model), bundled())
         opened = _open_file(str(model), method) if is_file else _open_run(Run.open(model), method)

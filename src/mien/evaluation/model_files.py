@@ -68,11 +68,12 @@ def of_split(faces: FaceSet, split: str) -> FaceSet:
     return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
 
 
-def classifier_of(run: Run) -> Classify:
-    """What answers for the run: its model file where there is one, which is faster on a CPU, or its network."""
-    if (run.folder / "model.onnx").is_file():
+def classifier_of(run: Run, device: str = "auto") -> Classify:
+    """What answers for the run: its model file where there is one and no GPU is named, or its network on `device`."""
+    if device in ("auto", "cpu") and (run.folder / "model.onnx").is_file():
         return Recognizer(run.folder, detector="none").classify
+    from mien.training.hardware import detect
     from mien.training.predict import classify
 
-    network, card = run.load_model(), run.card
+    network, card = run.load_model().to(detect(device).device), run.card
     return lambda crops: classify(network, card, list(crops))

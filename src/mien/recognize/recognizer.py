@@ -196,6 +196,11 @@ def bundled() -> list[str]:
     return sorted(file.stem for file in vendored_folder("weights").glob("*.onnx"))
 
 
+def is_model_file(model: str | Path) -> bool:
+    """Whether `model` names a bundled model or a `.onnx` file, and not a run folder."""
+    return model in bundled() or (Path(model).suffix == ".onnx" and not Path(model).is_dir())
+
+
 def _open(model: str | Path, threads: int | None) -> Classifier:
     known = bundled()
     if model in known:  # before a folder of that name, which ./NAME or a Path means

@@ -13,14 +13,14 @@ from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate
 from mien.recipes.recipe import Recipe
 from mien.report import groups
-from mien.report.content import DataReport
 from mien.report.families import family
-from mien.report.layout import Cell, Page, Section, Table
+from mien.report.layout import Page, Section
 from mien.report.protocol import settings
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.uses import NO_USES, RESPONSIBILITY, USES
 from mien.report.wording import listed
 
+_CALIBRATED = ", and temperature and threshold of the confidence, by the images that are not in train."
 _NOT_MEASURED: Mapping[str, str] = {
     groups.TITLE: "Groups of people are not told apart here: how the error rate differs by age, sex, skin, culture or "
     "glasses is unknown until it is measured on labeled data that say so (mien evaluate … --groups).",
@@ -34,16 +34,14 @@ def model_card(
     evaluations: Sequence[Evaluation],
     *,
     recipe: Recipe | None = None,
-    data: DataReport | None = None,
     parts: Sequence[Section] = (),
-    commands: Sequence[str] = (),
 ) -> Page:
     """The card of the model `name` as a page, which `html.write_page` writes as Markdown and HTML.
 
-    `evaluations` are of one split each; classes and calibration are shown of `test`, or else of the first. `recipe` and
-    `data` are told where they are known. `parts` are further evidence, such as robustness and groups: they stand after
-    the figures, and what they measure is not named among what is unknown. `commands` make the model again; without
-    them they follow from the card. Raises `InputError` without an evaluation, or with one of other labels.
+    `evaluations` are of one split each; classes and calibration are shown of `test`, or else of the first. `recipe` is
+    told where it is known. `parts` are further evidence, such as robustness and groups: they stand after the figures,
+    and what they measure is not named among what is unknown. Raises `InputError` without an evaluation, or with one of
+    other labels.
     """
     if not evaluations:
         raise InputError(f"{name}: a model card needs figures. Make them: mien evaluate {name} --data PATH")
@@ -58,14 +56,14 @@ def model_card(
         Section("Model", points=_model(card, recipe)),
         Section("What it is for", points=USES),
         Section("What it is not for", points=NO_USES),
-        _training(card, recipe, data),
+        _training(card, recipe),
         figures_section(evaluations),
         classes_section(main),
         Section("Confidence", points=_confidence(card, main)),
         *parts,
         Section("Limits", points=_limits(main, {part.title for part in parts})),
         Section("Responsible use", points=RESPONSIBILITY),
-        _again(name, card, commands),
+        _again(name, card),
     )
     accuracy = f"{main.split} accuracy {format_estimate(main.scores.accuracy)}, n = {main.scores.n:,}"
     return Page(
@@ -97,14 +95,14 @@ def _model(card: Card, recipe: Recipe | None) -> tuple[str, ...]:
     return tuple(points)
 
 
-def _training(card: Card, recipe: Recipe | None, data: DataReport | None) -> Section:
+def _training(card: Card, recipe: Recipe | None) -> Section:
     how = card.training
     merged = ", identical ones counted once" if recipe and recipe.data.repeats == "merge" else ""
     points = [
         f"train of {how.data} fits the weights: {how.train_images:,} images{merged}. Fingerprint of train and val: "
         f"{how.fingerprint}.",
-        f"val, {how.val_images:,} images, chose epoch {how.best_epoch} of {how.epochs}, and temperature and threshold "
-        "of the confidence, by the images that are not in train.",
+        f"val, {how.val_images:,} images, chose epoch {how.best_epoch} of {how.epochs}"
+        + ("." if card.risk is None else _CALIBRATED),
         "test is opened by evaluate alone, once everything is chosen.",
         "Leak-free figures leave out images whose pixels stand in train, for test also those in val.",
     ]
@@ -115,15 +113,7 @@ def _training(card: Card, recipe: Recipe | None, data: DataReport | None) -> Sec
     if recipe and not card.members:
         points.append(f"Training: {settings(recipe)}.")
     points.append(f"Seed {how.seed}; {how.device}, {how.precision}; {how.minutes:,.1f} minutes.")
-    if data is None:
-        return Section("Training data and protocol", points=tuple(points))
-    points += [f"{what[:1].upper()}{what[1:]}: {count:,}." for what, count in data.repeated.items()]
-    header = ("Class", *(f"{split}, images" for split in data.counts))
-    rows = tuple(
-        (Cell(label), *(Cell(f"{images.get(label, 0):,}") for images in data.counts.values())) for label in data.labels
-    )
-    note = f"{data.source}, all splits: fingerprint {data.fingerprint[:16]}."
-    return Section("Training data and protocol", points=tuple(points), tables=(Table(header, rows, note),))
+    return Section("Training data and protocol", points=tuple(points))
 
 
 def _confidence(card: Card, evaluation: Evaluation) -> tuple[str, ...]:
@@ -170,12 +160,12 @@ def _limits(evaluation: Evaluation, measured: set[str]) -> tuple[str, ...]:
     return tuple(points)
 
 
-def _again(name: str, card: Card, commands: Sequence[str]) -> Section:
+def _again(name: str, card: Card) -> Section:
     versions = ", ".join(f"{package} {version}" for package, version in card.training.versions.items())
     commit = f"Commit {card.training.commit}. " if card.training.commit else ""
     text = f"{commit}Made with {versions}. Same seed and same machine give the same numbers. "
     text += "Settings that were changed by hand stand in the recipe.yaml of the run."
-    return Section("How to make it again", text=(text,), code=tuple(commands) or _commands(name, card))
+    return Section("How to make it again", text=(text,), code=_commands(name, card))
 
 
 def _commands(name: str, card: Card) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
 def classify(model: nn.Module, card: Card, images: list[Pixels]) -> npt.NDArray[np.float32]:
     """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the card's order and at its temperature."""
     with torch.inference_mode():
-        shown = torch.from_numpy(card.preprocess(images))
-        answers = probabilities(model, shown, mirror=card.mirror).numpy()
+        shown = torch.from_numpy(card.preprocess(images)).to(next(model.parameters()).device)
+        answers = probabilities(model, shown, mirror=card.mirror).cpu().numpy()
     return tempered(answers, card.temperature).astype(np.float32)
 
 
