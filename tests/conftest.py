@@ -55,6 +55,14 @@ def small_pictures() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_timings() -> Iterator[None]:
+    """How long a network takes is measured for 2 s at every study, for numbers that no test reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mien.evaluation.latency.SECONDS", 0.01)
+        yield
+
+
 @pytest.fixture(scope="module")
 def no_onnx() -> Iterator[None]:
     """Studies leave no model.onnx, which takes as long as a short training; test_readme.py sees that they do."""
