@@ -29,9 +29,9 @@ from mien.evaluation.suspects import suspects
 from mien.files import write_whole
 from mien.images import Pixels, read
 from mien.predictions import Predictions
-from mien.recognize.align import FER2013, upright_crop
+from mien.recognize.align import FER2013
 from mien.recognize.detector import Detector
-from mien.recognize.recognizer import bundled
+from mien.recognize.recognizer import bundled, upright_crops
 from mien.recognize.vendored import vendored_folder
 from mien.report import side_by_side
 from mien.report.confidence import calibration_sentence
@@ -137,7 +137,8 @@ def scores(models: Sequence[Looked]) -> Table:
         assert evaluation.leak_free
         figures = (of.accuracy, evaluation.leak_free.accuracy, of.macro_f1, of.mean_class_accuracy, of.nll)
         rows.append((Cell(one.name), *(Cell(format_estimate(figure)) for figure in figures)))
-    header = ("Model", "Accuracy", "Leak-free accuracy, n = 3,275", "Macro F1", "Mean class accuracy", "NLL")
+    leak_free = int(models[0].predictions.leak_free.sum())
+    header = ("Model", "Accuracy", f"Leak-free accuracy, n = {leak_free:,}", "Macro F1", "Mean class accuracy", "NLL")
     return Table(header, tuple(rows), "At the temperature of each card. One training each.")
 
 
@@ -173,8 +174,8 @@ def explanations(models: Sequence[Looked]) -> Section:
 
 def portrait(alignment: Alignment) -> Pixels:
     image = read(vendored_folder("pictures") / "astronaut.jpg")
-    (face,) = Detector("default")(image)
-    return upright_crop(image, face, alignment)
+    _, (face,) = upright_crops(image, Detector("default"), alignment)
+    return face
 
 
 def doubts(faces: FaceSet) -> Section:

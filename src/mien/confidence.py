@@ -16,7 +16,7 @@ FEWEST_IMAGES = 100  # that a temperature is fitted on; of fewer, chance would d
 _TEMPERATURES = (0.2, 5.0)  # among which the best is looked for: where every answer is right, there is no end
 _FEWEST = 0.05  # share of the images at which the search for a threshold begins
 _STEPS = 96  # of a hundredth of the images each, from there to all of them
-_SMALLEST = 1e-7  # probability that counts, as in every nll of ours
+SMALLEST_PROBABILITY = 1e-7  # of an nll: below it one sure mistake would decide the mean; float32 softmax reaches 0
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def fit_temperature(labels_N: npt.NDArray[np.int64], probs_NK: npt.NDArray[np.fl
 
     def nll(log_temperature: float) -> float:
         true_N = tempered(probs_NK, np.exp(log_temperature))[rows_N, labels_N]
-        return float(-np.log(true_N.clip(_SMALLEST, 1.0)).mean())
+        return float(-np.log(true_N.clip(SMALLEST_PROBABILITY, 1.0)).mean())
 
     low, high = np.log(_TEMPERATURES)
     return float(np.exp(minimize_scalar(nll, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))

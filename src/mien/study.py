@@ -25,8 +25,8 @@ from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
 from mien.evaluation.model_files import classifier_of
-from mien.evaluation.runs import SPLITS, compare_over_seeds, evaluate, load_predictions, same_recipe
-from mien.evaluation.seeds import RecipeComparison
+from mien.evaluation.runs import SPLITS, compare_over_seeds, evaluate, load_predictions
+from mien.evaluation.seeds import RecipeComparison, same_recipe
 from mien.export import leave_onnx
 from mien.files import write_whole
 from mien.models.build import complete

@@ -18,6 +18,7 @@ def calibrate(
 ) -> None:
     """Fit temperature and threshold on the val predictions that a run keeps; for a risk of your own."""
     from mien.confidence import FEWEST_IMAGES, RISK
+    from mien.evaluation.abstain import abstention
     from mien.training.calibrate import calibrate as fit
     from mien.training.run import Run
 
@@ -26,20 +27,16 @@ def calibrate(
     card = fit(opened, risk)
     kept = opened.predictions("val")
     given = kept.keep(kept.leak_free).tempered(card.temperature)
-    threshold = card.threshold or 0.0
-    sure = (given.probabilities.max(axis=1, initial=0) >= threshold) & (threshold < 1)
-    few = len(given) < FEWEST_IMAGES
-    how = (
-        f"since only {len(given)} val images are not in train"
-        if few
-        else (f"fitted on {len(given):,} val images that are not in train")
-    )
+    if len(given) < FEWEST_IMAGES:
+        how = f"since only {len(given)} val images are not in train"
+    else:
+        how = f"fitted on {len(given):,} val images that are not in train"
     say(f"{run}: temperature {card.temperature:.3f}, {how}")
-    if not sure.any():
+    there = abstention(given, card.threshold).at_threshold
+    if there is None or there.risk is None:
         say(f"no answer of this model keeps a risk of {risk:g} with 95 % surety on val: all will be marked unsure")
         return
-    wrong = (given.predicted != given.labels)[sure].mean()
     say(
-        f"threshold {card.threshold:.3f}: {100 * sure.mean():.0f} % of them are answered, {100 * wrong:.1f} % of those "
-        f"wrong (wanted: at most {100 * risk:g} %, with 95 % surety)"
+        f"threshold {there.threshold:.3f}: {100 * there.coverage:.0f} % of them are answered, "
+        f"{100 * there.risk.value:.1f} % of those wrong (wanted: at most {100 * risk:g} %, with 95 % surety)"
     )

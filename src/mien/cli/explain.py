@@ -96,17 +96,18 @@ def _opened(detector: str, size: int) -> Detector | None:
 def _crops(one: Input, card: Card, detector: Detector | None) -> list[Pixels]:
     """The faces of a picture from left to right, cut as `Recognizer` does. Raises `InputError` where it has none."""
     from mien.images import read
-    from mien.recognize.align import FER2013, upright_crop
+    from mien.recognize.align import FER2013
+    from mien.recognize.recognizer import upright_crops
 
     if one.error:
         raise InputError(one.error)
     image = read(one.path)
     if detector is None:
         return [image]
-    faces = sorted(detector(image), key=lambda face: face.box[0])
-    if not faces:
+    _, crops = upright_crops(image, detector, card.alignment or FER2013)
+    if not crops:
         raise InputError(f"{one.path}: no face found. If the picture is a face crop: --detector none")
-    return [upright_crop(image, face, card.alignment or FER2013) for face in faces]
+    return crops
 
 
 def _tell(one: Input, found: Explanation, number: int) -> None:

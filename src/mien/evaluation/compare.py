@@ -158,15 +158,25 @@ def verdict(pair: PairedTest) -> str:
 
     As in `cnn-v2 is better than cnn-v1 by 8.1 points [6.5, 9.8], p < .001`.
     """
-    d, p = pair.accuracy_difference, _format_p(pair.p_holm)
-    if pair.p_holm >= 0.05:
-        apart = f"cannot tell {pair.second} and {pair.first} apart: difference {points_text(d)}, p {p}"
-        seen = pair.detectable
-        return apart if seen is None else f"{apart}; {100 * seen:.1f} points would be seen in 80 of 100 cases"
-    if d.value > 0:
-        return f"{pair.second} is better than {pair.first} by {points_text(d)}, p {p}"
-    turned = Estimate(value=-d.value, low=-d.high, high=-d.low)
-    return f"{pair.second} is worse than {pair.first} by {points_text(turned)}, p {p}"
+    told = outcome(pair.first, pair.second, pair.accuracy_difference, pair.p_holm < 0.05)
+    told += f", p {_format_p(pair.p_holm)}"
+    if pair.p_holm < 0.05 or pair.detectable is None:
+        return told
+    return f"{told}; {100 * pair.detectable:.1f} points would be seen in 80 of 100 cases"
+
+
+def outcome(first: str, second: str, difference: Estimate, decided: bool) -> str:
+    """Better, worse or not to be told apart, by the difference of accuracies, second minus first."""
+    if not decided:
+        return f"cannot tell {second} and {first} apart: difference {points_text(difference)}"
+    if difference.value > 0:
+        return f"{second} is better than {first} by {points_text(difference)}"
+    return f"{second} is worse than {first} by {points_text(negative(difference))}"
+
+
+def negative(difference: Estimate) -> Estimate:
+    """The same difference, taken the other way round."""
+    return Estimate(value=-difference.value, low=-difference.high, high=-difference.low)
 
 
 def same_images(models: Sequence[tuple[str, Predictions]]) -> None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.confidence import SMALLEST_PROBABILITY
 from mien.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-SMALLEST_PROBABILITY = 1e-7  # below it a single sure mistake would decide the mean; float32 softmax reaches 0
 BLOCK = 4_000_000  # weights held at a time; their int64 counts are twice that size
 
 

@@ -12,7 +12,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import InputError, unknown_name
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
-from mien.evaluation.seeds import RecipeComparison, compare_recipes
+from mien.evaluation.seeds import RecipeComparison, compare_recipes, same_recipe
 from mien.files import write_whole
 from mien.predictions import Predictions, pool
 from mien.training.hardware import detect
@@ -116,12 +116,3 @@ def compare_over_seeds(*runs: Run, split: str = "test") -> RecipeComparison:
         name = name if name not in names else f"{name} ({members[0].name})"
         names[name] = [answers(run, split) for run in members]
     return compare_recipes(names)
-
-
-def same_recipe(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs of one recipe on the same data that differ in their seed alone, together, in the order of their first."""
-    groups: dict[tuple[str, str, str | None], list[Run]] = {}
-    for run in runs:
-        training = run.card.training
-        groups.setdefault((run.recipe.apart_from_seed, training.fingerprint, training.start), []).append(run)
-    return list(groups.values())

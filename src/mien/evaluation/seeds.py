@@ -7,16 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.card import Card
 from mien.errors import InputError
 from mien.evaluation import metrics
-from mien.evaluation.compare import holm, points_text, same_images
+from mien.evaluation.compare import holm, outcome, same_images
 from mien.evaluation.evaluate import Estimate, Frozen, figure_text
 from mien.predictions import Predictions
+from mien.recipes.recipe import Recipe
 
+
+class Trained(Protocol):
+    """What is known of a training."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def card(self) -> Card: ...
+
+
+_T = TypeVar("_T", bound=Trained)
 _FEWEST = 2  # seeds of a recipe: one alone has no spread
 
 
@@ -86,16 +100,19 @@ def compare_recipes(
     )
 
 
+def same_recipe(runs: Sequence[_T]) -> list[list[_T]]:
+    """Runs of one recipe on the same data that differ in their seed alone, together, in the order of their first."""
+    groups: dict[tuple[str, str, str | None], list[_T]] = {}
+    for run in runs:
+        training = run.card.training
+        groups.setdefault((run.recipe.apart_from_seed, training.fingerprint, training.start), []).append(run)
+    return list(groups.values())
+
+
 def recipe_verdict(test: RecipeTest) -> str:
     """One plain sentence on the second recipe against the first; the corrected p < .05 decides."""
-    p = f"p {'< .001' if test.p_holm < 0.001 else f'= {figure_text(test.p_holm)}'}"
-    d = test.difference
-    if test.p_holm >= 0.05:
-        return f"cannot tell {test.second} and {test.first} apart: difference {points_text(d)}, {p}"
-    if d.value > 0:
-        return f"{test.second} is better than {test.first} by {points_text(d)}, {p}"
-    turned = Estimate(value=-d.value, low=-d.high, high=-d.low)
-    return f"{test.second} is worse than {test.first} by {points_text(turned)}, {p}"
+    p = "< .001" if test.p_holm < 0.001 else f"= {figure_text(test.p_holm)}"
+    return f"{outcome(test.first, test.second, test.difference, test.p_holm < 0.05)}, p {p}"
 
 
 def _score(name: str, right_SN: npt.NDArray[np.bool_]) -> RecipeScore:

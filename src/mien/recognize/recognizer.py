@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.card import Card
+from mien.card import Alignment, Card
 from mien.confidence import is_unsure
 from mien.errors import InputError, suggestion, unknown_name
 from mien.images import Pixels, decode, from_pil, read
@@ -174,8 +174,7 @@ class Recognizer:
             return list(pool.map(look, images))
 
     def _look(self, image: Pixels, detector: Detector) -> Looked:
-        faces = sorted(detector(image), key=lambda face: face.box[0])
-        crops = [upright_crop(image, face, self._alignment) for face in faces]
+        faces, crops = upright_crops(image, detector, self._alignment)
         return faces, [self.card.preprocess.pixels(crop) for crop in crops]
 
     def _face(self, source: str, place: Detection, answer: npt.NDArray[np.float32], shape: tuple[int, ...]) -> Face:
@@ -189,6 +188,12 @@ class Recognizer:
             detection_score=None if self._detector_name == "none" else place.score,
             unsure=is_unsure(values[emotion], self.threshold),
         )
+
+
+def upright_crops(image: Pixels, detector: Detector, alignment: Alignment) -> tuple[list[Detection], list[Pixels]]:
+    """The faces of a picture from left to right, and each of them cut out upright."""
+    faces = sorted(detector(image), key=lambda face: face.box[0])
+    return faces, [upright_crop(image, face, alignment) for face in faces]
 
 
 def bundled() -> list[str]:

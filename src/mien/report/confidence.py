@@ -40,15 +40,19 @@ def calibration_section(evaluation: Evaluation) -> Section:
 
 
 def _row(what: str, found: Calibration, nll: str) -> tuple[Cell, ...]:
-    low, high = map(figure_text, found.ece_if_perfect)
     figures = (found.ece_mass, found.classwise_ece, found.brier)
     return (
         Cell(what),
         Cell(figure_text(found.ece)),
-        Cell(f"{low} to {high}"),
+        Cell(range_if_perfect(found)),
         *map(Cell, map(figure_text, figures)),
         Cell(nll),
     )
+
+
+def range_if_perfect(found: Calibration) -> str:
+    low, high = map(figure_text, found.ece_if_perfect)
+    return f"{low} to {high}"
 
 
 def calibration_sentence(evaluation: Evaluation) -> str:
@@ -56,14 +60,13 @@ def calibration_sentence(evaluation: Evaluation) -> str:
     found, before = evaluation.calibration, evaluation.untempered
     if found is None:
         return "Calibration was not measured."
-    low, high = map(figure_text, found.ece_if_perfect)
-    where = f"{evaluation.split}, n = {found.n:,}"
+    chance, where = range_if_perfect(found), f"{evaluation.split}, n = {found.n:,}"
     if found.as_good_as_perfect:
         told = "The confidence can be read as the chance of being right"
-        told += f": ECE {figure_text(found.ece)} ({where}) is no larger than what chance alone makes, {low} to {high}"
+        told += f": ECE {figure_text(found.ece)} ({where}) is no larger than what chance alone makes, {chance}"
     else:
         told = "The confidence is off by more than chance explains"
-        told += f": ECE {figure_text(found.ece)} ({where}), where a perfect model would show {low} to {high}"
+        told += f": ECE {figure_text(found.ece)} ({where}), where a perfect model would show {chance}"
     return f"{told}; without temperature it would be {figure_text(before.ece)}." if before else f"{told}."
 
 
@@ -106,5 +109,9 @@ def abstention_sentence(found: Abstention) -> str:
     wanted = f"{told}. The wanted risk is {figure_text(found.wanted, 2)}"
     if found.split in ("val", "pooled"):
         return f"{wanted}; the threshold was fitted on val, so these images say little of it."
-    how = {True: "and is kept here", False: "and is broken here", None: "; whether it is kept these images cannot tell"}
-    return f"{wanted}, fitted on val, {how[found.kept]}.".replace(", ;", ";")
+    how = {
+        True: ", and is kept here",
+        False: ", and is broken here",
+        None: "; whether it is kept these images cannot tell",
+    }
+    return f"{wanted}, fitted on val{how[found.kept]}."

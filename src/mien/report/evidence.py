@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mien.card import Card
-from mien.evaluation.evaluate import Evaluation, figure_text
+from mien.evaluation.evaluate import Evaluation, format_estimate
 from mien.evaluation.evidence import Evidence
 from mien.evaluation.humans import sentences
 from mien.evaluation.robustness import in_words
@@ -51,10 +51,9 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
     evaluation = found.evaluation
     points = [f"{evaluation.model}: {spoken(evaluation)}."]
     if evaluation.leak_free and evaluation.leak_free != evaluation.scores:
-        accuracy = evaluation.leak_free.accuracy
         points.append(
-            f"Leak-free, on images that training and selection never saw: {figure_text(accuracy.value)} "
-            f"[{figure_text(accuracy.low)}, {figure_text(accuracy.high)}], n = {evaluation.leak_free.n:,}."
+            "Leak-free, on images that training and selection never saw: "
+            f"{format_estimate(evaluation.leak_free.accuracy)}, n = {evaluation.leak_free.n:,}."
         )
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.humans:
@@ -68,8 +67,8 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
 
 def _weakest(evaluation: Evaluation) -> list[str]:
     absent = [one.label for one in evaluation.per_class if not one.support]
-    told = [weakest_class(evaluation)] if weakest_class(evaluation) else []
-    return [*told, f"No image of {listed(absent)} here: nothing is known of it."] if absent else told
+    told = [weakest_class(evaluation), f"No image of {listed(absent)} here: nothing is known of it." if absent else ""]
+    return [words for words in told if words]
 
 
 def _protocol(evaluation: Evaluation, card: Card) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate
 from mien.recipes.recipe import Recipe
 from mien.report import groups
+from mien.report.confidence import range_if_perfect
 from mien.report.families import family
 from mien.report.layout import Page, Section
 from mien.report.protocol import settings
@@ -119,11 +120,10 @@ def _training(card: Card, recipe: Recipe | None) -> Section:
 def _confidence(card: Card, evaluation: Evaluation) -> tuple[str, ...]:
     points, found = [], evaluation.calibration
     if found:
-        low, high = found.ece_if_perfect
         meaning = "what chance makes" if found.as_good_as_perfect else "more than chance makes"
         points.append(
             f"Expected calibration error on {evaluation.split}, n = {found.n:,}: {figure_text(found.ece)}, {meaning} "
-            f"(a perfectly calibrated model shows {figure_text(low)} to {figure_text(high)}). In bins of equal mass "
+            f"(a perfectly calibrated model shows {range_if_perfect(found)}). In bins of equal mass "
             f"{figure_text(found.ece_mass)}, classwise {figure_text(found.classwise_ece)}. "
             f"Brier score {figure_text(found.brier)}, from 0, perfect, to 2."
         )

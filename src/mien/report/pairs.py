@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest, detectable, holm
-from mien.evaluation.evaluate import Estimate, format_estimate
+from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest, detectable, holm, negative
+from mien.evaluation.evaluate import format_estimate
 from mien.report.content import StudyReport
 from mien.report.families import question
 from mien.report.layout import Cell, Section, Table
@@ -88,10 +88,6 @@ def _turned(pair: PairedTest) -> PairedTest:
         "second": pair.first,
         "only_first_right": pair.only_second_right,
         "only_second_right": pair.only_first_right,
-        **{name: _negative(getattr(pair, name)) for name in DIFFERENCES},
+        **{name: negative(getattr(pair, name)) for name in DIFFERENCES},
     }
     return pair.model_copy(update=turned)
-
-
-def _negative(difference: Estimate) -> Estimate:
-    return Estimate(value=-difference.value, low=-difference.high, high=-difference.low)

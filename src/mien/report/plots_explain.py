@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mien.errors import InputError
 from mien.evaluation.explain import CAVEAT, Explanation, Method
 from mien.images import to_gray
-from mien.report.style import BLUE, INK, PALE, VERMILLION, WIDTH, shorten, styled
+from mien.report.style import INK, VERMILLION, WIDTH, draw_probabilities, shorten, styled
 
 _IN_ONE_COLUMN = 3  # faces at most; more stand in two
 _MAP = LinearSegmentedColormap.from_list("heat", [to_rgba(VERMILLION, alpha) for alpha in (0, 0.2, 0.5, 0.85)])
@@ -50,7 +50,8 @@ def explained(shown: Sequence[tuple[str, Explanation]]) -> Figure:
         panels = [figure.add_subplot(grid[i // columns, 3 * (i % columns) + j]) for j in range(3)]
         _draw_face(panels[0], one, shorten(f"{_told(one)} · {name}", 46 if small else 70), size=8.0 if small else 10.0)
         _draw_map(panels[1], one, size=7.0 if small else 8.5)
-        _draw_bars(panels[2], one, size=7.0 if small else 8.5)
+        draw_probabilities(panels[2], one.probabilities, one.label, size=7.0 if small else 8.5, end=1.45)
+        panels[2].tick_params(axis="y", labelsize=7.0 if small else 8.5)
     _draw_key(figure.add_subplot(grid[rows, :2]))
     ways = [_WAYS[method] for method in dict.fromkeys(one.method for _, one in shown)]
     figure.supxlabel("\n".join([*(f"{way}." for way in ways), CAVEAT]), x=0.01, ha="left", fontsize=8, color=INK)
@@ -81,22 +82,6 @@ def _draw_map(axes: Axes, one: Explanation, size: float) -> None:
         axes.set_xlabel("nothing speaks for it", fontsize=size)
     elif one.drop is not None:
         axes.set_xlabel(f"−{100 * one.drop:.0f} points at most", fontsize=size)
-
-
-def _draw_bars(axes: Axes, one: Explanation, size: float) -> None:
-    labels, values = list(one.probabilities), list(one.probabilities.values())
-    which = labels.index(one.label)
-    bars = axes.barh(
-        range(len(labels)), values, height=0.68, color=[BLUE if i == which else PALE for i in range(len(labels))]
-    )
-    axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=2, fontsize=size)
-    axes.set_yticks(range(len(labels)), [shorten(label) for label in labels], fontsize=size)
-    axes.get_yticklabels()[which].set_fontweight("bold")
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.45)  # the whole of 0–1 and room for the number
-    axes.set_xticks([])
-    axes.spines["bottom"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
 
 
 def _draw_key(axes: Axes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mien.errors import InputError
 from mien.images import Pixels
 from mien.recognize.annotate import headline
 from mien.recognize.recognizer import Face
-from mien.report.style import BLUE, PALE, shorten, styled
+from mien.report.style import BLUE, draw_probabilities, shorten, styled
 
 _AROUND = 0.6  # of a face's larger side, shown on each side of its box
 
@@ -44,7 +44,7 @@ def recognized(shown: Sequence[tuple[Pixels, Face]]) -> Figure:
     for (picture, bars), (image, face) in zip(rows, shown, strict=True):
         _check(image)
         _show(picture, image, face)
-        _draw_bars(bars, face.probabilities)
+        draw_probabilities(bars, face.probabilities, max(face.probabilities, key=face.probabilities.__getitem__))
         bars.set_title(f"{headline(face)} · {shorten(Path(face.source).name, 40)}", fontsize=10)
     return figure
 
@@ -63,19 +63,3 @@ def _show(axes: Axes, image: Pixels, face: Face) -> None:
         for color, line in (("white", 2.6), (BLUE, 1.4)):
             box = Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=color, linewidth=line)
             axes.add_patch(box)
-
-
-def _draw_bars(axes: Axes, probabilities: Mapping[str, float]) -> None:
-    labels, values = list(probabilities), list(probabilities.values())
-    top = values.index(max(values))
-    colors = [BLUE if i == top else PALE for i in range(len(labels))]
-    drawn = axes.barh(range(len(labels)), values, height=0.68, color=colors)
-    for i, text in enumerate(axes.bar_label(drawn, [f"{value:.1%}" for value in values], padding=3, fontsize=8.5)):
-        text.set_fontweight("bold" if i == top else "normal")
-    axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
-    axes.get_yticklabels()[top].set_fontweight("bold")
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.18)  # the whole of 0–1 and room for the number
-    axes.set_xticks([])
-    axes.spines["bottom"].set_visible(False)
-    axes.tick_params(axis="y", length=0)

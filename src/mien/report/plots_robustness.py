@@ -17,7 +17,7 @@ from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, WORDS, Corrupti
 from mien.evaluation.robustness import CorruptionScore, Robustness
 from mien.images import Pixels
 from mien.recognize.align import FER2013
-from mien.report.style import MODELS, WIDTH, Share, shorten, styled
+from mien.report.style import MODELS, WIDTH, Share, draw_crop, shorten, styled
 
 COLUMNS = 5  # panels side by side
 MARKS = ("o", "s", "D", "^", "v", "P")  # beside the colors, so that neither has to be told apart alone
@@ -68,7 +68,7 @@ def examples(face: Pixels, alignment: Alignment = FER2013, seed: int = 0) -> Fig
     for column, corruption in zip(grid.T, CORRUPTIONS, strict=True):
         shown = [face, *(corrupt(face, corruption, s, alignment=alignment, seed=seed) for s in SEVERITIES)]
         for axes, image in zip(column, shown, strict=True):
-            _show(axes, image)
+            draw_crop(axes, image)
         column[0].set_title(title(corruption).replace(" ", "\n"), fontsize=8, loc="center", fontweight="normal")
     for axes, name in zip(grid[:, 0], ("clean", *map(str, SEVERITIES)), strict=True):
         axes.set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
@@ -122,10 +122,3 @@ def _top(models: Mapping[str, Robustness]) -> float:
         for end in (found.clean.value, *(one.high for one in score.accuracy))
     ]  # fmt: skip
     return min(1.02, max(0.1, 1.08 * max(ends)))
-
-
-def _show(axes: Axes, image: Pixels) -> None:
-    axes.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mien.errors import InputError
 from mien.evaluation.suspects import Suspect
 from mien.images import Pixels
-from mien.report.style import FAINT, INK, WIDTH, shorten, styled
+from mien.report.style import FAINT, INK, WIDTH, draw_crop, shorten, styled
 
 DRAWN = 60  # faces at most
 COLUMNS = 10
@@ -33,11 +33,7 @@ def most_suspicious(shown: Sequence[tuple[Pixels, Suspect]]) -> Figure:
     for unused in cells[len(shown) :]:
         unused.set_axis_off()
     for axes, (image, suspect) in zip(cells, shown, strict=False):
-        gray = "gray" if image.ndim == 2 else None
-        axes.imshow(image, cmap=gray, vmin=0, vmax=255, interpolation="nearest")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
+        draw_crop(axes, image)
         star = " *" if suspect.conflict else ""
         for line, (text, color) in enumerate(
             ((shorten(suspect.label, 12) + star, FAINT), (f"→ {shorten(suspect.suggested, 10)}", INK))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from mien.evaluation.evaluate import Estimate, Scores, figure_text, format_estimate
+from mien.evaluation.seeds import same_recipe
 from mien.recipes.recipe import Recipe, names
 from mien.recipes.sections import Pretrained
 from mien.report.content import NotRun, RunReport, StudyReport
@@ -25,7 +26,7 @@ def results(report: StudyReport) -> Section:
     devices = {device(run) for run in report.runs}
     header = ("Model", *_SCORES, "Study, pooled: accuracy / F1", "Minutes",
               *(("Latency, ms: one / batch",) if timed else ()), "Epochs run / best")  # fmt: skip
-    groups = [(group[0].recipe.name, _group_rows(group, timed, len(devices) > 1)) for group in _by_recipe(report.runs)]
+    groups = [(group[0].recipe.name, _group_rows(group, timed, len(devices) > 1)) for group in same_recipe(report.runs)]
     for missing in report.not_run:
         name = missing.recipe.name
         place = next((i for i, (other, _) in enumerate(groups) if other > name), len(groups))
@@ -78,15 +79,6 @@ def _note(runs: Sequence[RunReport]) -> str:
 
 def _devices(runs: Sequence[RunReport]) -> str:
     return listed(list(dict.fromkeys(run.latency.device for run in runs if run.latency)))
-
-
-def _by_recipe(runs: Sequence[RunReport]) -> list[list[RunReport]]:
-    """Runs that differ in nothing but their seed, together, in the order of their first."""
-    groups: dict[str, list[RunReport]] = {}
-    for run in runs:
-        key = run.recipe.apart_from_seed + (run.card.training.start or "")
-        groups.setdefault(key, []).append(run)
-    return list(groups.values())
 
 
 def _group_rows(group: Sequence[RunReport], timed: bool, tell_device: bool) -> list[Row]:

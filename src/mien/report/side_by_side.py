@@ -10,7 +10,7 @@ from mien.evaluation.humans import HumanCeiling, sentences
 from mien.evaluation.robustness import Robustness, in_words
 from mien.evaluation.seeds import RecipeComparison, recipe_verdict
 from mien.report import plots_confidence, plots_humans, plots_robustness
-from mien.report.confidence import abstention_sentence
+from mien.report.confidence import abstention_sentence, range_if_perfect
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.wording import NONE, listed, p_text
 
@@ -26,13 +26,12 @@ def calibrations(found: Mapping[str, Evidence]) -> Section:
         after, before = evaluation.calibration, evaluation.untempered
         if after is None:
             continue
-        low, high = map(figure_text, after.ece_if_perfect)
         rows.append(
             (
                 Cell(name, f"temperature {evaluation.temperature:.2f}"),
                 Cell(figure_text(before.ece) if before else NONE),
                 Cell(figure_text(after.ece)),
-                Cell(f"{low} to {high}"),
+                Cell(range_if_perfect(after)),
                 Cell("yes" if after.as_good_as_perfect else "no"),
                 *(Cell(figure_text(value)) for value in (after.ece_mass, after.classwise_ece, after.brier)),
             )

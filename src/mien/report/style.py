@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from mien.errors import InputError
 
 if TYPE_CHECKING:
+    from mien.images import Pixels
     from mien.training.run import Epoch
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
@@ -126,3 +127,33 @@ class Share(ScalarFormatter):
 def shorten(name: str, longest: int = LONGEST) -> str:
     line = " ".join(name.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def draw_probabilities(
+    axes: Axes, probabilities: Mapping[str, float], shown: str, *, size: float = 8.5, end: float = 1.18
+) -> None:
+    """A bar for each class with its percentage, `size` points high, beside it; the class `shown` in color and bold.
+
+    The axis ends at `end`: the whole of 0–1, and room for the numbers.
+    """
+    labels = list(probabilities)
+    which = labels.index(shown)
+    colors = [BLUE if i == which else PALE for i in range(len(labels))]
+    drawn = axes.barh(range(len(labels)), list(probabilities.values()), height=0.68, color=colors)
+    numbers = axes.bar_label(drawn, [f"{value:.1%}" for value in probabilities.values()], padding=3, fontsize=size)
+    numbers[which].set_fontweight("bold")
+    axes.set_yticks(range(len(labels)), [shorten(label) for label in labels])
+    axes.get_yticklabels()[which].set_fontweight("bold")
+    axes.invert_yaxis()
+    axes.set_xlim(0, end)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def draw_crop(axes: Axes, image: Pixels) -> None:
+    """A face crop, `(H, W)` gray or `(H, W, 3)` RGB uint8, pixel by pixel and without a frame."""
+    axes.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
