@@ -18,7 +18,6 @@ from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError, MissingCheckpointError, MissingSourceError
-from mien.evaluation.abstain import abstention
 from mien.evaluation.classes import ClassTests, class_tests
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
@@ -255,8 +254,9 @@ def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Laten
     card = run.card
     evaluations = {split: score(found, run.name, temperature=card.temperature) for split, found in predictions.items()}
     final = "test" if "test" in predictions else "val"
-    answers = predictions[final].tempered(card.temperature)
-    measured = _measured(run, final)
+    found = evidence(predictions[final], run.name, card, evaluation=evaluations[final])
+    if measured := _measured(run, final):
+        found = found.model_copy(update={"robustness": measured.robustness, "humans": measured.humans})
     return RunReport(
         name=run.name,
         recipe=run.recipe,
@@ -264,12 +264,7 @@ def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Laten
         history=run.history,
         evaluations=evaluations,
         latency=latency,
-        evidence=Evidence(
-            evaluation=evaluations[final],
-            abstention=abstention(answers, card.threshold, card.risk),
-            robustness=measured.robustness if measured else None,
-            humans=measured.humans if measured else None,
-        ),
+        evidence=found,
     )
 
 

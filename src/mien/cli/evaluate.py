@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mien.card import Card
     from mien.data.faceset import FaceSet
     from mien.data.votes import Votes
+    from mien.evaluation.evaluate import Evaluation
     from mien.evaluation.evidence import Evidence
     from mien.evaluation.groups import Groups
     from mien.evaluation.model_files import Classify
@@ -45,6 +46,7 @@ class _Opened:
     name: str
     card: Card
     predictions: Predictions  # the network's own
+    evaluation: Evaluation | None  # where it was scored to be kept
     faces: FaceSet  # of all splits
     classify: Callable[[], Classify]  # opens the model for further questions
     folder: Path  # for what is written
@@ -119,6 +121,7 @@ def evaluate(
             opened.predictions,
             opened.name,
             opened.card,
+            evaluation=opened.evaluation,
             faces=of_split(opened.faces, split) if robust else None,
             classify=opened.classify() if robust else None,
             votes=tagged[0],
@@ -156,6 +159,7 @@ def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str
         name=run.name,
         card=run.card,
         predictions=predictions_of(run, faces, split, device=device),
+        evaluation=evaluation,
         faces=faces,
         classify=lambda: classifier_of(run, device),
         folder=out or file.parent,
@@ -184,6 +188,7 @@ def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device
         name=name,
         card=recognizer.card,
         predictions=predictions,
+        evaluation=None,
         faces=faces,
         classify=lambda: recognizer.classify,
         folder=out or Path(f"{Path(name).stem}-report"),

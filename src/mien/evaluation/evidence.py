@@ -32,6 +32,7 @@ def evidence(
     name: str,
     card: Card,
     *,
+    evaluation: Evaluation | None = None,
     faces: FaceSet | None = None,
     classify: Classify | None = None,
     votes: Votes | None = None,
@@ -43,16 +44,17 @@ def evidence(
 ) -> Evidence:
     """What `predictions`, the network's own, say of the model `name` with this `card`.
 
-    Robustness is measured where there are `faces`, those of the split, and `classify`, the model itself: on `most` of
-    them, or all. `votes` of taggers give the human ceiling; `groups` (name → group) the groups, and `known` the names
-    of all images of the data. Raises `InputError` for what does not belong to these images.
+    `evaluation`: their score at the card's temperature, where it is known already. Robustness is measured where there
+    are `faces`, those of the split, and `classify`, the model itself: on `most` of them, or all. `votes` of taggers
+    give the human ceiling; `groups` (name → group) the groups, and `known` the names of all images of the data. Raises
+    `InputError` for what does not belong to these images.
     """
     answers = predictions.tempered(card.temperature)
     robust = None
     if faces is not None and classify is not None:
         robust = robustness(classify, faces, answers, alignment=card.alignment, seed=seed, most=most, progress=progress)
     return Evidence(
-        evaluation=score(predictions, name, temperature=card.temperature, seed=seed),
+        evaluation=evaluation or score(predictions, name, temperature=card.temperature, seed=seed),
         abstention=abstention(answers, card.threshold, card.risk),
         robustness=robust,
         humans=human_ceiling(answers, votes, seed=seed) if votes else None,
