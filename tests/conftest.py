@@ -71,6 +71,12 @@ def no_onnx() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_onnx_of_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `no_onnx`, of `mien train`: for tests that look at something else of its run."""
+    monkeypatch.setattr("mien.export.leave_onnx", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def drawn_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cartoon faces in the Kaggle layout, as a zip. Read it, never change it."""

@@ -143,6 +143,7 @@ def votes(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return file
 
 
+@pytest.mark.usefixtures("no_onnx_of_train")
 def test_votes_ensemble_teacher_export(mien, drawn_zip: Path, drawn_folder: Path, votes: Path, tmp_path: Path) -> None:
     short = ["--data", drawn_zip, "--set", "epochs=1"]
     for seed in (0, 1):
@@ -177,6 +178,7 @@ def test_votes_ensemble_teacher_export(mien, drawn_zip: Path, drawn_folder: Path
     assert "Leave out --device cuda" in on_gpu.err
 
 
+@pytest.mark.usefixtures("no_onnx_of_train")
 def test_the_eight_labels_of_ferplus(mien, drawn_zip: Path, votes: Path, tmp_path: Path) -> None:
     ferplus = ["--data", drawn_zip, "--votes", votes, "--ferplus", "majority"]
     trained = mien("train", "cnn-v1", *ferplus, "--out", tmp_path / "eight", "--set", "epochs=1")
@@ -212,7 +214,7 @@ def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "docs" / "results.json").read_text())) == 6
 
 
-@pytest.mark.usefixtures("no_onnx")
+@pytest.mark.usefixtures("no_onnx", "no_onnx_of_train")
 def test_study_shows_each_recipe_the_pictures_at_its_own_size(mien, drawn_zip: Path, tmp_path: Path) -> None:
     """A recipe of 30 pixels beside one of 40, on pictures of 48: the same numbers as trained alone."""
     for size in (30, 40):
@@ -307,6 +309,7 @@ def test_mistakes_end_with_2_and_one_clear_message(mien, message: str, tmp_path:
     assert not (tmp_path / "y").exists()
 
 
+@pytest.mark.usefixtures("no_onnx_of_train")
 def test_corrupt_image_is_named_and_skipped_only_on_request(mien, drawn_folder: Path, tmp_path: Path) -> None:
     import shutil
 
