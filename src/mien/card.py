@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.confidence import RISK
-from mien.errors import InputError
+from mien.errors import InputError, unknown_name
 from mien.files import write_whole
-from mien.predictions import Predictions
+from mien.predictions import People, Predictions, Truth
 from mien.preprocess import Preprocess
 
 
@@ -48,8 +51,23 @@ class Alignment(BaseModel):
     faces: int  # that were looked at
 
 
+class Head(BaseModel):
+    """One set of answers of a model, and what makes its probabilities mean what they say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: tuple[str, ...]
+    temperature: float = Field(default=1.0, gt=0)
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    risk: float | None = Field(default=None, gt=0, lt=1)
+
+
 class Card(BaseModel):
-    """Labels and preprocessing of a model, and where it comes from. JSON round trip by pydantic."""
+    """Labels and preprocessing of a model, and where it comes from. JSON round trip by pydantic.
+
+    A model that learned from labels and from votes has two heads: the outputs of `people` stand behind those of the
+    labels. `temperature`, `threshold` and `risk` of the card itself are of the labels' head.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,17 +82,59 @@ class Card(BaseModel):
     temperature: float = Field(default=1.0, gt=0)  # fitted on val images that are not in train; every answer has it
     threshold: float | None = Field(default=None, ge=0, le=1)  # confidence below which an answer is marked unsure
     risk: float | None = Field(default=None, gt=0, lt=1)  # wanted share of wrong among those above it, on val
+    people: Head | None = None  # what people see: shares of votes
+    truth: Truth = "labels"  # the head that answers where nobody asks for one
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Outputs of each head, in the order in which they stand side by side."""
+        return (len(self.labels), len(self.people.labels)) if self.people else (len(self.labels),)
+
+    @property
+    def truths(self) -> tuple[Truth, ...]:
+        """What its heads answer to, in the order of their outputs."""
+        return ("labels", "people") if self.people else ("labels",)
+
+    def head(self, truth: Truth | None = None) -> Head:
+        """The head of this truth, or the one that answers by default. Raises `InputError` where the model lacks it."""
+        wanted = truth or self.truth
+        if wanted not in get_args(Truth):
+            raise unknown_name("truth", wanted, get_args(Truth))
+        if wanted == "people":
+            if self.people is None:
+                raise InputError(
+                    f"the model '{self.recipe}' has one head, of labels: it was trained without votes. "
+                    "Leave out the truth, or train with --votes and targets.votes_head"
+                )
+            return self.people
+        return Head(labels=self.labels, temperature=self.temperature, threshold=self.threshold, risk=self.risk)
+
+    def columns(self, truth: Truth) -> slice:
+        """Where the outputs of a head stand."""
+        return slice(len(self.labels), sum(self.widths)) if truth == "people" else slice(0, len(self.labels))
+
+    def people_of(self, said: npt.NDArray[np.float32]) -> People | None:
+        """The people's head among the probabilities `(N, O)` of all heads, its votes not known yet."""
+        if self.people is None:
+            return None
+        none = np.zeros((len(said), len(self.people.labels)), dtype=np.int64)
+        return People(self.people.labels, said[:, self.columns("people")], none)
+
     def calibrated(self, val: Predictions, risk: float = RISK) -> Card:
-        """With temperature and threshold fitted on `val`, the network's own predictions, untempered."""
-        temperature = round(val.fitted_temperature(), 4)
-        exact = val.tempered(temperature).threshold_for(risk)
-        upward = math.ceil(exact * 1e4) / 1e4  # downward it would let through answers that were not tested
-        threshold = upward if upward < 1 else exact
-        return self.model_copy(update={"temperature": temperature, "threshold": threshold, "risk": risk})
+        """With temperature and threshold of each head fitted on `val`, the network's own predictions, untempered.
+
+        The labels' head is held against the labels. The people's head gives the chance that one person sees an emotion:
+        its temperature is fitted on single votes. Its threshold keeps the risk that most taggers see something else.
+        """
+        own = _fitted(val, val, risk)
+        card = self.model_copy(update=own)
+        if self.people and val.people is not None:
+            people = self.people.model_copy(update=_fitted(val.each_vote(), val.by_votes(), risk))
+            card = card.model_copy(update={"people": people})
+        return card
 
     def save(self, path: Path) -> None:
         write_whole(path, self.model_dump_json(indent=2) + "\n")
@@ -88,3 +148,10 @@ class Card(BaseModel):
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a card that this version reads ({error})") from error
+
+
+def _fitted(for_temperature: Predictions, for_threshold: Predictions, risk: float) -> dict[str, float]:
+    temperature = round(for_temperature.fitted_temperature(), 4)
+    exact = for_threshold.tempered(temperature).threshold_for(risk)
+    upward = math.ceil(exact * 1e4) / 1e4  # downward it would let through answers that were not tested
+    return {"temperature": temperature, "threshold": upward if upward < 1 else exact, "risk": risk}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,23 @@ import numpy.typing as npt
 from mien.confidence import FEWEST_IMAGES, fit_temperature, tempered, threshold_for
 from mien.errors import InputError
 from mien.files import write_whole
+
+Truth = Literal["labels", "people"]  # the labels of the data, or what people see: the votes of taggers
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """What a model's second head says of the same images, and the votes that it is held against, where they are known.
+
+    Its answers begin with those of the first head, in their order.
+    """
+
+    label_names: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]  # (N, P), rows sum to 1
+    votes: npt.NDArray[np.int64]  # (N, P) counts; zeros where there are none
+
+    def keep(self, mask: npt.NDArray[Any]) -> People:
+        return replace(self, probabilities=self.probabilities[mask], votes=self.votes[mask])
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +51,7 @@ class Predictions:
     probabilities: npt.NDArray[np.float32]  # (N, K), rows sum to 1
     in_train: npt.NDArray[np.bool_]  # (N,)
     in_val: npt.NDArray[np.bool_]  # (N,)
+    people: People | None = None  # of a model with two heads
 
     def __post_init__(self) -> None:
         n, k = len(self.names), len(self.label_names)
@@ -42,6 +60,13 @@ class Predictions:
         for key in ("hashes", "labels", "in_train", "in_val"):
             if getattr(self, key).shape != (n,):
                 raise InputError(f"{key} has shape {getattr(self, key).shape}, expected ({n},)")
+        if self.people is not None:
+            k = len(self.people.label_names)
+            if self.people.probabilities.shape != (n, k) or self.people.votes.shape != (n, k):
+                raise InputError(
+                    f"people's probabilities are {self.people.probabilities.shape} and votes {self.people.votes.shape}"
+                    f", expected ({n}, {k})"
+                )
         probs_NK = self.probabilities
         self._refuse(np.asarray(~np.isfinite(probs_NK).all(axis=1)), "hold values that are not numbers")
         self._refuse(np.asarray((probs_NK < 0).any(axis=1)), "hold negative probabilities")
@@ -88,15 +113,50 @@ class Predictions:
         given = self.keep(self.leak_free)
         return threshold_for(risk, given.probabilities.max(axis=1, initial=0), given.predicted == given.labels)
 
-    def keep(self, mask: npt.NDArray[np.bool_]) -> Predictions:
-        """The images where `mask` (N,) is true."""
-        rows = {f.name: getattr(self, f.name)[mask] for f in fields(self) if f.name not in ("split", "label_names")}
-        return replace(self, **rows)
+    def answers(self, truth: Truth) -> Predictions:
+        """What one head says of all images, still beside the labels of the data. Raises `InputError` without it."""
+        if truth == "labels":
+            return replace(self, people=None)
+        if self.people is None:
+            raise InputError(f"predictions for '{self.split}' are of a model with one head, of labels")
+        return replace(
+            self, label_names=self.people.label_names, probabilities=self.people.probabilities, people=self.people
+        )
+
+    def by_votes(self) -> Predictions:
+        """What the people's head says of the images with votes; labels are the most frequent vote (the first of equals)."""
+        said = self.answers("people")
+        assert said.people is not None
+        found = replace(said, labels=said.people.votes.argmax(axis=1), people=None)
+        return found.keep(said.people.votes.sum(axis=1) > 0)
+
+    def each_vote(self) -> Predictions:
+        """What the people's head says beside each single vote: an image stands in as many rows as it has votes."""
+        said = self.answers("people")
+        assert said.people is not None
+        image, answer = np.nonzero(said.people.votes)
+        times = said.people.votes[image, answer]
+        rows = np.repeat(image, times)
+        return replace(replace(said, people=None).keep(rows), labels=np.repeat(answer, times))
+
+    def with_votes(self, votes: npt.NDArray[np.int64]) -> Predictions:
+        """With the votes `(N, P)` of taggers beside the people's head, where there is one."""
+        return self if self.people is None else replace(self, people=replace(self.people, votes=votes))
+
+    def keep(self, mask: npt.NDArray[Any]) -> Predictions:
+        """The images where `mask` (N,) is true, or at these places."""
+        rows = {key: getattr(self, key)[mask] for key in _ROWS}
+        return replace(self, **rows, people=None if self.people is None else self.people.keep(mask))
 
     def save(self, path: Path) -> None:
         """Write one compressed `.npz` (no pickle), whole or not at all."""
+        values = {"split": np.asarray(self.split), "label_names": np.asarray(self.label_names)}
+        values |= {key: getattr(self, key) for key in _ROWS}
+        if self.people is not None:
+            values |= {_PEOPLE + f.name: np.asarray(getattr(self.people, f.name)) for f in fields(People)}
+            values[f"{_PEOPLE}votes"] = self.people.votes.astype(np.uint16)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+        np.savez_compressed(buffer, **values)  # type: ignore[arg-type]
         write_whole(path, buffer.getbuffer())
 
     @classmethod
@@ -106,23 +166,37 @@ class Predictions:
             raise InputError(f"{path}: no predictions there. Make them: mien evaluate RUN --data PATH")
         try:
             with np.load(path, allow_pickle=False) as stored:
-                values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls)}
+                values: dict[str, Any] = {key: stored[key] for key in ("split", "label_names", *_ROWS)}
+                people = {f.name: stored[_PEOPLE + f.name] for f in fields(People) if _PEOPLE + f.name in stored}
         except Exception as error:  # numpy, zipfile and zlib each raise their own on a damaged file
             raise InputError(f"{path}: not a predictions file ({error})") from error
         values["split"] = str(values["split"])
         values["label_names"] = tuple(str(name) for name in values["label_names"])
+        if people:
+            values["people"] = People(
+                label_names=tuple(str(name) for name in people["label_names"]),
+                probabilities=people["probabilities"],
+                votes=people["votes"].astype(np.int64),
+            )
         return cls(**values)
+
+
+_ROWS = ("names", "hashes", "labels", "probabilities", "in_train", "in_val")  # one for each image
+_PEOPLE = "people_"  # before the names of what is kept of the second head
 
 
 def pool(first: Predictions, second: Predictions) -> Predictions:
     """Both sets of images as one split named `pooled` (the study's test set is val and test together)."""
     if first.label_names != second.label_names:
         raise InputError(f"cannot pool predictions over {first.label_names} and {second.label_names}")
-    arrays = {
-        f.name: np.concatenate([getattr(first, f.name), getattr(second, f.name)])
-        for f in fields(Predictions)
-        if f.name not in ("split", "label_names")
-    }
+    arrays: dict[str, Any] = {key: np.concatenate([getattr(first, key), getattr(second, key)]) for key in _ROWS}
+    if first.people is not None and second.people is not None:
+        both = (first.people, second.people)
+        arrays["people"] = People(
+            first.people.label_names,
+            np.concatenate([one.probabilities for one in both]),
+            np.concatenate([one.votes for one in both]),
+        )
     return Predictions(split="pooled", label_names=first.label_names, **arrays)
 
 

@@ -213,7 +213,7 @@ def time_runs(runs: Sequence[Run], folder: Path, device: str = "auto") -> None:
 def _whole(run: Run) -> nn.Module:
     """The run's network, with the mirror images that it sees."""
     network = run.load_model()
-    return EnsembleNet([network], (True,)) if run.card.mirror else network
+    return EnsembleNet([network], (True,), run.card.widths) if run.card.mirror else network
 
 
 def gather(

@@ -278,7 +278,8 @@ def _check(settings: Sequence[Setting], faces: Mapping[int, FaceSet], out: Path,
     for setting in settings:
         recipe, seen = setting.recipe, faces[setting.recipe.preprocess.size]
         run = Run(out / setting.name)
-        if folder.plan(run, recipe, seen, resume=True, overwrite=False, precision=hardware.precision) == "done":
+        request = folder.Request(recipe, seen, hardware.precision)
+        if folder.plan(run, request, resume=True, overwrite=False) == "done":
             continue
         waiting.append(setting)
         if any(_same_network(recipe, other) for other in built):

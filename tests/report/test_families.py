@@ -18,6 +18,7 @@ def pretrained(backbone: str, features: str) -> Recipe:
 
 def test_every_built_in_recipe_is_of_a_known_family() -> None:
     assert {name: family(Recipe.load(name)) for name in names() if not name.startswith("vit-v")} == {
+        "base-v2": "CNN from zero",
         "cnn-v1": "CNN from zero",
         "cnn-v2": "CNN from zero",
         "cnn-v2.1": "CNN from zero",
@@ -25,8 +26,12 @@ def test_every_built_in_recipe_is_of_a_known_family() -> None:
         "mien-small": "CNN from zero",
         "mien-tiny": "CNN from zero",
         "resnet50-ft": "pre-trained CNN",
+        "small-v2": "CNN from zero",
+        "small-v2-labels": "CNN from zero",
+        "tiny-v2": "CNN from zero",
         "vit-scratch": "ViT from zero",
         "vit-scratch-tuned": "ViT from zero",
+        "vit-tuned": "pre-trained ViT",
     }
     assert {family(Recipe.load(name)) for name in names() if name.startswith("vit-v")} == {"pre-trained ViT"}
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from mien.recipes.sections import Augment
+from mien.training import augment as module
 from mien.training.augment import augment, mix
 
 
@@ -124,3 +129,81 @@ def test_both_kinds_of_mixing_are_met(gray: tuple[torch.Tensor, torch.Tensor]) -
     torch.manual_seed(0)
     flat = [bool((mix(*gray, Augment(mixup=1.0, cutmix=1.0))[0].flatten(2).std(dim=2) == 0).all()) for _ in range(60)]
     assert 15 <= sum(flat) <= 45  # mixup leaves images of one value; cutmix nearly never
+
+
+def faces_like(count: int, size: int = 48, channels: int = 1) -> torch.Tensor:
+    """Smooth pictures with edges, in whole gray values."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (count, channels, 6, 6)).astype(np.float32)
+    large = [[cv2.resize(one, (size, size), interpolation=cv2.INTER_CUBIC) for one in image] for image in coarse]
+    return torch.from_numpy(np.array(large).clip(0, 255).round() / np.float32(255))
+
+
+def test_blur_is_opencv_s_gaussian_away_from_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = faces_like(8)
+    monkeypatch.setattr(module, "_BLUR", (1.5 / 48, 1.5 / 48))
+    blurred = augment(images, Augment(blur=1))
+    for ours, image in zip(blurred, images, strict=True):
+        theirs = cv2.GaussianBlur(image[0].numpy(), (25, 25), 1.5)
+        np.testing.assert_allclose(ours[0, 8:-8, 8:-8], theirs[8:-8, 8:-8], atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [12, 20, 31])
+def test_fewer_pixels_are_opencv_s(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = faces_like(8)
+    monkeypatch.setattr(module, "_RESOLUTION", (side / 48, side / 48))
+    module._coarser.cache_clear()
+    coarse = augment(images, Augment(resolution=1))
+    module._coarser.cache_clear()
+    for ours, image in zip(coarse, images, strict=True):
+        small = cv2.resize(image[0].numpy(), (side, side), interpolation=cv2.INTER_AREA)
+        theirs = cv2.resize(small, (48, 48), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_allclose(ours[0], theirs, atol=2e-3)
+
+
+@pytest.mark.parametrize("quality", [5, 20, 50])
+def test_jpeg_loses_what_a_real_one_loses(quality: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = faces_like(8, size=44)  # no multiple of 8
+    monkeypatch.setattr(module, "_JPEG", (quality, quality))
+    lossy = augment(images, Augment(jpeg=1))
+    for ours, image in zip(lossy, images, strict=True):
+        gray = (image[0].numpy() * 255).round().astype(np.uint8)
+        _, data = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        theirs = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        # Both round; where a coefficient lies between two steps of the table, a whole block may differ.
+        near = np.abs(ours[0].numpy() * 255 - theirs) <= 1.5
+        assert near.mean() > 0.9
+        assert np.abs(theirs.astype(float) - gray).mean() > 5
+
+
+def test_noise_and_gamma_keep_to_their_limits() -> None:
+    gray = torch.full((400, 1, 48, 48), 0.5)
+    torch.manual_seed(0)
+    deviations = augment(gray, Augment(noise=1)).std(dim=(1, 2, 3))
+    assert 0.13 < deviations.max() < 0.16
+    assert deviations.min() < 0.01
+    exponents = augment(gray, Augment(gamma=1))[:, 0, 0, 0].log() / math.log(0.5)
+    assert exponents.min() >= math.exp(-0.4) - 1e-5
+    assert exponents.max() <= math.exp(0.4) + 1e-5
+    assert exponents.max() / exponents.min() > math.exp(0.7)
+
+
+@pytest.mark.parametrize("kind", ["gamma", "blur", "resolution", "noise", "jpeg"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_corruption_has_its_chance_and_leaves_the_others_alone(kind: str, channels: int) -> None:
+    images = faces_like(300, size=24, channels=channels)
+    torch.manual_seed(0)
+    changed = augment(images, Augment.model_validate({kind: 0.25}))
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    hit = (changed - images).abs().amax(dim=(1, 2, 3)) > 0
+    assert 50 <= int(hit.sum()) <= 100  # 300 draws of a quarter, three standard deviations
+
+
+def test_noise_is_one_for_all_colors_and_coarse_in_an_enlarged_face() -> None:
+    torch.manual_seed(0)
+    gray = torch.full((4, 3, 96, 96), 0.5)
+    noisy = augment(gray, Augment(noise=1))
+    assert torch.equal(noisy[:, 0], noisy[:, 2])
+    blocks = noisy[:, 0].unfold(1, 2, 2).unfold(2, 2, 2)  # 48 grains across
+    assert torch.equal(blocks.amax(dim=(3, 4)), blocks.amin(dim=(3, 4)))

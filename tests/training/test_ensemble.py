@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes, evaluate, to_onnx, train
 from mien.training.ensemble import ensemble
-from mien.training.hardware import detect
+from mien.training.hardware import Hardware, detect
 from mien.training.predict import classify, predict
 
 
@@ -68,6 +69,16 @@ def test_members_with_a_second_head_and_another_past(drawn_faces: FaceSet, tmp_p
     started = train(recipe, fewer, tmp_path / "started", votes=votes, start=before)
     together = Run.open(ensemble([fresh, started], tmp_path / "both").folder)
     assert together.recipe.targets.votes_head == 0.5
+    kept, (one, other) = together.predictions("val"), (run.predictions("val") for run in (fresh, started))
+    mean = (one.people.probabilities + other.people.probabilities) / 2
+    np.testing.assert_allclose(kept.people.probabilities, mean, atol=1e-6)
+    # The network itself, head by head, says what the kept predictions say.
+    made = predict(together, fewer, "val", Hardware("cpu", "float32"))
+    np.testing.assert_allclose(made.probabilities, kept.probabilities, atol=1e-5)
+    np.testing.assert_allclose(made.people.probabilities, kept.people.probabilities, atol=1e-5)
+    alone = together.load_model("people")
+    crops = list(fewer.images[:4])
+    assert alone(torch.from_numpy(together.card.preprocess(crops))).shape == (4, 7)
     np.testing.assert_array_equal(together.seen()[0], before.seen()[0])  # what any member has seen
 
 

@@ -9,22 +9,32 @@ import pytest
 
 from mien import FaceSet
 from mien.preprocess import Preprocess
-from mien.training.loaders import Batches, class_weights, train_order
+from mien.training.loaders import Batches, chance, class_weights, train_order
 
 GRAY48 = Preprocess(size=48, color="gray", mean=(0.5,), std=(0.5,))
 
 
 def test_plain_order_holds_every_face_once_and_depends_on_seed_and_epoch() -> None:
     labels = np.arange(100) % 7
-    orders = [train_order(labels, 7, False, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [train_order(labels, 7, False, chance(seed, "", epoch)) for seed in (0, 1) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(100)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
-    assert np.array_equal(orders[0], train_order(labels, 7, False, 0, 0))
+    assert np.array_equal(orders[0], train_order(labels, 7, False, chance(0, "", 0)))
+    assert np.array_equal(orders[0], np.random.default_rng([0, 0]).permutation(100))  # as version 0.1 drew it
+
+
+def test_what_a_training_began_with_makes_another_order_of_the_same_seed() -> None:
+    labels = np.arange(100) % 7
+    starts = ("", "0123456789ab", "0123456789ac")
+    orders = {tuple(train_order(labels, 7, False, chance(0, start, 0))) for start in starts}
+    assert len(orders) == 3
+    masks = {int(chance(0, start, 0, 0, 0).generate_state(1)[0]) for start in starts}
+    assert len(masks) == 3
 
 
 def test_balanced_order_draws_each_class_equally_often() -> None:
     labels = np.repeat([0, 1, 2], [9000, 900, 100])
-    drawn = labels[train_order(labels, 3, True, 0, 0)]
+    drawn = labels[train_order(labels, 3, True, chance(0, "", 0))]
     assert len(drawn) == 10_000
     # three standard deviations of a binomial with p = 1/3
     assert np.abs(np.bincount(drawn) - 10_000 / 3).max() < 3 * np.sqrt(10_000 * 2 / 9)

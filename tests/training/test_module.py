@@ -16,15 +16,8 @@ from mien.training.prepare import prepare
 
 
 def _lrs(*overrides: str, steps: int) -> list[float]:
-    recipe = Recipe.load("cnn-v2", ["optimizer.lr=0.1", "optimizer.name=sgd", *overrides])
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=recipe.optimizer.lr)
-    schedule = module._schedule(optimizer, recipe, steps)
-    lrs = []
-    for _ in range(recipe.epochs * steps):
-        lrs.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    return lrs
+    recipe = Recipe.load("cnn-v2", ["optimizer.lr=0.1", *overrides])
+    return [0.1 * module.rate_at(recipe, steps, step) for step in range(recipe.epochs * steps)]
 
 
 def test_constant_schedule_stays() -> None:
@@ -42,6 +35,16 @@ def test_warmup_rises_in_a_line_then_the_cosine_begins() -> None:
     assert lrs[:10] == sorted(lrs[:10])
     assert lrs[10] == pytest.approx(0.1)
     assert lrs[25] == pytest.approx(0.05)
+
+
+def test_a_constant_rate_falls_in_its_last_epochs_alone() -> None:
+    lrs = _lrs("epochs=6", "schedule.warmup_epochs=1", "schedule.decay_epochs=2", steps=10)
+    assert lrs[10:41] == pytest.approx([0.1] * 31)
+    # 1 - sqrt of the part of the fall that is done
+    assert lrs[45] == pytest.approx(0.1 * (1 - math.sqrt(0.25)))
+    assert lrs[59] == pytest.approx(0.1 * (1 - math.sqrt(0.95)))
+    # What comes before the fall does not depend on where the run ends.
+    assert _lrs("epochs=60", "schedule.warmup_epochs=1", steps=10)[:41] == lrs[:41]
 
 
 @pytest.mark.parametrize(
@@ -66,23 +69,42 @@ def test_a_training_step_on_a_cpu_leaves_out_torch_s_slow_fused_attention(faces:
     assert not [name for name in called if "flash" in name]
 
 
-def test_a_second_head_adds_its_weighted_loss_and_stays_out_of_the_figures(faces: FaceSet) -> None:
+def _two_heads(faces: FaceSet, wanted: torch.Tensor | None) -> module.Classifier:
     torch.manual_seed(0)
     model = "model={kind: residual, widths: [8], depths: [1], stem: 4}"
-    recipe = Recipe.load("cnn-v2", [model, "targets.votes_head=0.5", "optimizer={name: muon, lr: 0.02}"])
+    recipe = Recipe.load("cnn-v2", [model, "targets={votes_head: 0.5, contempt: true}"])
     train = faces.select("train")
-    network = build(recipe.model, recipe.preprocess, 7)
+    network = build(recipe.model, recipe.preprocess, (7, 8))
+    targets = {} if wanted is None else {"train": wanted.numpy(), "val": wanted.numpy()}
+    return module.Classifier(network, recipe, train, train, None, targets)
+
+
+def test_a_second_head_adds_its_weighted_loss_and_stays_out_of_the_figures(faces: FaceSet) -> None:
     wanted = torch.zeros(4, 15)
     wanted[range(4), [0, 1, 2, 3]], wanted[range(3), [7, 8, 14]] = 1, 1  # nobody voted on the last
-    classifier = module.Classifier(network, recipe, train, train, None, wanted.numpy())
-    pixels = torch.from_numpy(train.images[:4])
-    features = network.eval().features(prepare(pixels, recipe.preprocess))
-    own = functional.cross_entropy(network.classifier(features), wanted[:, :7])
-    votes = classifier._second_head(features).log_softmax(dim=1)
+    classifier = _two_heads(faces, wanted).eval()
+    pixels = torch.from_numpy(faces.select("train").images[:4])
+    logits = classifier.network(prepare(pixels, classifier.preprocess))
+    own = functional.cross_entropy(logits[:, :7], wanted[:, :7])
+    votes = logits[:, 7:].log_softmax(dim=1)
     expected = own - 0.5 * (votes[0, 0] + votes[1, 1] + votes[2, 7]) / 4
     assert classifier.training_step((pixels, wanted), 0).item() == pytest.approx(expected.item(), rel=1e-5)
     assert classifier.figures["train_loss"].compute().item() == pytest.approx(own.item(), rel=1e-5)
-    assert not [name for name in classifier.kept.state_dict() if "second" in name]
+
+
+def test_val_follows_both_heads_each_against_its_own_truth(faces: FaceSet) -> None:
+    classifier = _two_heads(faces, torch.zeros(4, 15)).eval()
+    pixels = torch.from_numpy(faces.select("train").images[:4])
+    logits = classifier.network(prepare(pixels, classifier.preprocess))
+    labels, people = logits[:, :7].argmax(dim=1), logits[:, 7:].argmax(dim=1)
+    wanted = torch.zeros(4, 15)
+    wanted[range(4), labels] = 1
+    wanted[0, labels[0]], wanted[0, (labels[0] + 1) % 7] = 0, 1  # one label is missed
+    wanted[range(3), 7 + people[:3]] = torch.tensor([1.0, 0.5, 0.25])  # shares of the votes for the answers
+    wanted[range(1, 3), 7 + (people[1:3] + 1) % 8] = torch.tensor([0.5, 0.75])  # nobody voted on the last
+    classifier.validation_step((pixels, wanted), 0)
+    assert classifier.figures["val_accuracy"].compute().item() == pytest.approx(0.75)
+    assert classifier.figures["val_people"].compute().item() == pytest.approx(1.75 / 3)
 
 
 def test_weighted_loss_is_torch_s_with_inverse_class_counts(faces: FaceSet) -> None:

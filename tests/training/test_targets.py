@@ -10,7 +10,7 @@ import pytest
 from mien import FaceSet, Recipe, Votes
 from mien.errors import InputError
 from mien.predictions import Predictions
-from mien.training.targets import check_sources, first_of_repeats, targets
+from mien.training.targets import check_sources, first_of_repeats, followed, targets
 
 K = 7
 RESIDUAL = "{kind: residual, widths: [8], depths: [1], stem: 4}"
@@ -71,17 +71,27 @@ def test_votes_as_labels_need_faces_of_two_labels_with_votes(train: FaceSet) -> 
 
 
 def test_a_second_head_has_the_shares_of_the_votes_behind_the_labels(train: FaceSet) -> None:
-    recipe = Recipe.load("cnn-v2", [f"model={RESIDUAL}", "targets.votes_head=0.5"])
-    found = targets(recipe, train, votes_of(train, {1: [2, 0, 6, 0, 0, 0, 0]}), None)
+    recipe = Recipe.load("cnn-v2", ["targets.votes_head=0.5"])
+    votes = votes_of(train, {1: [2, 0, 6, 0, 0, 0, 0]})
+    found = targets(recipe, train, votes, None)
     assert found is not None
     np.testing.assert_array_equal(found[:, :K], np.eye(K, dtype=np.float32)[train.labels])
-    # neutral, happiness, surprise, sadness, anger, disgust, fear, contempt
-    np.testing.assert_array_equal(found[1, K:], [0, 0, 0, 0, 0.25, 0, 0.75, 0])
-    np.testing.assert_array_equal(found[[0, 2, 3, 4, 5], K:], np.zeros((5, 8)))
+    np.testing.assert_array_equal(found[1, K:], [0.25, 0, 0.75, 0, 0, 0, 0])  # in the order of the labels
+    np.testing.assert_array_equal(found[[0, 2, 3, 4, 5], K:], np.zeros((5, K)))
+    np.testing.assert_array_equal(followed(recipe, train, votes), found)
+    assert followed(Recipe.load("cnn-v2", ["targets.votes=0.5"]), train, votes) is None
     with pytest.raises(InputError, match=r"learns from votes: pass --votes FILE"):
         check_sources(recipe, None, None)
-    with pytest.raises(InputError, match=r"targets\.votes_head needs model\.kind residual; cnn-v2 has no place"):
-        Recipe.load("cnn-v2", ["targets.votes_head=0.5"])
+
+
+def test_contempt_stands_behind_the_labels_where_it_is_asked_for(train: FaceSet) -> None:
+    columns = ("neutral", "contempt")
+    votes = Votes("votes.csv", columns, {str(train.names[1]): np.array([6, 2])})
+    recipe = Recipe.load("cnn-v2", ["targets={votes_head: 0.5, contempt: true}"])
+    assert recipe.targets.people_labels(train.label_set.labels) == (*train.label_set.labels, "contempt")
+    found = targets(recipe, train, votes, None)
+    assert found is not None
+    np.testing.assert_array_equal(found[1, K:], [0, 0, 0, 0, 0.75, 0, 0, 0.25])
 
 
 def test_a_teacher_is_found_by_pixels_in_any_order(train: FaceSet) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from mien import FaceSet, InputError, Recipe, Run, Votes, train
 from mien.card import Alignment, Card
 from mien.errors import InterruptedRunError
-from mien.recipes.sections import Optimizer, Residual, Targets
+from mien.recipes.sections import Optimizer, Residual, Schedule, Targets
 from mien.training import follow, module
 from mien.training import train as training
 from mien.training.follow import best_epoch
@@ -52,13 +52,19 @@ def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, error: type[BaseExcepti
 
 
 def interrupt(
-    recipe: Recipe, faces: FaceSet, out: Path, epoch: int, match: str | None = None, precision: str = "auto"
+    recipe: Recipe,
+    faces: FaceSet,
+    out: Path,
+    epoch: int,
+    match: str | None = None,
+    precision: str = "auto",
+    branch: Run | None = None,
 ) -> None:
     """Train and press Ctrl-C in the given epoch."""
     with pytest.MonkeyPatch.context() as patch:
         stop_in(epoch, patch)
         with pytest.raises(InterruptedRunError, match=match):
-            train(recipe, faces, out, precision=precision)
+            train(recipe, faces, out, precision=precision, branch=branch)
 
 
 def test_it_learns(finished: Run) -> None:
@@ -136,6 +142,51 @@ def test_resumed_with_muon_and_a_second_head_equals_uninterrupted(
     resumed = train(recipe, faces, tmp_path / "parts", votes=votes, resume=True)
     assert numbers(resumed) == numbers(whole)
     assert weights_equal(resumed, whole)
+
+
+def test_a_branch_equals_an_uninterrupted_run_of_its_recipe(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    """Epochs at a constant rate do not depend on the end of the run, so a trunk has many ends and goes on."""
+
+    def until(epochs: int, decay: float) -> Recipe:
+        schedule = Schedule(name="constant", warmup_epochs=1, decay_epochs=decay)
+        return recipe.model_copy(update={"schedule": schedule, "epochs": epochs, "early_stopping": None})
+
+    trunk = tmp_path / "trunk"
+    interrupt(until(100, 5), faces, trunk, 3)
+    before = {path: path.read_bytes() for path in trunk.rglob("*") if path.is_file()}
+    ended = train(until(4, 2), faces, tmp_path / "branch", branch=Run(trunk))
+    whole = train(until(4, 2), faces, tmp_path / "whole")
+    assert numbers(ended) == numbers(whole)
+    assert weights_equal(ended, whole)
+    assert {path: path.read_bytes() for path in trunk.rglob("*") if path.is_file()} == before
+    interrupt(
+        until(5, 2), faces, tmp_path / "parts", 4, branch=Run(trunk)
+    )  # a branch is stopped and taken up as any run
+    parts = train(until(5, 2), faces, tmp_path / "parts", resume=True)
+    assert numbers(parts) == numbers(train(until(5, 2), faces, tmp_path / "longer"))
+    with pytest.raises(InputError, match=r"has finished 2 epochs.*ends after 5 at the earliest: --set epochs=5"):
+        train(until(4, 3), faces, tmp_path / "early", branch=Run(trunk))
+    with pytest.raises(
+        InputError, match=r"another recipe \(different: seed\).*epochs and schedule\.decay_epochs alone"
+    ):
+        train(until(4, 2).model_copy(update={"seed": 5}), faces, tmp_path / "other", branch=Run(trunk))
+    with pytest.raises(InputError, match=r"its learning rate falls already"):
+        train(until(9, 1), faces, tmp_path / "fallen", branch=ended)
+    with pytest.raises(InputError, match=r"leave out --start"):
+        train(until(4, 2), faces, tmp_path / "both", branch=Run(trunk), start=whole)
+    with pytest.raises(InputError, match=r"checkpoints/last\.ckpt is missing"):
+        train(until(4, 2), faces, tmp_path / "none", branch=Run(tmp_path))
+    assert not (tmp_path / "early").exists()
+
+
+def test_a_branch_keeps_the_start_of_its_trunk(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    plain = recipe.model_copy(update={"schedule": Schedule(), "epochs": 2, "early_stopping": None})
+    start = train(plain.model_copy(update={"epochs": 1}), faces, tmp_path / "start")
+    trunk = train(plain, faces, tmp_path / "trunk", start=start)
+    longer = plain.model_copy(update={"epochs": 3, "schedule": Schedule(decay_epochs=1)})
+    branch = train(longer, faces, tmp_path / "branch", branch=trunk)
+    assert branch.card.training.start == "start"
+    assert numbers(branch) == numbers(train(longer, faces, tmp_path / "whole", start=start))
 
 
 def test_resumed_equals_uninterrupted(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:

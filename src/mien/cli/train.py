@@ -50,7 +50,14 @@ def train(
         ),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option("--start", help="Begin with the weights of this run instead of fresh ones.")
+        str | None,
+        typer.Option("--start", help="Begin with the weights of this run or bundled model instead of fresh ones."),
+    ] = None,
+    branch: Annotated[
+        Path | None,
+        typer.Option(
+            "--branch", help="Go on where this run stands, in --out, to another end: epochs, schedule.decay_epochs."
+        ),
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -70,8 +77,8 @@ def train(
 
     if find_lr and (resume or overwrite or devices > 1):
         raise InputError("--find-lr trains no run, on one device: leave out --resume, --overwrite and --devices")
-    if find_lr and start:
-        raise InputError("--find-lr begins with fresh weights: leave out --start")
+    if find_lr and (start or branch):
+        raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
@@ -81,6 +88,7 @@ def train(
     from mien.report.style import save
     from mien.training.hardware import detect
     from mien.training.run import Run
+    from mien.training.start import open_start
     from mien.training.train import train as run_training
 
     detect(device, precision)  # a mistake there should not wait for the data
@@ -101,7 +109,8 @@ def train(
         devices=devices,
         votes=tagged if chosen.targets.of_votes or not ferplus else None,
         teacher=Run.open(teacher).predictions("train") if teacher else None,
-        start=Run.open(start) if start else None,
+        start=open_start(start) if start else None,
+        branch=Run(branch) if branch else None,
         progress_bar=is_terminal(),
     )
     if not run.finished:
@@ -110,7 +119,9 @@ def train(
     picture = run.folder / "report" / "curves.png"
     save(curves(run.history, chosen.name, done.best_epoch), picture)
     leave_onnx(run, faces)
-    monitor = chosen.early_stopping.monitor if chosen.early_stopping else "val_accuracy"
+    monitor: str = chosen.early_stopping.monitor if chosen.early_stopping else "val_accuracy"
+    if run.card.people and monitor == "val_accuracy":
+        monitor = "mean of val_accuracy and val_people"
     say(f"{run.folder}: {done.epochs} epochs, {done.minutes:.1f} minutes on {done.device} ({done.precision})")
     say(
         f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); curves: {picture}"

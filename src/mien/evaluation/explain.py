@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from mien.card import Card
+from mien.card import Card, Head
 from mien.confidence import tempered
 from mien.errors import InputError, unknown_name
 from mien.evaluation.model_files import Classify, classifier_of
 from mien.evaluation.occlusion import occlusion
 from mien.images import Pixels
+from mien.predictions import Truth
 from mien.recipes.sections import Ensemble
 from mien.recognize.recognizer import Recognizer, bundled, is_model_file
 from mien.training.run import Run
@@ -73,9 +74,11 @@ _Find: TypeAlias = Callable[[Sequence[Pixels], int | None], Iterator[_Found]]  #
 class Explainer:
     """One model, opened to have its answers explained in one way."""
 
-    def __init__(self, model: str | Path, method: str = "auto", label: str | None = None) -> None:
+    def __init__(
+        self, model: str | Path, method: str = "auto", label: str | None = None, truth: Truth | None = None
+    ) -> None:
         """`model`: a run folder, a model file or a bundled name. `label`: the class to explain; None takes the most
-        probable one of each face.
+        probable one of each face. `truth`: the head to explain, of a model with two; the card's own if left out.
 
         `method`: grad-cam (convolutional runs), attention (vision transformers), occlusion (any model), or auto: by
         gradients where a run and torch are there and it fits, else by occlusion. Raises `InputError` for unknown names
@@ -86,11 +89,12 @@ class Explainer:
         is_file = is_model_file(model)
         if not is_file and not Path(model).exists() and len(Path(model).parts) == 1:
             raise unknown_name("model", str(model), bundled())
-        opened = _open_file(str(model), method) if is_file else _open_run(Run.open(model), method)
+        opened = _open_file(str(model), method, truth) if is_file else _open_run(Run.open(model), method, truth)
         self.card, self.method, self._find = opened
-        if label is not None and label not in self.card.labels:
-            raise unknown_name("label", label, self.card.labels)
-        self._label = None if label is None else self.card.labels.index(label)
+        self._labels = self.card.head(truth).labels
+        if label is not None and label not in self._labels:
+            raise unknown_name("label", label, self._labels)
+        self._label = None if label is None else self._labels.index(label)
 
     def __call__(self, faces: Sequence[Pixels], progress: Progress | None = None) -> Iterator[Explanation]:
         """An explanation for each of `faces`, crops of any size, gray or RGB, as it comes."""
@@ -101,8 +105,8 @@ class Explainer:
                 progress("explaining", done, len(seen))
             yield Explanation(
                 method=self.method,
-                label=self.card.labels[label],
-                probabilities=dict(zip(self.card.labels, map(float, probs_K), strict=True)),
+                label=self._labels[label],
+                probabilities=dict(zip(self._labels, map(float, probs_K), strict=True)),
                 face=face,
                 heat=scaled(map_HW),
                 drop=drop,
@@ -119,29 +123,30 @@ def scaled(map_HW: Floats) -> Floats:
 _Opened: TypeAlias = tuple[Card, Method, _Find]
 
 
-def _open_file(model: str, method: str) -> _Opened:
+def _open_file(model: str, method: str, truth: Truth | None) -> _Opened:
     if method not in ("auto", "occlusion"):
         kind = "a CNN run" if method == "grad-cam" else "a run of a vision transformer"
         raise InputError(f"{method} needs {kind}; {model} is a model file: use --method occlusion")
-    recognizer = Recognizer(model, detector="none")
+    recognizer = Recognizer(model, detector="none", truth=truth)
     return recognizer.card, "occlusion", partial(_by_occlusion, recognizer.classify)
 
 
-def _open_run(run: Run, method: str) -> _Opened:
+def _open_run(run: Run, method: str, truth: Truth | None) -> _Opened:
     card = run.card
+    head, truth = card.head(truth), truth or card.truth
     if method == "occlusion" or (method == "auto" and find_spec("torch") is None):
-        return card, "occlusion", partial(_by_occlusion, classifier_of(run))
+        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth=truth))
     import torch
 
     from mien.evaluation.saliency import way_of
 
-    network = run.load_model()
+    network = run.load_model(truth)
     way = way_of(network, torch.zeros(1, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
     if way is None and method == "auto":
-        return card, "occlusion", partial(_by_occlusion, classifier_of(run))
+        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth=truth))
     if way is None or method not in ("auto", way):
         raise _unfit(run, method, way)
-    return card, way, partial(_by_gradients, network, card, way)
+    return card, way, partial(_by_gradients, network, card, head, way)
 
 
 def _unfit(run: Run, method: str, way: Way | None) -> InputError:
@@ -164,7 +169,7 @@ def _by_occlusion(classify: Classify, faces: Sequence[Pixels], label: int | None
 
 
 def _by_gradients(
-    network: nn.Module, card: Card, way: Way, faces: Sequence[Pixels], label: int | None
+    network: nn.Module, card: Card, head: Head, way: Way, faces: Sequence[Pixels], label: int | None
 ) -> Iterator[_Found]:
     import torch
 
@@ -173,6 +178,6 @@ def _by_gradients(
     for start in range(0, len(faces), _TOGETHER):
         images = torch.from_numpy(card.preprocess(faces[start : start + _TOGETHER]))
         found = saliency(network, images, way, label=label, mirror=card.mirror)
-        probs_BK = tempered(found.probabilities.numpy(), card.temperature).astype(np.float32)
+        probs_BK = tempered(found.probabilities.numpy(), head.temperature).astype(np.float32)
         for probs_K, chosen, map_HW in zip(probs_BK, found.labels.tolist(), found.maps.numpy(), strict=True):
             yield probs_K, chosen, map_HW, None

@@ -11,12 +11,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import unknown_name
 from mien.images import Pixels
-from mien.predictions import Predictions, pool
+from mien.predictions import Predictions, Truth, pool
 from mien.recognize.recognizer import Recognizer
 from mien.training.run import Run
 
@@ -31,7 +30,7 @@ def predictions_of_model(
 ) -> Predictions:
     """Probabilities `(N, K)` of the model called `name`, for `val`, `test`, `train` or `pooled` (val and test).
 
-    As those that runs keep, they are the network's own: the temperature of the card is taken out again.
+    As those that runs keep, they are the network's own, before the temperature of its card.
 
     A file does not say which images it learned from, so images count as seen when they stand in the train and val
     splits of `faces`. Raises `InputError` for other labels than the model's, or an empty split.
@@ -41,23 +40,26 @@ def predictions_of_model(
     if split == "pooled":
         first, second = (predictions_of_model(model, name, faces, part, progress) for part in ("val", "test"))
         return pool(first, second)
-    chosen = faces.for_model(model.labels, name, split)
+    card = model.card
+    chosen = faces.for_model(card.labels, name, split)
     starts = range(0, len(chosen), _BATCH)
     blocks = []
     for step, start in enumerate(starts, start=1):
         rows = np.arange(start, min(start + _BATCH, len(chosen)))
-        blocks.append(model.classify(list(chosen.gather(rows))))
+        blocks.append(model.of_all_heads(list(chosen.gather(rows))))
         if progress:
             progress("predicting", step, len(starts))
+    said = np.concatenate(blocks)
     return Predictions(
         split=split,
-        label_names=model.labels,
+        label_names=card.labels,
         names=chosen.names,
         hashes=chosen.hashes,
         labels=chosen.labels,
-        probabilities=tempered(np.concatenate(blocks), 1 / model.card.temperature).astype(np.float32),
+        probabilities=said[:, card.columns("labels")],
         in_train=np.isin(chosen.hashes, faces.hashes[faces.splits == "train"]),
         in_val=np.isin(chosen.hashes, faces.hashes[faces.splits == "val"]),
+        people=card.people_of(said),
     )
 
 
@@ -68,12 +70,13 @@ def of_split(faces: FaceSet, split: str) -> FaceSet:
     return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
 
 
-def classifier_of(run: Run, device: str = "auto") -> Classify:
-    """What answers for the run: its model file where there is one and no GPU is named, or its network on `device`."""
-    if device in ("auto", "cpu") and (run.folder / "model.onnx").is_file():
-        return Recognizer(run.folder, detector="none").classify
+def classifier_of(run: Run, device: str = "auto", truth: Truth = "labels") -> Classify:
+    """What answers for the run: its model file where there is one and no GPU is there, or its network on `device`."""
     from mien.training.hardware import detect
     from mien.training.predict import classify
 
-    network, card = run.load_model().to(detect(device).device), run.card
-    return lambda crops: classify(network, card, list(crops))
+    hardware = detect(device)
+    if hardware.device == "cpu" and (run.folder / "model.onnx").is_file():
+        return Recognizer(run.folder, detector="none", truth=truth).classify
+    network, card = run.load_model().to(hardware.device), run.card
+    return lambda crops: classify(network, card, list(crops), truth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -36,16 +37,21 @@ def complete(recipe: Recipe) -> Recipe:
     return recipe
 
 
-def build(model: Model, preprocess: Preprocess, classes: int, config: dict[str, Any] | None = None) -> nn.Module:
-    """A network that maps images (B, C, S, S) to logits (B, K).
+def build(
+    model: Model, preprocess: Preprocess, widths: int | Sequence[int], config: dict[str, Any] | None = None
+) -> nn.Module:
+    """A network that maps images (B, C, S, S) to logits (B, O).
 
+    `widths`: its classes, or those of each of its heads, whose logits stand side by side: O is their sum.
     Fresh weights come from torch's generator: seed that first. A backbone comes with its pre-trained weights, or with
     `config` (a `Backbone.config`) as the bare network that a run's weights are loaded into.
     """
+    heads = (widths,) if isinstance(widths, int) else tuple(widths)
     if isinstance(model, Ensemble):
         configs = config["members"] if config else [None] * len(model.members)
-        members = [build(one, preprocess, classes, its) for one, its in zip(model.members, configs, strict=True)]
-        return EnsembleNet(members, model.mirrored)
+        members = [build(one, preprocess, heads, its) for one, its in zip(model.members, configs, strict=True)]
+        return EnsembleNet(members, model.mirrored, heads)
+    classes = sum(heads)
     if isinstance(model, Cnn):
         return _cnn(model, preprocess, classes)
     if isinstance(model, Residual):

@@ -1,7 +1,8 @@
-"""Head: the fully connected layers from a backbone's features to logits."""
+"""Head: the fully connected layers from a backbone's features to logits, and their last one by its rows."""
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from mien.recipes.sections import Head
@@ -33,3 +34,25 @@ def head(features: int, classes: int, how: Head) -> nn.Sequential:
             layers.append(nn.Dropout(how.dropout))
         width = units
     return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+def last_layer(network: nn.Module) -> str:
+    """Name of the linear layer whose rows are the answers; of a network without members."""
+    names: list[str] = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
+    return names[-1]
+
+
+def keep_outputs(network: nn.Module, columns: slice) -> None:
+    """Let `network` answer with these of its outputs alone; an ensemble lets each of its members do so."""
+    members = getattr(network, "members", None)
+    if members is not None:
+        for member in members:
+            keep_outputs(member, columns)
+        network.widths = None  # type: ignore[assignment]  # one head is left
+        return
+    last = network.get_submodule(last_layer(network))
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight = nn.Parameter(last.weight[columns].clone())
+        last.bias = nn.Parameter(last.bias[columns].clone())
+    last.out_features = len(last.weight)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -23,7 +23,6 @@ from mien.recipes.sections import (
     Model,
     Optimizer,
     Pretrained,
-    Residual,
     Schedule,
     Section,
     Targets,
@@ -52,6 +51,9 @@ class Recipe(Section):
     epochs: int = Field(ge=1, le=10_000)
     early_stopping: EarlyStopping | None = None
     mirror: bool = Field(False, description="the trained model sees each face and its mirror image, and averages")
+    truth: Literal["people", "labels"] = Field(
+        "people", description="whose truth the model answers with where it has two heads and nobody asks for one"
+    )
     seed: int = Field(0, ge=0, lt=2**31)
 
     @property
@@ -63,6 +65,11 @@ class Recipe(Section):
     def _warmup_fits(self) -> Recipe:
         if self.schedule.warmup_epochs >= self.epochs > 0 and self.schedule.warmup_epochs > 0:
             raise ValueError(f"schedule.warmup_epochs {self.schedule.warmup_epochs} must be below epochs {self.epochs}")
+        if self.schedule.warmup_epochs + self.schedule.decay_epochs > self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} and schedule.decay_epochs "
+                f"{self.schedule.decay_epochs:g} are more than epochs {self.epochs}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -71,12 +78,6 @@ class Recipe(Section):
             raise ValueError(
                 "optimizer.name muon is for networks from fresh weights; use adamw for a pre-trained model"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _a_second_head_needs_features(self) -> Recipe:
-        if self.targets.votes_head and not isinstance(self.model, Residual | Ensemble):
-            raise ValueError(f"targets.votes_head needs model.kind residual; {self.model.kind} has no place for it")
         return self
 
     @model_validator(mode="after")

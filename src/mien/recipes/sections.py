@@ -50,6 +50,11 @@ class Augment(Section):
     erase: float = Field(0.0, ge=0, le=1, description="chance of one erased rectangle of 2–20 % of the area")
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of mixup; 0: none (Zhang et al. 2018)")
     cutmix: float = Field(0.0, ge=0, le=10, description="alpha of cutmix; 0: none (Yun et al. 2019)")
+    gamma: float = Field(0.0, ge=0, le=1, description="chance of a brightness curve, exponent e^-0.4 to e^0.4")
+    blur: float = Field(0.0, ge=0, le=1, description="chance of a Gaussian blur, sigma 0.6 to 4 % of the side")
+    resolution: float = Field(0.0, ge=0, le=1, description="chance of losing pixels: 25 to 67 % of the side are left")
+    noise: float = Field(0.0, ge=0, le=1, description="chance of Gaussian noise, deviation up to 15 % of white")
+    jpeg: float = Field(0.0, ge=0, le=1, description="chance of JPEG's losses, quality 5 to 50")
 
     @property
     def on(self) -> bool:
@@ -82,13 +87,20 @@ class Targets(Section):
         0.0,
         ge=0,
         le=10,
-        description="weight of a second loss: a head that learns the votes and is dropped; needs votes",
+        description="weight of a second head's loss: it learns the shares of the votes, what people see; needs votes",
     )
+    contempt: bool = Field(False, description="the votes' head also answers contempt, the eighth label of FER+")
     teacher: float = Field(0.0, ge=0, le=1, description="share of another model's probabilities; needs a teacher")
 
     @property
     def of_votes(self) -> bool:
         return bool(self.votes or self.votes_head)
+
+    def people_labels(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """What the votes' head answers with, beside a head for `labels`; empty where there is none."""
+        if not self.votes_head:
+            return ()
+        return (*labels, "contempt") if self.contempt and "contempt" not in labels else labels
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Targets:
@@ -208,10 +220,23 @@ class Optimizer(Section):
 
 
 class Schedule(Section):
-    """Learning rate over the run, per step: after `warmup_epochs` of linear rise it stays or falls to zero."""
+    """Learning rate over the run, per step: after `warmup_epochs` of linear rise it stays or falls to zero.
+
+    A constant rate may fall in the last `decay_epochs` alone (warm-up, stable, decay): the epochs before do not depend
+    on when the run ends, so a long run can be ended at any time by a branch (`mien train --branch`), and still go on.
+    """
 
     name: Literal["constant", "cosine"] = "constant"
     warmup_epochs: float = Field(0.0, ge=0)
+    decay_epochs: float = Field(
+        0.0, ge=0, description="of a constant rate: at the end of the run it falls to zero in so many epochs"
+    )
+
+    @model_validator(mode="after")
+    def _only_what_is_constant_decays(self) -> Schedule:
+        if self.decay_epochs and self.name != "constant":
+            raise ValueError(f"decay_epochs ends a constant rate; {self.name} falls by itself")
+        return self
 
 
 class Unfreeze(Section):

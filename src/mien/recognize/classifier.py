@@ -1,6 +1,6 @@
 """Classifier: one model file on onnxruntime: face crops in, probabilities out.
 
-Shapes: N faces, K classes.
+Shapes: N faces, K classes of a head, O outputs of all heads side by side.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mien.card import Card
 from mien.confidence import tempered
 from mien.errors import InputError, MissingExtraError
 from mien.images import Pixels
+from mien.predictions import Truth
 from mien.recognize.session import open_session
 
 CARD_KEY = "mien.card"  # of the metadata of a model file
@@ -48,36 +49,42 @@ class Classifier:
         session = open_session(content, source, threads=threads)
         card = _card(session, source)
         outputs = session.get_outputs()[0].shape
-        if outputs[-1] != len(card.labels):
+        if outputs[-1] != sum(card.widths):
             raise InputError(
-                f"{source}: its network answers with {outputs[-1]} numbers, its card has {len(card.labels)} labels"
+                f"{source}: its network answers with {outputs[-1]} numbers, its card has {sum(card.widths)} labels"
             )
         return cls(session, card)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.card.labels
+    def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> npt.NDArray[np.float32]:
+        """Probabilities `(N, K)` of the head of `truth`, in its order and at its temperature.
 
-    def classify(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
-        """Probabilities `(N, K)` in the order of `labels`, for uint8 crops of any size, gray or RGB."""
+        Crops are uint8 of any size, gray or RGB. Without a truth the card's own head answers.
+        """
+        head = self.card.head(truth)
+        said = self.probabilities(crops)[:, self.card.columns(truth or self.card.truth)]
+        return tempered(said, head.temperature).astype(np.float32)
+
+    def probabilities(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
+        """`(N, O)` of all heads, each summing to 1, before any temperature."""
         starts = range(0, len(crops), _BATCH)
-        blocks = [self.answer(self.card.preprocess(crops[start : start + _BATCH])) for start in starts]
-        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), dtype=np.float32)
+        blocks = [self._answer(self.card.preprocess(crops[start : start + _BATCH])) for start in starts]
+        return np.concatenate(blocks) if blocks else np.zeros((0, sum(self.card.widths)), dtype=np.float32)
 
-    def answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Probabilities `(N, K)` at the card's temperature for images `(N, C, S, S)` as its `preprocess` gives them."""
+    def _answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """`(N, O)` for images `(N, C, S, S)` as the card's `preprocess` gives them."""
         if not self.card.mirror:
-            return self._calibrated(self._probabilities(shown))
-        both = self._probabilities(np.concatenate([shown, shown[..., ::-1]]))
-        return self._calibrated((both[: len(shown)] + both[len(shown) :]) / 2)
+            return self._softmax(shown)
+        both = self._softmax(np.concatenate([shown, shown[..., ::-1]]))
+        return np.asarray((both[: len(shown)] + both[len(shown) :]) / 2)
 
-    def _calibrated(self, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        return tempered(probabilities, self.card.temperature).astype(np.float32)
-
-    def _probabilities(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _softmax(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (logits,) = self._session.run(None, {self._input: shown})
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+        said = np.empty_like(logits, dtype=np.float32)
+        for truth in self.card.truths:
+            columns = self.card.columns(truth)
+            powers = np.exp(logits[:, columns] - logits[:, columns].max(axis=1, keepdims=True))
+            said[:, columns] = powers / powers.sum(axis=1, keepdims=True)
+        return said
 
 
 def with_card(content: bytes, card: Card, source: str) -> bytes:

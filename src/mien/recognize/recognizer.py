@@ -22,6 +22,7 @@ from mien.card import Alignment, Card
 from mien.confidence import is_unsure
 from mien.errors import InputError, suggestion, unknown_name
 from mien.images import Pixels, decode, from_pil, read
+from mien.predictions import Truth
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
@@ -74,8 +75,12 @@ class Recognizer:
         detect_size: int = DETECT_SIZE,
         threads: int | None = None,
         abstain: float | None = None,
+        truth: Truth | None = None,
     ) -> None:
         """`model`: a bundled name, a run folder that holds `model.onnx`, or such a file.
+
+        `truth`, of a model with two heads: people (what most people see in a face) or labels (what the data that it
+        learned from call it); None takes the card's choice, people where there are two.
 
         `detector`: default (CenterFace), fast (BlazeFace) or none (each picture is a face, already cropped).
         `detect_size`: long side in pixels at which faces are looked for. `threads`: cores that one call may use; None
@@ -91,7 +96,9 @@ class Recognizer:
         check_size(detect_size)
         self._classifier = _open(model, threads)
         self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
-        self.threshold = abstain if abstain is not None else self.card.threshold or 0.0
+        self._head = self.card.head(truth)  # raises where the model lacks it
+        self.truth: Truth = truth or self.card.truth
+        self.threshold = abstain if abstain is not None else self._head.threshold or 0.0
         self._alignment = self.card.alignment or FER2013
 
     @property
@@ -101,7 +108,7 @@ class Recognizer:
     @property
     def labels(self) -> tuple[str, ...]:
         """The order of every probability vector."""
-        return self._classifier.labels
+        return self._head.labels
 
     @overload
     def __call__(self, pictures: Picture) -> list[Face]: ...  # type: ignore[overload-overlap]  # a str is a sequence
@@ -141,7 +148,11 @@ class Recognizer:
 
     def classify(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """Probabilities `(N, K)` in the order of `labels`, for uint8 face crops of any size, gray or RGB."""
-        return self._classifier.classify(crops)
+        return self._classifier.classify(crops, self.truth)
+
+    def of_all_heads(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
+        """Probabilities `(N, O)` of every head of the card side by side, before any temperature."""
+        return self._classifier.probabilities(crops)
 
     @property
     def settings(self) -> dict[str, str | int | float | None]:
@@ -149,6 +160,7 @@ class Recognizer:
         training = self.card.training
         return {
             "model": f"{self.card.recipe}, data {training.fingerprint[:12]}, seed {training.seed}",
+            **({"truth": self.truth} if self.card.people else {}),
             "detector": self._detector_name,
             "detect_size": self._detect_size,
             "threshold": self.threshold,

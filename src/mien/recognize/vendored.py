@@ -10,7 +10,7 @@ from mien.errors import InputError
 
 
 def vendored_folder(folder: str) -> Path:
-    """`weights` or `detectors`."""
+    """`weights`, `starts` or `detectors`."""
     return Path(str(resources.files("mien.recognize"))) / folder
 
 
@@ -21,7 +21,7 @@ def read_vendored(folder: str, name: str) -> bytes:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}). Install mien again") from error
-    if sha256(content).hexdigest() != _checksums(file.parent).get(name):
+    if sha256(content).hexdigest() != _checksums(vendored_folder(folder)).get(name):
         raise InputError(f"{file}: is not the file that the package came with. Install mien again")
     return content
 

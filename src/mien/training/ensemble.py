@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save
 
@@ -62,6 +63,7 @@ def _check(runs: Sequence[Run]) -> None:
             raise InputError(f"{run.folder}: is an ensemble itself. Name its members")
         for what, theirs, ours in (
             ("labels", run.card.labels, first.card.labels),
+            ("what people's head answers", _people_labels(run), _people_labels(first)),
             ("preprocessing", run.card.preprocess, first.card.preprocess),
             ("train and val images", run.seen_fingerprint, first.seen_fingerprint),
         ):
@@ -69,16 +71,25 @@ def _check(runs: Sequence[Run]) -> None:
                 raise InputError(f"{run.folder} and {first.folder} differ in {what}: they cannot be one model")
 
 
+def _people_labels(run: Run) -> tuple[str, ...]:
+    return run.card.people.labels if run.card.people else ()
+
+
 def _mean(members: Sequence[Predictions]) -> Predictions:
     for other in members[1:]:
         check_same_images(members[0], other)
-    stacked = np.stack([member.probabilities for member in members])
+    people = [member.people for member in members if member.people is not None]
     return replace(
         members[0],
-        probabilities=np.asarray(stacked.mean(axis=0, dtype=np.float64), dtype=np.float32),
+        probabilities=_mean_of([member.probabilities for member in members]),
+        people=replace(people[0], probabilities=_mean_of([one.probabilities for one in people])) if people else None,
         in_train=np.any([member.in_train for member in members], axis=0),
         in_val=np.any([member.in_val for member in members], axis=0),
     )
+
+
+def _mean_of(probabilities: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    return np.asarray(np.stack(probabilities).mean(axis=0, dtype=np.float64), dtype=np.float32)
 
 
 def _recipe(runs: Sequence[Run]) -> Recipe:

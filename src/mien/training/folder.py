@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,26 +19,31 @@ _FILES = ("recipe.yaml", "backbone.json", "card.json", "model.safetensors", "mod
 _FOLDERS = ("checkpoints", "predictions", "report")
 
 Plan = Literal["new", "replace", "resume", "done"]
+_FREE = ("name", "describe", "expected", "epochs", "schedule", "early_stopping")  # in which a branch may differ
 
 
-def plan(
-    run: Run,
-    recipe: Recipe,
-    seen: FaceSet,
-    *,
-    resume: bool,
-    overwrite: bool,
-    precision: str,
-    start: Run | None = None,
-) -> Plan:
+@dataclass(frozen=True)
+class Request:
+    """What a training asks of its folder."""
+
+    recipe: Recipe
+    seen: FaceSet  # its train and val faces
+    precision: str
+    begun_with: str = ""  # `Run.identity` of the run whose weights come first; empty where they are fresh
+    branch: Run | None = None  # the run that this one goes on from
+
+
+def plan(run: Run, request: Request, *, resume: bool, overwrite: bool) -> Plan:
     """What is to be done with the folder. Changes nothing; raises `InputError` where it must be left alone."""
     folder = run.folder
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file. Choose a folder for the run")
+    if request.branch:
+        _check_branch(request.branch, request, run)
     if not folder.is_dir() or not any(folder.iterdir()):
         return "new"
     if resume:
-        return _plan_resume(run, recipe, seen, precision, start)
+        return _plan_resume(run, request)
     if not overwrite:
         raise InputError(
             f"{folder}: is not empty. Continue the run in it with --resume, replace it with --overwrite, "
@@ -47,39 +54,83 @@ def plan(
     return "replace"
 
 
-def _plan_resume(run: Run, recipe: Recipe, seen: FaceSet, precision: str, start: Run | None) -> Plan:
+def _plan_resume(run: Run, request: Request) -> Plan:
     left_over = (run.folder / "card.json").is_file() and not run.finished and not run.last_checkpoint.is_file()
     if not run.begun or left_over:  # other files, or what was kept of a finished run
         raise InputError(f"{run.folder}: holds no run to resume, so it is kept as it is. Choose another --out")
-    begun = run.recipe
+    begun, recipe = run.recipe, request.recipe
     if begun != recipe:
-        changed = [key for key in type(recipe).model_fields if getattr(begun, key) != getattr(recipe, key)]
         raise InputError(
-            f"{run.folder}: was begun with another recipe (different: {', '.join(changed)}). "
+            f"{run.folder}: was begun with another recipe (different: {', '.join(_differences(begun, recipe))}). "
             "Resume it with the same recipe, --set and --seed, or choose another --out"
         )
-    if run.seen_fingerprint != seen.fingerprint:
-        raise InputError(f"{run.folder}: was begun on other data than {seen.source}. Resume it with the same --data")
-    if run.begun_with != (start.identity if start else ""):
+    _check_data(run, request)
+    if run.begun_with != request.begun_with:
         raise InputError(
             f"{run.folder}: was begun with {run.begun_with or 'fresh weights'}, "
-            f"this would begin with {start.identity if start else 'fresh weights'}. Resume it with the same --start"
+            f"this would begin with {request.begun_with or 'fresh weights'}. Resume it with the same --start"
         )
     if run.finished:
         return "done"
     if not run.last_checkpoint.is_file():
         return "replace"  # stopped before its first epoch was finished: nothing to keep
-    check_checkpoint(run.last_checkpoint, precision)
+    check_checkpoint(run.last_checkpoint, request.precision)
     return "resume"
 
 
-def begin(run: Run, recipe: Recipe, seen: FaceSet, how: Plan, start: Run | None = None) -> None:
-    """Carry out `new` or `replace`: the folder then holds the recipe and what will be seen, or `start` has seen."""
+def _check_branch(trunk: Run, request: Request, run: Run) -> None:
+    """Raise `InputError` unless `trunk` is what the first epochs of the request would have been."""
+    if trunk.folder.resolve() == run.folder.resolve():
+        raise InputError(f"{run.folder}: a run is no branch of itself. Choose another --out, or go on with --resume")
+    if not trunk.begun or not trunk.last_checkpoint.is_file():
+        raise InputError(f"{trunk.folder}: holds no training to go on from (checkpoints/last.ckpt is missing)")
+    begun, recipe = trunk.recipe, request.recipe
+    changed = [key for key in _differences(begun, recipe) if key not in _FREE]
+    if (begun.schedule.name, begun.schedule.warmup_epochs) != (recipe.schedule.name, recipe.schedule.warmup_epochs):
+        changed.append("schedule before its decay")
+    if changed:
+        raise InputError(
+            f"{trunk.folder}: was begun with another recipe (different: {', '.join(changed)}). A branch may differ in "
+            "epochs and schedule.decay_epochs alone"
+        )
+    _check_data(trunk, request)
+    check_checkpoint(trunk.last_checkpoint, request.precision)
+    done = len(trunk.history)
+    if recipe.schedule.name != "constant" or begun.epochs - begun.schedule.decay_epochs < done:
+        raise InputError(f"{trunk.folder}: its learning rate falls already. A branch needs a constant one until then")
+    if recipe.epochs - recipe.schedule.decay_epochs < done or recipe.epochs == done:
+        least = done + max(math.ceil(recipe.schedule.decay_epochs), 1)
+        raise InputError(
+            f"{trunk.folder}: has finished {done} epochs, so a branch with a decay of "
+            f"{recipe.schedule.decay_epochs:g} ends after {least} at the earliest: --set epochs={least}"
+        )
+
+
+def _check_data(run: Run, request: Request) -> None:
+    if run.seen_fingerprint != request.seen.fingerprint:
+        source = request.seen.source
+        raise InputError(f"{run.folder}: was begun on other data than {source}. Resume it with the same --data")
+
+
+def _differences(begun: Recipe, recipe: Recipe) -> list[str]:
+    return [key for key in type(recipe).model_fields if getattr(begun, key) != getattr(recipe, key)]
+
+
+def begin(
+    run: Run, recipe: Recipe, seen: FaceSet, how: Plan, start: Run | None = None, branch: Run | None = None
+) -> None:
+    """Carry out `new` or `replace`: the folder then holds the recipe and what will be seen, or `start` has seen.
+
+    That of a `branch` also holds what its trunk has done.
+    """
     try:
         if how == "replace":
             _remove_run(run.folder)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
-        run.save_seen(seen, start)
+        if branch:
+            run.copy_trunk(branch)
+        else:
+            run.save_seen(seen, start)
         write_whole(run.folder / "recipe.yaml", recipe.to_yaml())
     except OSError as error:
         raise not_writable(run.folder, error) from error

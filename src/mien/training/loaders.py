@@ -77,14 +77,23 @@ def stored_pixels(faces: FaceSet, indices: npt.NDArray[np.int64], preprocess: Pr
     return np.stack([preprocess.pixels(image) for image in pixels])
 
 
+def chance(seed: int, start: str, *place: int) -> np.random.SeedSequence:
+    """Where random numbers come from at a `place` (epoch, step, process) of a training.
+
+    `start`: digest (hexadecimal) of the weights that it began with, empty where they were fresh. Without it a training
+    that goes on from another one with the same seed would repeat its batches and its dropout masks.
+    """
+    return np.random.SeedSequence([seed, *place, *([int(start, 16)] if start else [])])
+
+
 def train_order(
-    labels: npt.NDArray[np.int64], classes: int, balanced: bool, seed: int, epoch: int
+    labels: npt.NDArray[np.int64], classes: int, balanced: bool, source: np.random.SeedSequence
 ) -> npt.NDArray[np.int64]:
-    """`(N,)` indices for one epoch, from (seed, epoch) alone.
+    """`(N,)` indices for one epoch, from `source` alone.
 
     Plain: every face once, shuffled. Balanced: N draws with replacement, each class equally likely.
     """
-    rng = np.random.default_rng([seed, epoch])
+    rng = np.random.default_rng(source)
     if not balanced:
         return rng.permutation(len(labels))
     weights = class_weights(labels, classes)[labels]

@@ -6,7 +6,9 @@ Shapes: B images, K classes.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -16,7 +18,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -24,11 +26,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from mien.data.faceset import FaceSet
 from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
-from mien.models.residual import ResidualNet
 from mien.recipes.recipe import Recipe
 from mien.training.augment import mix
 from mien.training.hardware import training_attention
-from mien.training.loaders import Batch, Batches, class_weights, train_order
+from mien.training.loaders import Batch, Batches, chance, class_weights, train_order
 from mien.training.muon import Muon
 from mien.training.prepare import prepare
 from mien.training.unfreeze import parameter_groups, set_phase
@@ -51,21 +52,22 @@ class Classifier(pl.LightningModule):
         train: FaceSet,
         val: FaceSet,
         features: Mapping[str, Features] | None = None,
-        targets: npt.NDArray[np.float32] | None = None,
+        targets: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        start: str = "",
     ) -> None:
         """`features`: by split, what the frozen part of the network gives for its faces, to start from there.
 
-        `targets`: what the loss compares the train faces with, in place of their labels: (N, K), and further columns
-        for a second head that learns beside the network and is not kept.
+        `targets`: by split, what the faces are compared with, in place of their labels: (N, K), and a further column
+        for each answer of the votes' head where the recipe has one. `start`: digest of the weights that the network
+        begins with, where they are not fresh.
         """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
         self._train_faces, self._val_faces, self._features = train, val, dict(features or {})
-        self._targets = targets
+        self._targets, self._start = dict(targets or {}), start
         self._averaged = average_of(network, recipe.average) if recipe.average else None
         self._classes = classes = len(train.label_set)
-        further = 0 if targets is None else targets.shape[1] - classes
-        self._second_head = _second_head(network, further) if further else None
+        self._two_heads = bool(recipe.targets.people_labels(train.label_set.labels))
         weighted = recipe.data.imbalance == "loss"
         weights = class_weights(train.labels, classes) if weighted else np.ones(classes)
         self.register_buffer("_class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
@@ -73,6 +75,8 @@ class Classifier(pl.LightningModule):
         for split in ("train", "val"):
             metrics[f"{split}_loss"] = MeanMetric()
             metrics[f"{split}_accuracy"] = MulticlassAccuracy(classes, average="micro")
+        if self._two_heads:
+            metrics["val_people"] = MeanMetric()
         self.figures = MetricCollection(metrics, compute_groups=False)  # type: ignore[arg-type]
 
     def train_dataloader(self) -> Batches:
@@ -82,26 +86,26 @@ class Classifier(pl.LightningModule):
             self._train_faces.labels,
             len(self._train_faces.label_set),
             data.imbalance == "sampler",
-            self.recipe.seed,
-            self.current_epoch,
+            chance(self.recipe.seed, self._start, self.current_epoch),
         )
         world, rank = self.trainer.world_size, self.trainer.global_rank
         features = self._features.get("train")
-        size = data.batch_size
-        return Batches(self._train_faces, self.preprocess, size, order, rank, world, features, self._targets)
+        size, wanted = data.batch_size, self._targets.get("train")
+        return Batches(self._train_faces, self.preprocess, size, order, rank, world, features, wanted)
 
     def val_dataloader(self) -> Batches:
         order = np.arange(len(self._val_faces))
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        return Batches(self._val_faces, self.preprocess, _EVAL_BATCH, order, rank, world, self._features.get("val"))
+        features, wanted = self._features.get("val"), self._targets.get("val")
+        return Batches(self._val_faces, self.preprocess, _EVAL_BATCH, order, rank, world, features, wanted)
 
     def on_train_epoch_start(self) -> None:
         set_phase(self.network, self.recipe.unfreeze, self.current_epoch + 1)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout and augmentation follow from (seed, epoch, step), so a resumed run repeats an uninterrupted one.
-        key = [self.recipe.seed, self.current_epoch, batch_idx, self.trainer.global_rank]
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        # Dropout and augmentation follow from seed, start, epoch and step: a resumed run repeats an uninterrupted one.
+        source = chance(self.recipe.seed, self._start, self.current_epoch, batch_idx, self.trainer.global_rank)
+        torch.manual_seed(int(source.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     @property
     def kept(self) -> nn.Module:
@@ -115,22 +119,18 @@ class Classifier(pl.LightningModule):
             shown = prepare(shown, self.preprocess, how)
         if how.mixup or how.cutmix:
             shown, wanted = mix(shown, self._as_targets(wanted), how)
-        beside: torch.Tensor | float = 0.0
-        if self._second_head is not None:
-            assert isinstance(self.network, ResidualNet)
-            features = self.network.features(shown)
-            logits, votes = self.network.classifier(features).float(), self._second_head(features).float()
-            beside = self.recipe.targets.votes_head * functional.cross_entropy(votes, wanted[:, self._classes :])
-            wanted = wanted[:, : self._classes]
-        else:
-            with training_attention(self.device.type):
-                logits = self._logits(self.network, shown)
+        with training_attention(self.device.type):
+            logits = self._logits(self.network, shown)
+        own, truth = logits[:, : self._classes], wanted[:, : self._classes] if wanted.ndim == 2 else wanted
         smoothing = self.recipe.targets.smoothing
-        loss = functional.cross_entropy(logits, wanted, self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
+        loss = functional.cross_entropy(own, truth, self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
         if batch_idx % _CHECK_EVERY == 0 and not torch.isfinite(loss):
             raise self.diverged()
-        self._follow("train", loss.detach(), logits.detach(), wanted)
-        return loss + beside
+        self._follow("train", loss.detach(), own.detach(), truth)
+        if wanted.ndim == 1 or wanted.shape[1] == self._classes:
+            return loss
+        people = functional.cross_entropy(logits[:, self._classes :], wanted[:, self._classes :])
+        return loss + self.recipe.targets.votes_head * people
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self._averaged is not None:
@@ -141,7 +141,16 @@ class Classifier(pl.LightningModule):
         if not self._features:
             shown = prepare(shown, self.preprocess)
         logits = self._logits(self.kept, shown)
+        if self._two_heads:
+            self._follow_people(logits[:, self._classes :], labels[:, self._classes :])
+            logits, labels = logits[:, : self._classes], labels[:, : self._classes].argmax(dim=1)
         self._follow("val", functional.cross_entropy(logits, labels), logits, labels)
+
+    def _follow_people(self, logits: torch.Tensor, shares: torch.Tensor) -> None:
+        """How many of a face's votes are for the answer, on the faces that have votes."""
+        voted = shares.sum(dim=1) > 0
+        agreeing = shares.gather(1, logits.argmax(dim=1, keepdim=True)).squeeze(1)
+        self.figures["val_people"].update(agreeing[voted])
 
     def _logits(self, network: nn.Module, shown: torch.Tensor) -> torch.Tensor:
         if not self._features:
@@ -169,8 +178,11 @@ class Classifier(pl.LightningModule):
         self.figures[f"{split}_accuracy"].update(logits, labels)
 
     def on_validation_epoch_end(self) -> None:
-        for name in ("val_loss", "val_accuracy"):
-            self.log(name, self.figures[name].compute(), logger=False)
+        accuracy = self.figures["val_accuracy"].compute()
+        if self._two_heads:  # what stops a run early is what chooses its epoch: `follow.monitored`
+            accuracy = (accuracy + self.figures["val_people"].compute()) / 2
+        self.log("val_accuracy", accuracy, logger=False)
+        self.log("val_loss", self.figures["val_loss"].compute(), logger=False)
 
     def take_figures(self) -> dict[str, float]:
         """Losses and accuracies of the finished epoch; the next one starts from zero."""
@@ -187,23 +199,13 @@ class Classifier(pl.LightningModule):
             raise InputError("the run was begun with other votes or another teacher. Resume it with the same files")
 
     def _targets_digest(self) -> str:
-        return "" if self._targets is None else hashlib.blake2b(self._targets.tobytes(), digest_size=16).hexdigest()
+        wanted = self._targets.get("train")
+        return "" if wanted is None else hashlib.blake2b(wanted.tobytes(), digest_size=16).hexdigest()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.network, self.recipe)
-        if self._second_head is not None:
-            rate = optimizer.param_groups[-1]["lr"]  # of what is no kernel
-            optimizer.add_param_group({"params": list(self._second_head.parameters()), "lr": rate})
-        steps = len(self.train_dataloader())
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": _schedule(optimizer, self.recipe, steps), "interval": "step"},
-        }
-
-
-def _second_head(network: nn.Module, outputs: int) -> nn.Linear:
-    assert isinstance(network, ResidualNet)  # the recipe has seen to it
-    return nn.Linear(network.classifier.in_features, outputs)
+        schedule = LambdaLR(optimizer, partial(rate_at, self.recipe, len(self.train_dataloader())))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel:
@@ -234,15 +236,18 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return kind(parameters, lr=how.lr, weight_decay=how.weight_decay)  # type: ignore[no-any-return]
 
 
-def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+def rate_at(recipe: Recipe, steps_per_epoch: int, step: int) -> float:
+    """The learning rate at a step (counted from 0) of the run, as a share of the recipe's.
+
+    A function of the step alone, so that a checkpoint holds nothing of the schedule and a branch may end otherwise. The
+    fall of `decay_epochs` is 1 - sqrt: Hägele et al., NeurIPS 2024, arXiv:2405.18392, section 3.
+    """
     how = recipe.schedule
     total, warmup = recipe.epochs * steps_per_epoch, round(how.warmup_epochs * steps_per_epoch)
-    rest: LRScheduler
+    if step < warmup:
+        return 1 / warmup + (1 - 1 / warmup) * step / warmup
     if how.name == "cosine":
-        rest = CosineAnnealingLR(optimizer, T_max=max(total - warmup, 1))
-    else:
-        rest = LinearLR(optimizer, start_factor=1.0, total_iters=1)
-    if not warmup:
-        return rest
-    rise = LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup)
-    return SequentialLR(optimizer, [rise, rest], milestones=[warmup])
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+    falling = round(how.decay_epochs * steps_per_epoch)
+    done = step - (total - falling)
+    return 1.0 if not falling or done <= 0 else 1 - math.sqrt(min(done / falling, 1))

@@ -16,8 +16,7 @@ from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.images import Pixels
 from mien.models.answer import probabilities
-from mien.predictions import Predictions
-from mien.preprocess import Preprocess
+from mien.predictions import Predictions, Truth
 from mien.training.hardware import Hardware
 from mien.training.loaders import Batches
 from mien.training.prepare import prepare
@@ -34,41 +33,44 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
     card = run.card
     chosen = faces.for_model(card.labels, str(run.folder), split)
     seen_train, seen_val = run.seen()
+    said = _probabilities(run.load_model(), chosen, card, hardware, progress)
     return Predictions(
         split=split,
         label_names=card.labels,
         names=chosen.names,
         hashes=chosen.hashes,
         labels=chosen.labels,
-        probabilities=_probabilities(run.load_model(), chosen, card.preprocess, card.mirror, hardware, progress),
+        probabilities=said[:, card.columns("labels")],
         in_train=np.isin(chosen.hashes, seen_train),
         in_val=np.isin(chosen.hashes, seen_val),
+        people=card.people_of(said),
     )
 
 
-def classify(model: nn.Module, card: Card, images: list[Pixels]) -> npt.NDArray[np.float32]:
-    """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the card's order and at its temperature."""
+def classify(model: nn.Module, card: Card, images: list[Pixels], truth: Truth | None = None) -> npt.NDArray[np.float32]:
+    """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the head's order and at its temperature.
+
+    `model` has all heads of the card; `truth` chooses one, the card's own if left out.
+    """
     with torch.inference_mode():
         shown = torch.from_numpy(card.preprocess(images)).to(next(model.parameters()).device)
-        answers = probabilities(model, shown, mirror=card.mirror).cpu().numpy()
-    return tempered(answers, card.temperature).astype(np.float32)
+        answers = probabilities(model, shown, mirror=card.mirror, widths=card.widths).cpu().numpy()
+    chosen = answers[:, card.columns(truth or card.truth)]
+    return tempered(chosen, card.head(truth).temperature).astype(np.float32)
 
 
 def _probabilities(
-    model: nn.Module,
-    faces: FaceSet,
-    preprocess: Preprocess,
-    mirror: bool,
-    hardware: Hardware,
-    progress: Progress | None,
+    model: nn.Module, faces: FaceSet, card: Card, hardware: Hardware, progress: Progress | None
 ) -> npt.NDArray[np.float32]:
+    """`(N, O)` of all heads, side by side."""
     device = torch.device(hardware.device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = Batches(faces, preprocess, _BATCH, np.arange(len(faces)))
+    batches = Batches(faces, card.preprocess, _BATCH, np.arange(len(faces)))
     blocks = []
     with torch.inference_mode():
         for step, (pixels, _) in enumerate(batches, start=1):
-            blocks.append(probabilities(model, prepare(pixels.to(device), preprocess), mirror=mirror).cpu().numpy())
+            shown = prepare(pixels.to(device), card.preprocess)
+            blocks.append(probabilities(model, shown, mirror=card.mirror, widths=card.widths).cpu().numpy())
             if progress:
                 progress("predicting", step, len(batches))
     return np.concatenate(blocks)

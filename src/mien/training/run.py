@@ -18,7 +18,7 @@ from mien.card import Card
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
 from mien.files import write_whole
-from mien.predictions import Predictions
+from mien.predictions import Predictions, Truth
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
 
@@ -41,6 +41,7 @@ class Epoch:
     lr: float
     seconds: float
     images_per_second: float  # of the training pass
+    val_people: float | None = None  # of a votes' head: share of the votes for its answer, mean over the val faces
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,12 @@ class Run:
         return Card.load(self.folder / "card.json")
 
     @property
+    def history_file(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
     def history(self) -> list[Epoch]:
-        return read_history(self.folder / "history.csv")
+        return read_history(self.history_file)
 
     @property
     def weights_file(self) -> Path:
@@ -136,6 +141,14 @@ class Run:
         own = tuple(faces.hashes[faces.splits == split] for split in ("train", "val"))
         self._write_seen(faces.fingerprint, [own, *([start.seen()] if start else [])], start.identity if start else "")
 
+    def copy_trunk(self, trunk: Run) -> None:
+        """Take over what `trunk` has done so far: its last checkpoint, best weights, history, and what it has seen."""
+        # The checkpoint first: where the trunk trains meanwhile, rows of later epochs are left out afterwards.
+        state = (trunk.last_checkpoint, trunk.history_file, trunk.best_weights, trunk._seen_file, trunk._backbone_file)
+        for theirs in state:
+            if theirs.is_file():
+                write_whole(self.folder / theirs.relative_to(trunk.folder), theirs.read_bytes())
+
     def save_seen_of(self, members: Sequence[Run]) -> None:
         """The same for an ensemble: what any of its members has seen."""
         self._write_seen(members[0].seen_fingerprint, [member.seen() for member in members], "")
@@ -163,7 +176,7 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """Name and a digest of the weights, which tells two runs of one name apart."""
+        """Name and a digest of the weights (12 hexadecimal digits), which tells two runs of one name apart."""
         return f"{self.name} {sha256(self.weights_file.read_bytes()).hexdigest()[:12]}"
 
     @property
@@ -186,18 +199,25 @@ class Run:
     def predictions(self, split: str) -> Predictions:
         return Predictions.load(self.predictions_file(split))
 
-    def load_model(self) -> nn.Module:
-        """The network with its trained weights, float32, in eval mode, on the CPU."""
+    def load_model(self, truth: Truth | None = None) -> nn.Module:
+        """The network with its trained weights, float32, in eval mode, on the CPU.
+
+        With a `truth` it answers with that head alone, otherwise with all of them, side by side.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from mien.models.build import build
+        from mien.models.head import keep_outputs
 
-        model = build(self.recipe.model, self.card.preprocess, len(self.card.labels), self.backbone_config)
+        widths = self.card.widths
+        model = build(self.recipe.model, self.card.preprocess, widths, self.backbone_config)
         try:
             model.load_state_dict(load_file(self.weights_file))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(f"{self.weights_file}: weights do not fit the run's recipe ({error})") from error
+        if truth and len(widths) > 1:
+            keep_outputs(model, self.card.columns(truth))
         return model.eval()
 
 
@@ -208,7 +228,7 @@ def read_history(path: Path) -> list[Epoch]:
     with path.open(newline="", encoding="utf-8") as file:
         try:
             return [
-                Epoch(epoch=int(row.pop("epoch")), **{k: float(v) for k, v in row.items()})
+                Epoch(epoch=int(row.pop("epoch")), **{k: float(v) for k, v in row.items() if v})  # an empty one is None
                 for row in csv.DictReader(file)
             ]
         except (KeyError, TypeError, ValueError) as error:

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
-from mien.errors import InputError
+from mien.card import Card
+from mien.errors import InputError, suggestion
+from mien.labels import LabelSet, canonical
+from mien.models.head import last_layer
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble
+from mien.recognize.recognizer import bundled
+from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
+
+
+def open_start(name: str) -> Run:
+    """A run folder, or a bundled model by its name: the weights that it can be trained on from lie in the package."""
+    known = bundled()
+    if name in known:  # before a folder of that name, which ./NAME means
+        read_vendored("starts", f"{name}/model.safetensors")  # raises where it is not what the package came with
+        return Run(vendored_folder("starts") / name)
+    if name.endswith(".onnx"):
+        raise InputError(
+            f"{name}: no trainable weights in an .onnx file. Begin with a run folder, or with one of {', '.join(known)}"
+        )
+    if not Path(name).is_dir():
+        raise InputError(f"{name}: no such run folder.{suggestion(name, known)} Bundled models: {', '.join(known)}")
+    return Run.open(name)
 
 
 def check_start(start: Run, recipe: Recipe, out: Run) -> None:
@@ -32,14 +54,32 @@ def check_start(start: Run, recipe: Recipe, out: Run) -> None:
     start.seen()  # raises where it is not kept
 
 
-def take_weights(network: nn.Module, start: Run, labels: tuple[str, ...]) -> None:
-    """Load the weights of `start` into `network`, which answers with `labels`.
+def take_weights(network: nn.Module, start: Run, recipe: Recipe, labels: tuple[str, ...]) -> None:
+    """Load the weights of `start` into `network`, which answers with `labels`, and with what its recipe adds to them.
 
-    The last linear layer keeps its fresh weights where the labels are others.
+    Each answer takes the row of the same emotion, under whatever name, in the same head of `start`, or in its labels'
+    head where it has no other; answers that it does not know keep their fresh rows.
     """
-    weights = start.load_model().state_dict()
-    if start.card.labels != labels:
-        last = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)][-1]
-        own = network.state_dict()
-        weights.update({key: own[key] for key in own if key.startswith(f"{last}.")})
+    weights, own = start.load_model().state_dict(), network.state_dict()
+    last = last_layer(network)
+    rows = _rows(start.card, labels, recipe.targets.people_labels(labels))
+    for key in (f"{last}.weight", f"{last}.bias"):
+        kept = own[key].clone()
+        for ours, theirs in rows.items():
+            kept[ours] = weights[key][theirs]
+        weights[key] = kept
     network.load_state_dict(weights)
+
+
+def _rows(card: Card, labels: tuple[str, ...], people: tuple[str, ...]) -> dict[int, int]:
+    """By row of the new last layer: the row of the old one that it begins with."""
+    there = LabelSet("labels", card.labels)
+    seen = LabelSet("people", card.people.labels) if card.people else there
+    before = len(card.labels) if card.people else 0
+    wanted = [(name, there, 0) for name in labels] + [(name, seen, before) for name in people]
+    found = {}
+    for row, (name, known, first) in enumerate(wanted):
+        label = canonical(name, known)
+        if label is not None:
+            found[row] = first + known.labels.index(label)
+    return found

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, MissingSourceError
-from mien.labels import FERPLUS8
+from mien.labels import LabelSet
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 
@@ -41,8 +41,8 @@ def targets(recipe: Recipe, train: FaceSet, votes: Votes | None, teacher: Predic
     """`(N, K)` rows that sum to 1, for the train faces; None where the labels say it all.
 
     Where a face has no votes, its label takes their share. With `data.repeats: merge` identical images share the mean
-    of what is said of them. With `targets.votes_head` the shares of the votes for FER+'s labels stand behind, in eight
-    more columns, zeros where there are none.
+    of what is said of them. With `targets.votes_head` the shares of the votes stand behind, in a column for each answer
+    of that head, zeros where there are no votes.
     """
     how = recipe.targets
     if not (how.of_votes or how.teacher or recipe.data.repeats == "merge"):
@@ -55,8 +55,32 @@ def targets(recipe: Recipe, train: FaceSet, votes: Votes | None, teacher: Predic
     if teacher is not None:
         wanted += how.teacher * _of_teacher(train, teacher)
     if votes is not None and how.votes_head:
-        wanted = np.concatenate([wanted, np.nan_to_num(votes.shares(train.names, FERPLUS8))], axis=1)
+        wanted = np.concatenate([wanted, _people(recipe, train, votes)], axis=1)
     return _mean_of_repeats(wanted, train.hashes) if recipe.data.repeats == "merge" else wanted
+
+
+def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats | None:
+    """`(N, K + P)` what val faces are held against: the label, and the shares of the votes behind it.
+
+    None without a votes' head: the labels say it all then.
+    """
+    if votes is None or not recipe.targets.votes_head:
+        return None
+    label = np.eye(len(val.label_set), dtype=np.float32)[val.labels]
+    return np.concatenate([label, _people(recipe, val, votes)], axis=1)
+
+
+def with_votes(predictions: Predictions, votes: Votes | None) -> Predictions:
+    """The predictions of a model with two heads beside the votes for what its second head answers with."""
+    if votes is None or predictions.people is None:
+        return predictions
+    label_set = LabelSet("people", predictions.people.label_names)
+    return predictions.with_votes(votes.for_labels(predictions.names, label_set))
+
+
+def _people(recipe: Recipe, faces: FaceSet, votes: Votes) -> Floats:
+    labels = LabelSet("people", recipe.targets.people_labels(faces.label_set.labels))
+    return np.nan_to_num(votes.shares(faces.names, labels))
 
 
 def _as_labels(train: FaceSet, votes: Votes) -> Floats:

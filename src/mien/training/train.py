@@ -7,7 +7,7 @@ import signal
 import subprocess
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from mien.card import Alignment, Card, Training
+from mien.card import Alignment, Card, Head, Training
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError
@@ -35,13 +35,13 @@ from mien.training import folder
 from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
 from mien.training.features import Features, frozen_features
-from mien.training.follow import Follow, best_epoch
+from mien.training.follow import Follow, best_epoch, monitored
 from mien.training.hardware import Hardware, detect, keep_memory
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
 from mien.training.start import check_start, take_weights
-from mien.training.targets import check_sources, first_of_repeats, targets
+from mien.training.targets import check_sources, first_of_repeats, followed, targets, with_votes
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
 _LOOKED_AT = 512  # train faces, to learn how they are cut
@@ -61,13 +61,15 @@ def train(
     votes: Votes | None = None,
     teacher: Predictions | None = None,
     start: Run | None = None,
+    branch: Run | None = None,
     progress_bar: bool = False,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
 
     `votes` of taggers and the probabilities of a `teacher` for the train split become targets, in the shares that the
     recipe gives them; those of val and test images are not used. With `start` the weights are those of an earlier run
-    at first, and what it has seen counts as seen by this one too.
+    at first, and what it has seen counts as seen by this one too. With `branch` the run goes on where that one stands,
+    finished or not, and leaves it as it is: a constant learning rate may end in a decay and still go on elsewhere.
     `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
     for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
@@ -84,28 +86,31 @@ def train(
     if not len(fit) or not len(val):
         raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
     run = Run(Path(out))
+    if start and branch:
+        raise InputError("a branch began as its trunk did: leave out --start")
     if start:
         check_start(start, recipe, run)
+    begun_with = start.identity if start else branch.begun_with if branch and branch.begun else ""
     how: folder.Plan = "resume"
     if _is_first_process():
-        how = folder.plan(
-            run, recipe, seen, resume=resume, overwrite=overwrite, precision=hardware.precision, start=start
-        )
+        request = folder.Request(recipe, seen, hardware.precision, begun_with, branch)
+        how = folder.plan(run, request, resume=resume, overwrite=overwrite)
     if how == "done":
         return run
     wanted = targets(recipe, seen.select("train"), votes, teacher)
     if wanted is not None:
         wanted = wanted[shown[seen.splits == "train"]]
+    beside = {"train": wanted, "val": followed(recipe, val, votes)}
     commit = _commit()
     network = fresh_network(recipe, seen)
     if start:
-        take_weights(network, start, seen.label_set.labels)
+        take_weights(network, start, recipe, seen.label_set.labels)
     if hardware.device == "cpu":
         keep_memory()
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
     if how != "resume":  # only now, when everything else is known to fit
-        folder.begin(run, recipe, seen, how, start)
-        if isinstance(network, PretrainedClassifier):
+        folder.begin(run, recipe, seen, how, start, branch)
+        if not branch and isinstance(network, PretrainedClassifier):
             run.save_backbone_config(network.backbone.config)
     try:
         with told_when_out_of_memory(recipe):
@@ -113,17 +118,19 @@ def train(
     except KeyboardInterrupt as stop:
         raise _interrupted(run) from stop
     by_split = {split: features.select(mask) for split, mask in parts.items()} if features else None
-    _fit(trainer, Classifier(network, recipe, fit, val, by_split, wanted), run)
+    given = {split: rows for split, rows in beside.items() if rows is not None}
+    origin = begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
+    _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin), run)
     if trainer.is_global_zero:
         try:
             facts = _Facts(
                 commit,
                 len(fit),
                 votes.source if votes else None,
-                start.name if start else None,
+                begun_with.rpartition(" ")[0] or None,
                 features.seconds if features else 0.0,
             )
-            _finish(run, recipe, seen, network, hardware, facts)
+            _finish(run, recipe, seen, network, hardware, facts, votes)
         except KeyboardInterrupt as stop:
             raise _interrupted(run) from stop
         if features:
@@ -149,7 +156,9 @@ def _is_first_process() -> bool:
 def fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
     """What a training of the completed `recipe` begins with; raises `InputError` where it cannot be built."""
     torch.manual_seed(recipe.seed)
-    network = build(recipe.model, recipe.preprocess, len(seen.label_set))
+    people = recipe.targets.people_labels(seen.label_set.labels)
+    widths = (len(seen.label_set), len(people)) if people else (len(seen.label_set),)
+    network = build(recipe.model, recipe.preprocess, widths)
     check_unfreeze(network, recipe)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -258,13 +267,19 @@ class _Facts:
 
 
 def _finish(
-    run: Run, recipe: Recipe, seen: FaceSet, network: torch.nn.Module, hardware: Hardware, facts: _Facts
+    run: Run,
+    recipe: Recipe,
+    seen: FaceSet,
+    network: torch.nn.Module,
+    hardware: Hardware,
+    facts: _Facts,
+    votes: Votes | None,
 ) -> None:
     """Best weights, card and val predictions: with these three a run is finished."""
     history = run.history
     best = best_epoch(history, recipe)
     write_whole(run.weights_file, run.best_weights.read_bytes())
-    monitor = recipe.early_stopping.monitor if recipe.early_stopping else "val_accuracy"
+    people = recipe.targets.people_labels(seen.label_set.labels)
     card = Card(
         recipe=recipe.name,
         labels=seen.label_set.labels,
@@ -273,6 +288,8 @@ def _finish(
         parameters=count_parameters(network),
         mirror=recipe.mirror,
         alignment=_alignment(seen, recipe.seed),
+        people=Head(labels=people) if people else None,
+        truth=recipe.truth if people else "labels",
         training=Training(
             data=seen.source,
             votes=facts.votes,
@@ -283,16 +300,16 @@ def _finish(
             seed=recipe.seed,
             epochs=len(history),
             best_epoch=best.epoch,
-            best_value=getattr(best, monitor),
+            best_value=monitored(best, recipe),
             device=hardware.name,
             precision=hardware.precision,
             minutes=round((facts.frozen_seconds + sum(row.seconds for row in history)) / 60, 2),
-            versions={name: metadata.version(name) for name in _packages(recipe)},
+            versions=_versions(recipe),
             commit=facts.commit,
         ),
     )
     card.save(run.folder / "card.json")
-    val = predict(run, seen, "val", hardware)
+    val = with_votes(predict(run, seen, "val", hardware), votes)
     card.calibrated(val).save(run.folder / "card.json")
     val.save(run.predictions_file("val"))
 
@@ -308,8 +325,14 @@ def _backbone_name(recipe: Recipe) -> str | None:
     return display_name(recipe.model.backbone) if isinstance(recipe.model, Pretrained) else None
 
 
-def _packages(recipe: Recipe) -> tuple[str, ...]:
-    return (*_PACKAGES, "transformers") if isinstance(recipe.model, Pretrained) else _PACKAGES
+def _versions(recipe: Recipe) -> dict[str, str]:
+    """Of what is installed; mien itself may run from a checkout that is not."""
+    packages = (*_PACKAGES, "transformers") if isinstance(recipe.model, Pretrained) else _PACKAGES
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _commit() -> str | None:
