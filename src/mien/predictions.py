@@ -124,7 +124,7 @@ class Predictions:
         )
 
     def by_votes(self) -> Predictions:
-        """What the people's head says of the images with votes; labels are the most frequent vote (the first of equals)."""
+        """What the people's head says of images with votes; labels are the most frequent vote (the first of equals)."""
         said = self.answers("people")
         assert said.people is not None
         found = replace(said, labels=said.people.votes.argmax(axis=1), people=None)

@@ -173,7 +173,7 @@ def test_jpeg_loses_what_a_real_one_loses(quality: int, monkeypatch: pytest.Monk
         # Both round; where a coefficient lies between two steps of the table, a whole block may differ.
         near = np.abs(ours[0].numpy() * 255 - theirs) <= 1.5
         assert near.mean() > 0.9
-        assert np.abs(theirs.astype(float) - gray).mean() > 5
+        assert np.abs(theirs.astype(float) - gray).mean() > 1
 
 
 def test_noise_and_gamma_keep_to_their_limits() -> None:
