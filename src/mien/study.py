@@ -23,7 +23,7 @@ from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
-from mien.evaluation.model_files import classifier_of
+from mien.evaluation.model_files import outputs_of
 from mien.evaluation.runs import SPLITS, compare_over_seeds, evaluate, load_predictions
 from mien.evaluation.seeds import RecipeComparison, same_recipe
 from mien.export import leave_onnx
@@ -256,7 +256,8 @@ def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Laten
     final = "test" if "test" in predictions else "val"
     found = evidence(predictions[final], run.name, card, evaluation=evaluations[final])
     if measured := _measured(run, final):
-        found = found.model_copy(update={"robustness": measured.robustness, "humans": measured.humans})
+        parts = {"robustness": measured.robustness, "humans": measured.humans, "people": measured.people}
+        found = found.model_copy(update=parts)
     return RunReport(
         name=run.name,
         recipe=run.recipe,
@@ -302,7 +303,7 @@ def measure_evidence(
             run.name,
             run.card,
             faces=None if whole else faces.select(split),
-            classify=None if whole else classifier_of(run),
+            classify=None if whole else outputs_of(run),
             votes=votes,
             progress=progress,
         )

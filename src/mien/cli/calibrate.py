@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.console import say
+
+if TYPE_CHECKING:
+    from mien.card import Head
+    from mien.predictions import Predictions
 
 
 def calibrate(
@@ -17,8 +21,7 @@ def calibrate(
     ] = None,
 ) -> None:
     """Fit temperature and threshold on the val predictions that a run keeps; for a risk of your own."""
-    from mien.confidence import FEWEST_IMAGES, RISK
-    from mien.evaluation.abstain import abstention
+    from mien.confidence import RISK
     from mien.training.calibrate import calibrate as fit
     from mien.training.run import Run
 
@@ -26,13 +29,23 @@ def calibrate(
     risk = risk if risk is not None else opened.card.risk or RISK
     card = fit(opened, risk)
     kept = opened.predictions("val")
-    given = kept.keep(kept.leak_free).tempered(card.temperature)
+    _tell(run, "", kept, card.head("labels"), risk)
+    if card.people and kept.people is not None and kept.people.votes.any():
+        _tell(run, ", what people see", kept.by_votes(), card.people, risk)
+
+
+def _tell(run: str, which: str, kept: Predictions, head: Head, risk: float) -> None:
+    """What was fitted for one head, on its predictions beside its truth."""
+    from mien.confidence import FEWEST_IMAGES
+    from mien.evaluation.abstain import abstention
+
+    given = kept.keep(kept.leak_free).tempered(head.temperature)
     if len(given) < FEWEST_IMAGES:
         how = f"since only {len(given)} val images are not in train"
     else:
         how = f"fitted on {len(given):,} val images that are not in train"
-    say(f"{run}: temperature {card.temperature:.3f}, {how}")
-    there = abstention(given, card.threshold).at_threshold
+    say(f"{run}{which}: temperature {head.temperature:.3f}, {how}")
+    there = abstention(given, head.threshold).at_threshold
     if there is None or there.risk is None:
         say(f"no answer of this model keeps a risk of {risk:g} with 95 % surety on val: all will be marked unsure")
         return

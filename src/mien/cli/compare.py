@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, note, say, table
+from mien.cli.console import JsonOption, known_truth, note, say, table
 
 if TYPE_CHECKING:
     from mien.training.run import Run
@@ -23,6 +23,12 @@ def compare(
             "--seeds", help="Compare recipes over their runs, which differ in the seed alone, two or more each."
         ),
     ] = False,
+    truth: Annotated[
+        str,
+        typer.Option(
+            "--truth", help="labels of the data, or people: the most frequent vote, of runs that learned from votes."
+        ),
+    ] = "labels",
     as_json: JsonOption = False,
 ) -> None:
     """Compare runs on the predictions that `mien evaluate` kept: who wins where, and whether it is more than chance.
@@ -39,11 +45,15 @@ def compare(
     if len(runs) < 2:
         raise InputError(f"two or more runs are compared, got {len(runs)}")
     opened = [Run(Path(run)) for run in runs]  # predictions are enough; weights may be elsewhere
+    if over_seeds and truth != "labels":
+        raise InputError("--seeds compares by labels alone: leave out --truth")
     if over_seeds:
         _compare_recipes(opened, split, as_json)
         return
     distinct = len({run.name for run in opened}) == len(opened)
-    comparison = compare_runs(*opened, split=split, names=() if distinct else runs)
+    comparison = compare_runs(
+        *opened, split=split, names=() if distinct else runs, truth=known_truth(truth) or "labels"
+    )
     if as_json:
         say(comparison.model_dump_json(indent=2))
         return

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mien.data.cache import Progress
     from mien.data.faceset import FaceSet
     from mien.data.votes import Votes
+    from mien.predictions import Truth
 
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
 LabelsOption = Annotated[
@@ -43,6 +44,14 @@ DetectSizeOption = Annotated[
 AbstainOption = Annotated[
     float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
 ]
+TruthOption = Annotated[
+    str | None,
+    typer.Option(
+        "--truth",
+        help="Whose truth a model with two heads answers with: people (what most people see in a face) or labels (what "
+        "the data that it learned from call it). The model's own choice if left out: people.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 
 
@@ -54,6 +63,18 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """A line for the person, on standard error."""
     print(text, file=sys.stderr)
+
+
+def known_truth(name: str | None) -> Truth | None:
+    """What --truth names; raises `InputError` for anything else."""
+    from typing import cast, get_args
+
+    from mien.errors import unknown_name
+    from mien.predictions import Truth
+
+    if name is not None and name not in get_args(Truth):
+        raise unknown_name("truth", name, get_args(Truth))
+    return cast("Truth | None", name)
 
 
 def check_picture(path: Path | None) -> None:

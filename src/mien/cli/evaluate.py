@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +48,7 @@ class _Opened:
     predictions: Predictions  # the network's own
     evaluation: Evaluation | None  # where it was scored to be kept
     faces: FaceSet  # of all splits
-    classify: Callable[[], Classify]  # opens the model for further questions
+    classify: Callable[[], Classify]  # opens the model for further questions: all heads side by side
     folder: Path  # for what is written
     kept: tuple[str, ...]  # what was written already, a line each
 
@@ -113,7 +113,10 @@ def evaluate(
         tagged.append(found)
         return chosen
 
-    opened = (_model_file if is_model_file(model) else _run)(model, faces, split, device, out)
+    if is_model_file(model):
+        opened = _model_file(model, faces, split, device, out)
+    else:
+        opened = _run(model, faces, split, device, out, tagged)
     lines = [*opened.kept, *(_write_suspects(opened, split, device) if suspects else ())]
     robust = report and robust_faces != 0
     with progress() as bar:
@@ -140,8 +143,15 @@ def evaluate(
         say(line)
 
 
-def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:
-    from mien.evaluation.model_files import classifier_of
+def _run(
+    folder: str,
+    open_at: Callable[[int], FaceSet],
+    split: str,
+    device: str,
+    out: Path | None,
+    tagged: Sequence[Votes | None],  # holds what came with the faces once they are open
+) -> _Opened:
+    from mien.evaluation.model_files import outputs_of
     from mien.evaluation.runs import evaluate as evaluate_run
     from mien.evaluation.runs import evaluation_file, predictions_of
     from mien.report.plots import confusion
@@ -151,7 +161,7 @@ def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str
     run = Run.open(folder)
     faces = open_at(run.card.preprocess.size)
     with progress() as bar:
-        evaluation = evaluate_run(run, faces, split, device=device, progress=bar)
+        evaluation = evaluate_run(run, faces, split, device=device, votes=tagged[0], progress=bar)
     file = evaluation_file(run, faces, split)
     picture = file.with_name(f"confusion-{split}.png")
     save(confusion(evaluation), picture)
@@ -161,7 +171,7 @@ def _run(folder: str, open_at: Callable[[int], FaceSet], split: str, device: str
         predictions=predictions_of(run, faces, split, device=device),
         evaluation=evaluation,
         faces=faces,
-        classify=lambda: classifier_of(run, device),
+        classify=lambda: outputs_of(run, device),
         folder=out or file.parent,
         kept=(f"figures: {file}", f"confusion matrix: {picture}"),
     )
@@ -190,7 +200,7 @@ def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device
         predictions=predictions,
         evaluation=None,
         faces=faces,
-        classify=lambda: recognizer.classify,
+        classify=lambda: recognizer.of_all_heads,
         folder=out or Path(f"{Path(name).stem}-report"),
         kept=(),
     )
@@ -257,11 +267,14 @@ def _show_sentences(found: Evidence) -> None:
     from mien.evaluation.humans import sentences
     from mien.report.confidence import abstention_sentence, calibration_sentence
     from mien.report.groups import gap_sentences
+    from mien.report.humans import people_sentences
 
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
     if found.humans:
         say(f"people: {' '.join(sentences(found.humans))}")
+    if found.people:
+        say(f"people's head: {' '.join(people_sentences(found.people))}")
     if found.groups:
         _show_groups(found.groups)
         say(f"groups: {' '.join(gap_sentences(found.groups))}")

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, get_args
 
 import typer
 
-from mien.cli.console import DetectorOption, DetectSizeOption, check_picture, counter, note, say
+from mien.cli.console import (
+    DetectorOption,
+    DetectSizeOption,
+    TruthOption,
+    check_picture,
+    counter,
+    known_truth,
+    note,
+    say,
+)
 from mien.errors import InputError, not_writable
 
 if TYPE_CHECKING:
@@ -36,6 +45,7 @@ def explain(
     label: Annotated[
         str | None, typer.Option("--label", help="Explain this class in place of the most probable one.")
     ] = None,
+    truth: TruthOption = None,
     detector: DetectorOption = "default",
     detect_size: DetectSizeOption = 640,
     out: Annotated[
@@ -52,7 +62,7 @@ def explain(
 
     places = named_places(images)
     drawn = _Drawn(out, places)
-    explainer = Explainer(model, method, label)
+    explainer = Explainer(model, method, label, known_truth(truth))
     look = _opened(detector, detect_size)
     failed: list[str] = []
     looked_at = 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, JsonOption
+from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, JsonOption, TruthOption, known_truth
 from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
 
@@ -28,6 +28,7 @@ def recognize(
     detect_size: DetectSizeOption = 640,
     threads: Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")] = None,
     abstain: AbstainOption = None,
+    truth: TruthOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Table of all faces: .csv, .jsonl or .parquet. Goes on if stopped.")
     ] = None,
@@ -70,7 +71,12 @@ def recognize(
     kind, places = _one_kind(inputs, as_video=as_video)
     _check_options(kind, plot=plot, require_face=require_face, every=every, fps=fps, smooth=smooth, timeline=timeline)
     recognizer = Recognizer(
-        model or DEFAULT, detector=detector, detect_size=detect_size, threads=threads, abstain=abstain
+        model or DEFAULT,
+        detector=detector,
+        detect_size=detect_size,
+        threads=threads,
+        abstain=abstain,
+        truth=known_truth(truth),
     )
     if kind == "pictures":
         options = PictureOptions(

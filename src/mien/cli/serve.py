@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, note
+from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, TruthOption, known_truth, note
 
 
 def serve(
@@ -21,6 +21,7 @@ def serve(
     detector: DetectorOption = "default",
     detect_size: DetectSizeOption = 640,
     abstain: AbstainOption = None,
+    truth: TruthOption = None,
     threads: Annotated[
         int | None, typer.Option("--threads", help="Requests worked on at a time, a core each; at most 4 if left out.")
     ] = None,
@@ -64,7 +65,14 @@ def serve(
     named = _by_name(model or [DEFAULT])
     with open_socket(host, port) as bound:
         recognizers = {
-            name: Recognizer(one, detector=detector, detect_size=detect_size, threads=1, abstain=abstain)
+            name: Recognizer(
+                one,
+                detector=detector,
+                detect_size=detect_size,
+                threads=1,
+                abstain=abstain,
+                truth=known_truth(truth),
+            )
             for name, one in named.items()
         }
         workers = min(4, cores()) if threads is None else threads

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, unknown_name
 from mien.labels import FERPLUS8, LabelSet, canonical
+from mien.predictions import Predictions
 
 Protocol = Literal["majority", "argmax"]
 _NO_EMOTION = ("unknown", "nf")  # the taggers' other answers: no face, or cannot tell
@@ -80,6 +81,14 @@ class Votes:
         total = counts.sum(axis=1, keepdims=True)
         nothing = np.full_like(counts, np.nan)
         return np.asarray(np.divide(counts, total, out=nothing, where=total > 0))
+
+
+def beside(predictions: Predictions, votes: Votes | None) -> Predictions:
+    """The predictions of a model with two heads beside the votes for what its second head answers with."""
+    if votes is None or predictions.people is None:
+        return predictions
+    label_set = LabelSet("people", predictions.people.label_names)
+    return predictions.with_votes(votes.for_labels(predictions.names, label_set))
 
 
 def relabeled(faces: FaceSet, votes: Votes, protocol: str) -> FaceSet:

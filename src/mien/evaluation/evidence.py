@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from mien.card import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
-from mien.data.votes import Votes
+from mien.data.votes import Votes, beside
 from mien.evaluation.abstain import Abstention, abstention
+from mien.evaluation.calibrate import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, Frozen, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.humans import HumanCeiling, human_ceiling
 from mien.evaluation.model_files import Classify
-from mien.evaluation.robustness import Robustness, robustness
+from mien.evaluation.robustness import Robustness, robustness, robustness_of_heads
 from mien.predictions import Predictions
 
 
+class PeopleHead(Frozen):
+    """What a model's second head is worth against its own truth, the votes of taggers; `humans` has its agreement."""
+
+    n: int  # images with votes for what the head answers
+    labels: tuple[str, ...]
+    temperature: float
+    calibration: Calibration  # a row for each vote: whether the confidence is the chance that one person agrees
+    untempered: Calibration
+    abstention: Abstention  # wrong is what is not the most frequent vote
+    robustness: Robustness | None = None  # right is the most frequent vote
+
+
 class Evidence(Frozen):
-    """Parts that were not asked for are None. JSON round trip by pydantic."""
+    """Parts that were not asked for are None. JSON round trip by pydantic.
+
+    Of a model with two heads `evaluation`, `abstention`, `robustness` and `groups` are of the labels' head, `humans`
+    and `people` of the people's.
+    """
 
     evaluation: Evaluation
     abstention: Abstention
     robustness: Robustness | None = None
     humans: HumanCeiling | None = None
     groups: Groups | None = None
+    people: PeopleHead | None = None
 
 
 def evidence(
@@ -45,18 +64,50 @@ def evidence(
     """What `predictions`, the network's own, say of the model `name` with this `card`.
 
     `evaluation`: their score at the card's temperature, where it is known already. Robustness is measured where there
-    are `faces`, those of the split, and `classify`, the model itself: on `most` of them, or all. `votes` of taggers
-    give the human ceiling; `groups` (name → group) the groups, and `known` the names of all images of the data. Raises
-    `InputError` for what does not belong to these images.
+    are `faces`, those of the split, and `classify`, the model itself (all its heads side by side): on `most` of them,
+    or all. `votes` of taggers give the human ceiling, and the figures of a people's head; `groups` (name → group) the
+    groups, and `known` the names of all images of the data. Raises `InputError` for what does not belong to these
+    images.
     """
     answers = predictions.tempered(card.temperature)
-    robust = None
+    people = people_on_votes(predictions, card, votes) if votes else None
+    humans = human_ceiling(people or answers, votes, seed=seed) if votes else None
+    robust: Robustness | None = None
+    robust_people: Robustness | None = None
     if faces is not None and classify is not None:
-        robust = robustness(classify, faces, answers, alignment=card.alignment, seed=seed, most=most, progress=progress)
+        how: dict[str, Any] = {"alignment": card.alignment, "seed": seed, "most": most, "progress": progress}
+        if people is not None:
+            robust, robust_people = robustness_of_heads(classify, faces, answers, people, **how)
+        else:
+            robust = robustness(lambda crops: classify(crops)[:, card.columns("labels")], faces, answers, **how)
     return Evidence(
         evaluation=evaluation or score(predictions, name, temperature=card.temperature, seed=seed),
         abstention=abstention(answers, card.threshold, card.risk),
         robustness=robust,
-        humans=human_ceiling(answers, votes, seed=seed) if votes else None,
+        humans=humans,
         groups=by_group(answers, groups, known=known, seed=seed) if groups else None,
+        people=_people_head(predictions, card, votes, robust_people, seed) if votes and people is not None else None,
+    )
+
+
+def people_on_votes(predictions: Predictions, card: Card, votes: Votes) -> Predictions | None:
+    """What the people's head answers, at its temperature, with the votes beside it; None of a model with one head."""
+    if predictions.people is None or card.people is None:
+        return None
+    return beside(predictions, votes).answers("people").tempered(card.people.temperature)
+
+
+def _people_head(
+    predictions: Predictions, card: Card, votes: Votes, robust: Robustness | None, seed: int
+) -> PeopleHead | None:
+    voted, head = beside(predictions, votes), card.head("people")
+    single, most_frequent = voted.each_vote(), voted.by_votes()
+    return PeopleHead(
+        n=len(most_frequent),
+        labels=head.labels,
+        temperature=head.temperature,
+        calibration=calibration(single.tempered(head.temperature), seed=seed),
+        untempered=calibration(single, seed=seed),
+        abstention=abstention(most_frequent.tempered(head.temperature), head.threshold, head.risk),
+        robustness=robust,
     )

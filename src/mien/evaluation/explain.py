@@ -135,7 +135,7 @@ def _open_run(run: Run, method: str, truth: Truth | None) -> _Opened:
     card = run.card
     head, truth = card.head(truth), truth or card.truth
     if method == "occlusion" or (method == "auto" and find_spec("torch") is None):
-        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth=truth))
+        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth))
     import torch
 
     from mien.evaluation.saliency import way_of
@@ -143,7 +143,7 @@ def _open_run(run: Run, method: str, truth: Truth | None) -> _Opened:
     network = run.load_model(truth)
     way = way_of(network, torch.zeros(1, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
     if way is None and method == "auto":
-        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth=truth))
+        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth))
     if way is None or method not in ("auto", way):
         raise _unfit(run, method, way)
     return card, way, partial(_by_gradients, network, card, head, way)

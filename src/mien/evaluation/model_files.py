@@ -6,6 +6,7 @@ Shapes: N faces, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TypeAlias
 
 import numpy as np
@@ -70,13 +71,36 @@ def of_split(faces: FaceSet, split: str) -> FaceSet:
     return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
 
 
-def classifier_of(run: Run, device: str = "auto", truth: Truth = "labels") -> Classify:
-    """What answers for the run: its model file where there is one and no GPU is there, or its network on `device`."""
+def classifier_of(run: Run, truth: Truth | None = None, device: str = "auto") -> Classify:
+    """What answers for the run, with the head of `truth` at its temperature.
+
+    It is the run's model file where there is one and no GPU is there, or its network on `device`.
+    """
+    if _answers_by_file(run, device):
+        return Recognizer(run.folder, detector="none", truth=truth).classify
     from mien.training.hardware import detect
     from mien.training.predict import classify
 
-    hardware = detect(device)
-    if hardware.device == "cpu" and (run.folder / "model.onnx").is_file():
-        return Recognizer(run.folder, detector="none", truth=truth).classify
-    network, card = run.load_model().to(hardware.device), run.card
+    network, card = run.load_model().to(detect(device).device), run.card
     return lambda crops: classify(network, card, list(crops), truth)
+
+
+def outputs_of(run: Run, device: str = "auto") -> Classify:
+    """The same of all heads, side by side, before any temperature."""
+    if _answers_by_file(run, device):
+        return Recognizer(run.folder, detector="none").of_all_heads
+    from mien.training.hardware import detect
+    from mien.training.predict import outputs
+
+    network, card = run.load_model().to(detect(device).device), run.card
+    return lambda crops: outputs(network, card, list(crops))
+
+
+def _answers_by_file(run: Run, device: str) -> bool:
+    if not (run.folder / "model.onnx").is_file():
+        return False
+    if find_spec("torch") is None:
+        return True
+    from mien.training.hardware import detect
+
+    return detect(device).device == "cpu"

@@ -6,6 +6,7 @@ Shapes: N faces, K classes, B bootstrap draws, C corruptions, S = 5 severities.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from mien.recognize.align import FER2013
 
 BATCH = 128  # faces in memory at once
 _SAME_ANSWERS = 0.9  # of the first batch, below which the predictions are not of this model
+_NO_LABEL = -1  # of a face without votes
 _LOST = 0.75  # of the clean accuracy: a quarter is lost
 
 Bools = npt.NDArray[np.bool_]
@@ -79,17 +81,60 @@ def robustness(
     """
     check_scorable(clean, "the model")
     _check_same_faces(faces, clean)
-    if most is not None and most < 1:
-        raise InputError(f"robustness on at most {most} faces: expected 1 or more")
-    chosen_N = _sample(len(faces), most, seed)
     place = alignment or FER2013
-    clean_N, right_NCS = _right_answers(classify, faces, clean, chosen_N, place, seed, progress)
-    n, (clean_B, right_BCS) = len(chosen_N), _counts(clean_N, right_NCS, draws, seed)
+    chosen_N = _sample(len(faces), most, seed)
+    whole = _Head(clean, slice(None))
+    (answers,) = _right_answers(classify, faces, [whole], chosen_N, place, seed, progress)
+    return _scored(clean, answers, len(faces), place, draws, seed)
+
+
+def robustness_of_heads(
+    classify: Classify,
+    faces: FaceSet,
+    labels: Predictions,
+    people: Predictions,
+    *,
+    alignment: Alignment | None = None,
+    seed: int = 0,
+    most: int | None = None,
+    draws: int = 2000,
+    progress: Progress | None = None,
+) -> tuple[Robustness, Robustness]:
+    """The same of a model with two heads, each held against its own truth, in one pass.
+
+    `classify` gives the outputs of both, side by side; `labels` and `people` are their predictions of the same faces.
+    The people's head is right where it gives the most frequent vote; faces without votes are left out there.
+    """
+    check_scorable(labels, "the model")
+    _check_same_faces(faces, labels)
+    assert people.people is not None
+    votes_NP = people.people.votes
+    seen = replace(people, labels=np.where(votes_NP.any(axis=1), votes_NP.argmax(axis=1), _NO_LABEL), people=None)
+    place = alignment or FER2013
+    chosen_N = _sample(len(faces), most, seed)
+    k = len(labels.label_names)
+    heads = [_Head(labels, slice(0, k)), _Head(seen, slice(k, k + len(seen.label_names)))]
+    first, (clean_N, right_NCS) = _right_answers(classify, faces, heads, chosen_N, place, seed, progress)
+    voted_N = seen.labels[chosen_N] != _NO_LABEL
+    if not voted_N.any():
+        raise InputError(f"robustness on '{labels.split}': no face has votes to hold the people's head against")
+    second = clean_N[voted_N], right_NCS[voted_N]
+    return (
+        _scored(labels, first, len(faces), place, draws, seed),
+        _scored(seen, second, int((seen.labels != _NO_LABEL).sum()), place, draws, seed),
+    )
+
+
+def _scored(
+    clean: Predictions, right: tuple[Bools, Bools], of: int, place: Alignment, draws: int, seed: int
+) -> Robustness:
+    clean_N, right_NCS = right
+    n, (clean_B, right_BCS) = len(clean_N), _counts(clean_N, right_NCS, draws, seed)
     mean, drop = _mean_and_drop(clean_B, right_BCS.reshape(len(clean_B), -1), n)
     return Robustness(
         split=clean.split,
         n=n,
-        of=len(faces),
+        of=of,
         seed=seed,
         alignment=place,
         clean=_estimate(clean_B / n),
@@ -128,50 +173,62 @@ def _check_same_faces(faces: FaceSet, clean: Predictions) -> None:
 
 def _sample(n: int, most: int | None, seed: int) -> npt.NDArray[np.int64]:
     """Indices in rising order, all of them unless there are more than `most`."""
+    if most is not None and most < 1:
+        raise InputError(f"robustness on at most {most} faces: expected 1 or more")
     if most is None or n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
+@dataclass(frozen=True)
+class _Head:
+    """One head of a model: its clean predictions of the faces with their truth, and where its outputs stand."""
+
+    clean: Predictions
+    columns: slice
+
+
 def _right_answers(
     classify: Classify,
     faces: FaceSet,
-    clean: Predictions,
+    heads: Sequence[_Head],
     chosen_N: npt.NDArray[np.int64],
     alignment: Alignment,
     seed: int,
     progress: Progress | None,
-) -> tuple[Bools, Bools]:
-    """`(N,)` and `(N, C, S)`: whether `classify` is right on each chosen face, clean and under each corruption."""
-    clean_N = np.zeros(len(chosen_N), dtype=bool)
-    right_NCS = np.zeros((len(chosen_N), len(CORRUPTIONS), len(SEVERITIES)), dtype=bool)
-    total = right_NCS.size
+) -> list[tuple[Bools, Bools]]:
+    """By head `(N,)` and `(N, C, S)`: whether it is right on each chosen face, clean and under each corruption."""
+    shape = (len(chosen_N), len(CORRUPTIONS), len(SEVERITIES))
+    found = [(np.zeros(shape[0], dtype=bool), np.zeros(shape, dtype=bool)) for _ in heads]
     for start in range(0, len(chosen_N), BATCH):
         rows = chosen_N[start : start + BATCH]
-        crops, labels = faces.gather(rows), faces.labels[rows]
-        answers = _predicted(classify, list(crops), clean)
-        if start == 0:
-            _check_same_model(answers, clean.predicted[rows])
-        clean_N[start : start + len(rows)] = answers == labels
+        place, crops = slice(start, start + len(rows)), faces.gather(rows)
+        for head, answers, (clean_N, _) in zip(heads, _predicted(classify, list(crops), heads), found, strict=True):
+            if start == 0:
+                _check_same_model(answers, head.clean.predicted[rows])
+            clean_N[place] = answers == head.clean.labels[rows]
         for c, corruption in enumerate(CORRUPTIONS):
             for s, severity in enumerate(SEVERITIES):
                 changed = [
                     corrupt(crop, corruption, severity, identity=identity, alignment=alignment, seed=seed)
                     for crop, identity in zip(crops, faces.hashes[rows], strict=True)
                 ]
-                right_NCS[start : start + len(rows), c, s] = _predicted(classify, changed, clean) == labels
+                said = _predicted(classify, changed, heads)
+                for head, answers, (_, right_NCS) in zip(heads, said, found, strict=True):
+                    right_NCS[place, c, s] = answers == head.clean.labels[rows]
             if progress:
                 before = start * len(CORRUPTIONS) + (c + 1) * len(rows)
-                progress("corrupting faces", before * len(SEVERITIES), total)
-    return clean_N, right_NCS
+                progress("corrupting faces", before * len(SEVERITIES), int(np.prod(shape)))
+    return found
 
 
-def _predicted(classify: Classify, crops: Sequence[Pixels], clean: Predictions) -> npt.NDArray[np.int64]:
-    probs_NK = classify(crops)
-    expected = (len(crops), len(clean.label_names))
-    if probs_NK.shape != expected:
-        raise InputError(f"robustness: the model answers with {probs_NK.shape}, expected {expected} probabilities")
-    return np.asarray(probs_NK.argmax(axis=1), dtype=np.int64)
+def _predicted(classify: Classify, crops: Sequence[Pixels], heads: Sequence[_Head]) -> list[npt.NDArray[np.int64]]:
+    """By head the most probable class of each crop."""
+    probs_NO = classify(crops)
+    expected = (len(crops), sum(len(head.clean.label_names) for head in heads))
+    if probs_NO.shape != expected:
+        raise InputError(f"robustness: the model answers with {probs_NO.shape}, expected {expected} probabilities")
+    return [np.asarray(probs_NO[:, head.columns].argmax(axis=1), dtype=np.int64) for head in heads]
 
 
 def _check_same_model(answers_N: npt.NDArray[np.int64], expected_N: npt.NDArray[np.int64]) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
+from mien.data.votes import Votes, beside
 from mien.errors import InputError, unknown_name
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.seeds import RecipeComparison, compare_recipes, same_recipe
 from mien.files import write_whole
-from mien.predictions import Predictions, pool
+from mien.predictions import Predictions, Truth, pool
 from mien.training.hardware import detect
 from mien.training.predict import predict
 from mien.training.run import Run
@@ -24,34 +25,57 @@ _KNOWN = (*SPLITS, "train")  # the last for its predictions alone, which another
 
 
 def evaluate(
-    run: Run, faces: FaceSet, split: str = "test", *, device: str = "auto", progress: Progress | None = None
+    run: Run,
+    faces: FaceSet,
+    split: str = "test",
+    *,
+    device: str = "auto",
+    votes: Votes | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score a run on `val`, `test` or `pooled` (both, as the study did) of `faces`; or on `train`, for its predictions.
 
     Predictions and the evaluation as JSON are kept in the run folder; on other data than the run was trained on,
-    under the name of that data. Raises `InputError` for other labels than the run's, or an empty split.
+    under the name of that data. Of a run with two heads the labels' head is scored; the predictions keep both, and the
+    `votes` that the people's head is held against. Raises `InputError` for other labels than the run's, or an empty
+    split.
     """
-    predictions = predictions_of(run, faces, split, device=device, progress=progress)
+    predictions = predictions_of(run, faces, split, device=device, votes=votes, progress=progress)
     evaluation = score(predictions, run.name, temperature=run.card.temperature)
     write_whole(evaluation_file(run, faces, split), evaluation.model_dump_json(indent=2) + "\n")
     return evaluation
 
 
 def predictions_of(
-    run: Run, faces: FaceSet, split: str, *, device: str = "auto", progress: Progress | None = None
+    run: Run,
+    faces: FaceSet,
+    split: str,
+    *,
+    device: str = "auto",
+    votes: Votes | None = None,
+    progress: Progress | None = None,
 ) -> Predictions:
-    """Predictions of a run's network, untempered; read back when it made them before for the same images."""
+    """Predictions of a run's network, untempered; read back when it made them before for the same images.
+
+    `votes` are kept beside the answers of a people's head.
+    """
     if split not in _KNOWN:
         raise unknown_name("split", split, _KNOWN)
     if split == "pooled":
-        first, second = (predictions_of(run, faces, part, device=device, progress=progress) for part in ("val", "test"))
+        first, second = (
+            predictions_of(run, faces, part, device=device, votes=votes, progress=progress) for part in ("val", "test")
+        )
         return pool(first, second)
     path = _folder(run, faces, "predictions") / f"{split}.npz"
     if path.is_file():
         kept = Predictions.load(path)
         if _same_images(kept, faces.select(split)):
-            return kept
-    made = predict(run, faces, split, detect(device), progress)
+            if votes is None or kept.people is None:
+                return kept
+            voted = beside(kept, votes)
+            voted.save(path)
+            return voted
+    made = beside(predict(run, faces, split, detect(device), progress), votes)
     made.save(path)
     return made
 
@@ -83,20 +107,30 @@ def load_predictions(run: Run, split: str) -> Predictions:
     return run.predictions(split)
 
 
-def compare(*runs: Run, split: str = "test", names: Sequence[str] = ()) -> Comparison:
+def compare(*runs: Run, split: str = "test", names: Sequence[str] = (), truth: Truth = "labels") -> Comparison:
     """Compare two or more runs on the predictions that `evaluate` kept; they must be of the same images.
 
-    `names` are for the tables; the folders' names are used without them.
+    `names` are for the tables; the folders' names are used without them. `truth`: labels of the data, or people: the
+    most frequent vote, by the people's heads, on the images that have votes.
     """
     shown = names or [run.name for run in runs]
-    return compare_predictions([(name, answers(run, split)) for name, run in zip(shown, runs, strict=True)])
+    return compare_predictions([(name, answers(run, split, truth)) for name, run in zip(shown, runs, strict=True)])
 
 
-def answers(run: Run, split: str) -> Predictions:
-    """What the run answers: its kept predictions at the temperature of its card, where it has one."""
+def answers(run: Run, split: str, truth: Truth = "labels") -> Predictions:
+    """What the run answers, beside that truth: its kept predictions at the temperature of its card, if it has one."""
     kept = load_predictions(run, split)
-    has_card = (run.folder / "card.json").is_file()
-    return kept.tempered(run.card.temperature) if has_card else kept
+    if truth == "labels":
+        has_card = (run.folder / "card.json").is_file()
+        return kept.tempered(run.card.temperature) if has_card else kept.answers("labels")
+    head = run.card.head("people")  # raises where the run has none
+    found = kept.by_votes()
+    if not len(found):
+        raise InputError(
+            f"{run.folder}: keeps no votes beside its predictions for '{split}'. "
+            f"Evaluate it with them: mien evaluate {run.folder} --data PATH --votes FILE"
+        )
+    return found.tempered(head.temperature)
 
 
 def compare_over_seeds(*runs: Run, split: str = "test") -> RecipeComparison:

@@ -14,7 +14,7 @@ from mien.report.confidence import (
     calibration_sentence,
 )
 from mien.report.groups import gap_sentences, groups_section
-from mien.report.humans import humans_section
+from mien.report.humans import humans_section, people_section, people_sentences
 from mien.report.layout import Page, Section
 from mien.report.robustness import robustness_section
 from mien.report.scores import classes_section, figures_section, weakest_class
@@ -43,6 +43,7 @@ def parts(found: Evidence) -> tuple[Section, ...]:
         *((humans_section(found.humans),) if found.humans else ()),
         *((robustness_section(found.robustness),) if found.robustness else ()),
         *((groups_section(found.groups),) if found.groups else ()),
+        *((people_section(found.people),) if found.people else ()),
     )
 
 
@@ -58,6 +59,8 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.humans:
         points.append(sentences(found.humans)[0])
+    if found.people:
+        points += [f"What people see: {line}" for line in people_sentences(found.people)]
     if found.robustness:
         points.append(in_words(found.robustness)[0])
     if found.groups:

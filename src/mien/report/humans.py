@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from mien.evaluation.evaluate import Estimate, format_estimate
+from mien.evaluation.evaluate import Estimate, figure_text, format_estimate
+from mien.evaluation.evidence import PeopleHead
 from mien.evaluation.humans import HumanCeiling, sentences
+from mien.report.confidence import range_if_perfect
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.plots_humans import tagger_and_model
 from mien.report.wording import NONE
@@ -26,6 +28,36 @@ def humans_section(found: HumanCeiling) -> Section:
         tables=(_by_class(found),),
         pictures=(Picture.of("human-ceiling", tagger_and_model(found), alt),),
     )
+
+
+def people_section(found: PeopleHead) -> Section:
+    """The head for what people see, against its own truth."""
+    text = (
+        "This model has two heads. All of the above but the human ceiling is of the one for the labels; this is of the "
+        "one for what people see, which answers where nobody asks for another."
+    )
+    return Section("What people see", text=(text,), points=people_sentences(found))
+
+
+def people_sentences(found: PeopleHead) -> tuple[str, ...]:
+    """Calibration, abstention and robustness of a people's head, each against votes."""
+    after, before, there = found.calibration, found.untempered, found.abstention.at_threshold
+    where = f"{found.abstention.split}, n = {found.n:,} images, {after.n:,} votes"
+    split = f"({where}; {figure_text(before.ece)} without its temperature of {found.temperature:.2f}), where chance "
+    split += f"alone makes {range_if_perfect(after)}"
+    told = [f"Confidence against the chance that one person agrees: ECE {figure_text(after.ece)} {split}."]
+    if there is not None and there.risk is not None:
+        told.append(
+            f"From a confidence of {figure_text(there.threshold)} on, {100 * there.coverage:.0f} % of the images are "
+            f"answered, {format_estimate(there.risk)} of them not as most people see them; the others are unsure."
+        )
+    if found.robustness:
+        mean, clean = (format_estimate(one) for one in (found.robustness.mean, found.robustness.clean))
+        told.append(
+            f"Over ten corruptions at five severities it gives the most frequent vote on {mean} of the images, without "
+            f"corruption on {clean} (n = {found.robustness.n:,})."
+        )
+    return tuple(told)
 
 
 def _by_class(found: HumanCeiling) -> Table:

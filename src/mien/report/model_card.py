@@ -85,6 +85,13 @@ def _model(card: Card, recipe: Recipe | None) -> tuple[str, ...]:
             f"apart, their middle {figure_text(card.alignment.eye_y, 2)} of the side from the top."
         )
     points.append(f"Output: a probability for each of {listed(card.labels)}; they add up to 1.")
+    if card.people:
+        more = [label for label in card.people.labels if label not in card.labels]
+        points.append(
+            "It has two heads. One (labels) answers with the label that its training data would give, the other "
+            f"(people) with the shares of people who see each emotion{f', {listed(more)} too' if more else ''}; {card.truth} "
+            "answers where nobody asks for one. Figures name the head that they are of: labels, where they say nothing."
+        )
     if card.mirror:
         points.append("It sees each face and its mirror image, and answers with the mean.")
     if card.backbone:
@@ -145,6 +152,12 @@ def _confidence(card: Card, evaluation: Evaluation) -> tuple[str, ...]:
             f"the same kind, with {_percent(SURETY)} surety."
         )
     points.append(f"Answers with a confidence below {figure_text(card.threshold)} are marked unsure{kept}")
+    if card.people and card.people.threshold is not None and card.people.risk is not None:
+        points.append(
+            f"What people see: temperature {card.people.temperature:.3f}, fitted on the single votes of val; unsure "
+            f"below {figure_text(card.people.threshold)}, set so that at most {_percent(card.people.risk)} of the "
+            f"other answers are not what most people see, with {_percent(SURETY)} surety."
+        )
     return tuple(points)
 
 

@@ -206,6 +206,7 @@ def _model(name: str, recognizer: Recognizer) -> ModelOut:
     return ModelOut(
         name=name,
         labels=list(recognizer.labels),
+        truth=recognizer.truth,
         parameters=card.parameters,
         threshold=recognizer.threshold,
         recipe=card.recipe,

@@ -63,6 +63,7 @@ class ModelOut(BaseModel):
 
     name: str
     labels: list[str] = Field(description="The order of the probabilities.")
+    truth: str = Field(description="people: what most people see in a face; labels: what its training data call it.")
     parameters: int
     threshold: float = Field(description="Probability below which a face is marked unsure; 0: never.")
     recipe: str

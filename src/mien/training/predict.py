@@ -48,15 +48,17 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
 
 
 def classify(model: nn.Module, card: Card, images: list[Pixels], truth: Truth | None = None) -> npt.NDArray[np.float32]:
-    """Probabilities `(N, K)` for face crops of any size, gray or RGB, in the head's order and at its temperature.
+    """Probabilities `(N, K)` of one head, in its order and at its temperature; of `truth`, or the card's own."""
+    chosen = outputs(model, card, images)[:, card.columns(truth or card.truth)]
+    return tempered(chosen, card.head(truth).temperature).astype(np.float32)
 
-    `model` has all heads of the card; `truth` chooses one, the card's own if left out.
-    """
+
+def outputs(model: nn.Module, card: Card, images: list[Pixels]) -> npt.NDArray[np.float32]:
+    """`(N, O)` probabilities of all heads, before any temperature, for face crops of any size, gray or RGB."""
     with torch.inference_mode():
         shown = torch.from_numpy(card.preprocess(images)).to(next(model.parameters()).device)
-        answers = probabilities(model, shown, mirror=card.mirror, widths=card.widths).cpu().numpy()
-    chosen = answers[:, card.columns(truth or card.truth)]
-    return tempered(chosen, card.head(truth).temperature).astype(np.float32)
+        said = probabilities(model, shown, mirror=card.mirror, widths=card.widths).cpu().numpy()
+    return np.asarray(said, dtype=np.float32)
 
 
 def _probabilities(

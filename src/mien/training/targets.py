@@ -70,14 +70,6 @@ def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats | None
     return np.concatenate([label, _people(recipe, val, votes)], axis=1)
 
 
-def with_votes(predictions: Predictions, votes: Votes | None) -> Predictions:
-    """The predictions of a model with two heads beside the votes for what its second head answers with."""
-    if votes is None or predictions.people is None:
-        return predictions
-    label_set = LabelSet("people", predictions.people.label_names)
-    return predictions.with_votes(votes.for_labels(predictions.names, label_set))
-
-
 def _people(recipe: Recipe, faces: FaceSet, votes: Votes) -> Floats:
     labels = LabelSet("people", recipe.targets.people_labels(faces.label_set.labels))
     return np.nan_to_num(votes.shares(faces.names, labels))

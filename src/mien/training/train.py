@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mien.card import Alignment, Card, Head, Training
 from mien.data.faceset import FaceSet
-from mien.data.votes import Votes
+from mien.data.votes import Votes, beside
 from mien.errors import InputError, InterruptedRunError
 from mien.files import write_whole
 from mien.logs import quieted
@@ -41,7 +41,7 @@ from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
 from mien.training.start import check_start, take_weights
-from mien.training.targets import check_sources, first_of_repeats, followed, targets, with_votes
+from mien.training.targets import check_sources, first_of_repeats, followed, targets
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
 _LOOKED_AT = 512  # train faces, to learn how they are cut
@@ -100,7 +100,7 @@ def train(
     wanted = targets(recipe, seen.select("train"), votes, teacher)
     if wanted is not None:
         wanted = wanted[shown[seen.splits == "train"]]
-    beside = {"train": wanted, "val": followed(recipe, val, votes)}
+    compared = {"train": wanted, "val": followed(recipe, val, votes)}
     commit = _commit()
     network = fresh_network(recipe, seen)
     if start:
@@ -118,7 +118,7 @@ def train(
     except KeyboardInterrupt as stop:
         raise _interrupted(run) from stop
     by_split = {split: features.select(mask) for split, mask in parts.items()} if features else None
-    given = {split: rows for split, rows in beside.items() if rows is not None}
+    given = {split: rows for split, rows in compared.items() if rows is not None}
     origin = begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
     _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin), run)
     if trainer.is_global_zero:
@@ -309,7 +309,7 @@ def _finish(
         ),
     )
     card.save(run.folder / "card.json")
-    val = with_votes(predict(run, seen, "val", hardware), votes)
+    val = beside(predict(run, seen, "val", hardware), votes)
     card.calibrated(val).save(run.folder / "card.json")
     val.save(run.predictions_file("val"))
 
