@@ -87,10 +87,11 @@ def _model(card: Card, recipe: Recipe | None) -> tuple[str, ...]:
     points.append(f"Output: a probability for each of {listed(card.labels)}; they add up to 1.")
     if card.people:
         more = [label for label in card.people.labels if label not in card.labels]
+        also = f", {listed(more)} too" if more else ""
         points.append(
             "It has two heads. One (labels) answers with the label that its training data would give, the other "
-            f"(people) with the shares of people who see each emotion{f', {listed(more)} too' if more else ''}; {card.truth} "
-            "answers where nobody asks for one. Figures name the head that they are of: labels, where they say nothing."
+            f"(people) with the shares of people who see each emotion{also}; {card.truth} answers where nobody asks "
+            "for one. Figures name the head that they are of: labels, where they say nothing."
         )
     if card.mirror:
         points.append("It sees each face and its mirror image, and answers with the mean.")
