@@ -19,11 +19,12 @@ from mien.recognize.vendored import vendored_folder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 
 
-def blocks(language: str) -> list[str]:
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-    return [text for kind, text in fenced if kind == language]
+def blocks(language: str, text: str = README) -> list[str]:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [block for kind, block in fenced if kind == language]
 
 
 def code_of(program: Callable[[], None]) -> int | str | None:
@@ -41,6 +42,7 @@ def inputs(drawn_folder: Path, save_checkpoint, tmp_path_factory: pytest.TempPat
     here = root / "project"
     draw_set(here / "fer2013.zip", 220, seed=1)
     draw_set(here / "other-faces.zip", 100, seed=2)
+    shutil.copytree(drawn_folder / "train", here / "mine")
     _write_votes(here)
     shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), here / "face.png")
     portrait = vendored_folder("pictures") / "astronaut.jpg"
@@ -106,7 +108,7 @@ def test_commands(
             continue
         # Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written.
         short = " --set epochs=1" if line.startswith(("mien train", "mien study", "mien sweep")) else ""
-        if line.startswith(("mien train mien-small", "mien train runs/small")):
+        if line.startswith(("mien train mien-small", "mien train small-ft")):
             short += " --set schedule.warmup_epochs=0"
         if "--find-lr" in line:
             short += " --set data.batch_size=16"  # for the ten batches that it needs
@@ -122,6 +124,22 @@ def test_commands(
             assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
     for file in made:
         assert (workplace / file).is_file(), file
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_commands_of_the_guides(
+    guide: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        line for block in blocks("sh", guide.read_text()) for line in block.splitlines() if line.startswith("mien")
+    ]
+    assert lines
+    for line in lines:
+        short = " --set epochs=1 --set schedule.warmup_epochs=0" if line.startswith("mien train") else ""
+        monkeypatch.setattr(sys, "argv", shlex.split(line + short))
+        assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
+    for target in re.findall(r"\]\(([^)#]+)\)", guide.read_text()):
+        assert (guide.parent / target).exists(), target
 
 
 def test_python(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,7 +122,7 @@ def _traced(network: torch.nn.Module, run: Run, shape: tuple[int, ...]) -> Model
     except ModuleNotFoundError as error:
         raise MissingExtraError("export to ONNX", "train") from error
     try:
-        with _quiet_exporter():
+        with quiet_exporter():
             program = torch.onnx.export(
                 network,
                 (torch.zeros(shape),),
@@ -158,7 +158,7 @@ def _halve(model: ModelProto) -> None:
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Without its progress and its remarks on packages that are not installed."""
     with quieted("torch.onnx"), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import onnx
+import onnxruntime
 import pytest
 import torch
 from pydantic import ValidationError
 
 from mien.errors import InputError
+from mien.export import quiet_exporter
+from mien.models import residual
 from mien.models.build import build, count_parameters
 from mien.preprocess import Preprocess
+from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Residual
 
 GRAY48 = Preprocess(size=48, color="gray", mean=(0.5,), std=(0.5,))
@@ -75,3 +82,26 @@ def test_too_small_an_input_names_the_key() -> None:
     how = Residual(kind="residual", widths=(8,) * 4, depths=(1,) * 4)
     with pytest.raises(InputError, match=r"at least 16 pixels, data\.preprocess\.size is 12"):
         build(how, GRAY48.model_copy(update={"size": 12}), 7)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (5, 5), (6, 7), (1, 3)])
+def test_halving_takes_means_of_what_is_there(size: tuple[int, int]) -> None:
+    images = torch.rand(2, 3, *size)
+    torch.testing.assert_close(residual._Halve()(images), torch.nn.AvgPool2d(2, ceil_mode=True)(images))
+
+
+@pytest.mark.parametrize(("name", "most"), [("small-v2", 3), ("tiny-v2", 5)])
+def test_onnxruntime_stays_in_its_fast_layout(name: str, most: int, tmp_path: Path) -> None:
+    """Each convolution that is reached in the plain layout costs a node that reorders its input."""
+    recipe = Recipe.load(name)
+    network = build(recipe.model, recipe.preprocess, (7, 7)).eval()
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    with quiet_exporter():
+        program = torch.onnx.export(network, (torch.zeros(2, 1, 48, 48),), dynamo=True, verbose=False)
+    onnxruntime.InferenceSession(program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    if "ReorderInput" not in kinds and "ReorderOutput" not in kinds:
+        pytest.skip("onnxruntime has no other layout on this processor")
+    assert kinds.count("ReorderInput") <= most

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mien.recipes.sections import Residual
 
@@ -103,8 +104,22 @@ class _Squeeze(nn.Module):
         return images * weights[:, :, None, None]
 
 
+class _Halve(nn.Module):
+    """Means of 2x2 pixels; an odd side's last pixels are means of what is there.
+
+    The same as `AvgPool2d(2, ceil_mode=True)`, which onnxruntime computes in another memory layout: with it, a fifth of
+    the time of a small network went into changing layouts.
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        odd_rows, odd_columns = images.shape[2] % 2, images.shape[3] % 2
+        if odd_rows or odd_columns:
+            images = functional.pad(images, (0, odd_columns, 0, odd_rows), mode="replicate")
+        return functional.avg_pool2d(images, 2)
+
+
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
-    layers: list[nn.Module] = [nn.AvgPool2d(stride, ceil_mode=True)] if stride > 1 else []
+    layers: list[nn.Module] = [_Halve()] if stride > 1 else []
     if inputs != outputs:
         layers += _conv(inputs, outputs, 1)
     return nn.Sequential(*layers)
