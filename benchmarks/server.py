@@ -25,7 +25,7 @@ import numpy as np
 
 PORTRAIT = Path(__file__).parents[1] / "src" / "mien" / "recognize" / "pictures" / "astronaut.jpg"
 BOUNDARY = "mien"
-COMMAND = [sys.executable, "-c", "from mien.cli.main import main; main()", "serve", "--port", "0", "--no-page"]
+COMMAND = [sys.executable, "-c", "from mien.cli.main import main; main()", "serve", "--port", "0"]
 BEFORE = 20  # requests that are not counted
 
 

@@ -51,7 +51,7 @@ def test_a_host_that_is_none() -> None:
 )
 def test_a_wrong_value(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        serve(port=0, no_page=True, **wrong)
+        serve(port=0, **wrong)
 
 
 def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gradio" else object())
     with pytest.raises(MissingExtraError, match=r'the server needs the extra "serve"'):
-        serve()
+        serve(page=True)
     verb._check_extra(page=False)  # the API alone does without Gradio
 
 
@@ -74,7 +74,7 @@ def test_names_of_models_are_never_paths(tmp_path: Path) -> None:
 def test_two_models_of_one_name(models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=f"'{models[0]}' and '{models[1]}' would both be called 'cnn'.*rename one"):
-        serve(port=0, no_page=True, model=models)
+        serve(port=0, model=models)
 
 
 @pytest.mark.parametrize(("host", "private"), [("127.0.0.1", True), ("localhost", True), ("0.0.0.0", False)])
@@ -92,7 +92,6 @@ def test_it_serves_here_alone_until_ctrl_c() -> None:
         "serve",
         "--port",
         "0",
-        "--no-page",
         "--max-request-mb",
         "1",
         "--threads",
@@ -107,6 +106,7 @@ def test_it_serves_here_alone_until_ctrl_c() -> None:
             answer = httpx.post(f"{url}/v1/recognize", files={"files": ("a.jpg", picture)}, timeout=30)
             assert answer.json()["images"][0]["faces"][0]["emotion"] == "happy"
             assert "server" not in answer.headers
+            assert httpx.get(f"{url}/").status_code == 404  # the page is there where it is asked for alone
             # The answer comes although the body is not read, whether its size is told or not.
             for body in (b"x" * 20_000_000, iter([b"x" * 2_000_000] * 10)):
                 large = httpx.post(f"{url}/v1/recognize", content=body, headers={"Content-Type": "image/png"})

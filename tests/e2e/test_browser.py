@@ -149,7 +149,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     temporary.mkdir()
     log = tmp_path / "connections.txt"
     environment = {**os.environ, "MIEN_TOKEN": TOKEN, "MIEN_TEST_LOG": str(log), "TMPDIR": str(temporary)}
-    command = [sys.executable, "-c", SERVER, "serve", "--port", "0", "--detector", "fast", "--threads", "1"]
+    command = [sys.executable, "-c", SERVER, "serve", "--page", "--port", "0", "--detector", "fast", "--threads", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr
@@ -283,5 +283,6 @@ def stop(served: Served) -> None:
     assert stored(served) == []
     assert served.process.stderr
     said = served.process.stderr.read()
+    assert said.startswith("warning: whoever reaches the page may read files that this program can read")
     assert "Traceback" not in said
     assert PORTRAIT.name not in said

@@ -37,7 +37,7 @@ def client_of(recognizer: Recognizer) -> Iterator[Callable[..., TestClient]]:
     opened: list[TestClient] = []
 
     def make(model: Recognizer = recognizer, **settings: Any) -> TestClient:
-        app = create_app({"mien-small": model}, page=False, **settings)
+        app = create_app({"mien-small": model}, **settings)
         opened.append(TestClient(app, raise_server_exceptions=False))
         return opened[-1].__enter__()
 

@@ -147,7 +147,7 @@ def test_a_request_that_is_not_as_it_says(
 def test_a_model_can_be_chosen_and_a_wrong_one_gets_a_suggestion(
     recognizer: Recognizer, fast: Recognizer, portrait: bytes
 ) -> None:
-    client = TestClient(create_app({"mien-small": recognizer, "mien-tiny": fast}, page=False))
+    client = TestClient(create_app({"mien-small": recognizer, "mien-tiny": fast}))
     assert client.post("/v1/recognize?model=mien-tiny", content=portrait, headers=JPEG).json()["model"] == "mien-tiny"
     assert client.post("/v1/recognize", content=portrait, headers=JPEG).json()["model"] == "mien-small"
     wrong = client.post("/v1/recognize?model=mien-tini", content=portrait, headers=JPEG)
@@ -348,11 +348,11 @@ class TestToken:
     @pytest.mark.parametrize("token", ["pässword 12", "correct\nhorse", " correct horse", "correct horse\n"])
     def test_one_that_no_header_can_carry_is_refused(self, recognizer: Recognizer, token: str) -> None:
         with pytest.raises(InputError, match="letters, digits and signs of ASCII, and no space at its ends"):
-            create_app({"m": recognizer}, token=token, page=False)
+            create_app({"m": recognizer}, token=token)
 
     def test_a_short_one_is_refused(self, recognizer: Recognizer) -> None:
         with pytest.raises(InputError, match="can be guessed: take 8 or more"):
-            create_app({"m": recognizer}, token="short", page=False)
+            create_app({"m": recognizer}, token="short")
 
 
 class TestPage:
@@ -367,7 +367,7 @@ class TestPage:
             monkeypatch.setenv(name, os.environ.get(name, ""))
 
     def test_nothing_of_it_answers_without_the_token(self, recognizer: Recognizer) -> None:
-        with TestClient(create_app({"mien-small": recognizer}, token=TOKEN)) as client:
+        with TestClient(create_app({"mien-small": recognizer}, token=TOKEN, page=True)) as client:
             for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/gradio_api/heartbeat/x", "/assets/x.js",
                          "/gradio_api/app_id", "/gradio_api/startup-events"):  # fmt: skip
                 assert client.get(path).status_code == 401, path
@@ -381,7 +381,7 @@ class TestPage:
 
         fetched = []
         monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **_: fetched.append(a) or [])
-        app = create_app({"mien-small": recognizer})
+        app = create_app({"mien-small": recognizer}, page=True)
         folder = Path(os.environ["GRADIO_TEMP_DIR"])
         assert folder.stat().st_mode & 0o777 == 0o700
         with TestClient(app) as client:

@@ -188,7 +188,7 @@ def exchange(app: Any, path: str, kind: str, receive: Callable[[], Any]) -> list
 
 
 def test_a_body_that_does_not_come_is_a_408(recognizer: Recognizer) -> None:
-    app = create_app({"m": recognizer}, limits=Limits(seconds=1), page=False)
+    app = create_app({"m": recognizer}, limits=Limits(seconds=1))
     sent = exchange(app, "/v1/recognize", "image/jpeg", never)
     assert sent[0]["status"] == 408
     assert b"did not arrive within 1 s" in sent[1]["body"]
@@ -196,7 +196,7 @@ def test_a_body_that_does_not_come_is_a_408(recognizer: Recognizer) -> None:
 
 def test_a_login_that_does_not_come_is_a_408(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(login, "_SECONDS", 0.05)
-    app = create_app({"m": recognizer}, token="correct horse battery", page=False)
+    app = create_app({"m": recognizer}, token="correct horse battery")
     sent = exchange(app, "/login", "application/x-www-form-urlencoded", never)
     assert sent[0]["status"] == 408
     assert b"did not arrive within 0.05 s" in sent[1]["body"]
@@ -206,7 +206,7 @@ def test_a_login_that_does_not_come_is_a_408(recognizer: Recognizer, monkeypatch
 def test_a_client_that_goes_away_is_no_failure_of_the_server(
     recognizer: Recognizer, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    app = create_app({"m": recognizer}, page=False)
+    app = create_app({"m": recognizer})
     coming = iter([{"type": "http.request", "body": b"--b\r\n", "more_body": True}, {"type": "http.disconnect"}])
 
     async def receive() -> Any:

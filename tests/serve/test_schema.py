@@ -27,7 +27,7 @@ for kind in ("image/jpeg", "image/png", "image/webp"):
 @pytest.fixture(scope="module")
 def api() -> Any:
     recognizer = Recognizer("mien-tiny", detector="fast", threads=1)
-    app = create_app({"mien-tiny": recognizer}, limits=Limits(request_bytes=200_000), page=False)
+    app = create_app({"mien-tiny": recognizer}, limits=Limits(request_bytes=200_000))
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
@@ -52,7 +52,7 @@ def test_answers_are_those_of_the_schema(api: Any, path: str) -> None:
 
 def test_the_schema_tells_of_the_token() -> None:
     recognizer = Recognizer("mien-tiny", detector="fast", threads=1)
-    client = TestClient(create_app({"mien-tiny": recognizer}, token=TOKEN, page=False))
+    client = TestClient(create_app({"mien-tiny": recognizer}, token=TOKEN))
     told = client.get("/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
     assert told["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     assert told["security"] == [{"token": []}]

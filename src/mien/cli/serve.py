@@ -33,7 +33,13 @@ def serve(
         str | None,
         typer.Option("--token", envvar="MIEN_TOKEN", help="Clients have to show it; better from MIEN_TOKEN."),
     ] = None,
-    no_page: Annotated[bool, typer.Option("--no-page", help="The API alone.")] = False,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page",
+            help="A page for people at / too. Its toolkit can be made to read files of this server: local use alone.",
+        ),
+    ] = False,
     max_request_mb: Annotated[int, typer.Option("--max-request-mb", help="Size of one request.")] = 32,
     max_pictures: Annotated[int, typer.Option("--max-pictures", help="Pictures in one request.")] = 16,
     max_megapixels: Annotated[int, typer.Option("--max-megapixels", help="Size of one picture.")] = 64,
@@ -44,11 +50,11 @@ def serve(
     ] = 32,
     max_video_mb: Annotated[int, typer.Option("--max-video-mb", help="Size of a video on the page.")] = 256,
 ) -> None:
-    """Recognize emotions over HTTP, and on a page in the browser. Keeps no picture, sends nothing anywhere."""
+    """Recognize emotions over HTTP, and with --page in the browser. Keeps no picture, sends nothing anywhere."""
     from mien.recognize.recognizer import DEFAULT, Recognizer
     from mien.recognize.session import cores
 
-    _check_extra(page=not no_page)
+    _check_extra(page=page)
     from mien.serve.api import create_app
     from mien.serve.limits import Limits
     from mien.serve.listen import is_private, open_socket, run, url_of
@@ -76,10 +82,14 @@ def serve(
             for name, one in named.items()
         }
         workers = min(4, cores()) if threads is None else threads
-        app = create_app(recognizers, limits=limits, threads=workers, token=token, page=not no_page)
+        app = create_app(recognizers, limits=limits, threads=workers, token=token, page=page)
         url = url_of(bound)
-        page = "" if no_page else f"{url}/ is the page, "
-        note(f"mien: {page}{url}/docs is the API. Stop it with Ctrl-C")
+        note(f"mien: {f'{url}/ is the page, ' if page else ''}{url}/docs is the API. Stop it with Ctrl-C")
+        if page:
+            note(
+                "warning: whoever reaches the page may read files that this program can read. "
+                "Use it on your own machine alone, and leave out --page for a network"
+            )
         if token is None and not is_private(bound):
             note("warning: everybody who reaches this address may use it. Set MIEN_TOKEN to ask for a token")
         try:

@@ -81,7 +81,7 @@ def create_app(
     limits: Limits | None = None,
     threads: int = 1,
     token: str | None = None,
-    page: bool = True,
+    page: bool = False,
 ) -> FastAPI:
     """The application for `recognizers` by name; the first is taken where a request names none.
 
