@@ -23,7 +23,7 @@ from mien.evaluation.evaluate import format_estimate
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.explain import CAVEAT, Explainer
 from mien.evaluation.humans import sentences
-from mien.evaluation.model_files import Classify, classifier_of
+from mien.evaluation.model_files import Classify, outputs_of
 from mien.evaluation.robustness import in_words
 from mien.evaluation.suspects import suspects
 from mien.files import write_whole
@@ -89,10 +89,10 @@ def kept(name: str, folder: Path) -> Looked:
 
 def opened(run: Run) -> Classify | None:
     if run.name in bundled():
-        return Recognizer(run.name).classify
+        return Recognizer(run.name).of_all_heads
     if not run.weights_file.is_file():
         return None
-    return classifier_of(run)
+    return outputs_of(run)
 
 
 def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> Page:

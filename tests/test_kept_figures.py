@@ -1,0 +1,47 @@
+"""The kept evidence follows from the kept predictions, to the last digit: whoever moves code moves no figure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien import Run, Votes
+from mien.evaluation.evidence import evidence
+from mien.study import gather, result_lines
+
+ROOT = Path(__file__).parents[1]
+EVIDENCE = sorted(path for path in (ROOT / "docs" / "evidence").glob("*.json") if path.stem != "seconds")
+
+
+def same(found: Any, kept: Any, where: str = "") -> None:
+    """Equal but for what another processor adds in another order: bootstrap draws are summed in float32."""
+    if isinstance(kept, dict):
+        assert found.keys() >= kept.keys(), where  # what is new has a default
+        for key, value in kept.items():
+            same(found[key], value, f"{where}.{key}")
+    elif isinstance(kept, list):
+        assert len(found) == len(kept), where
+        for i, (ours, theirs) in enumerate(zip(found, kept, strict=True)):
+            same(ours, theirs, f"{where}[{i}]")
+    elif isinstance(kept, float):
+        assert found == pytest.approx(kept, rel=1e-7, abs=1e-9), where
+    else:
+        assert found == kept, where
+
+
+@pytest.mark.parametrize("file", EVIDENCE, ids=lambda path: path.stem)
+def test_evidence(file: Path, real_data: Path) -> None:
+    kept, run = json.loads(file.read_text()), Run(ROOT / "results" / file.stem)
+    found = evidence(run.predictions("test"), run.name, run.card, votes=Votes.open(real_data / "ferplus.csv"))
+    told = json.loads(found.model_dump_json())
+    for part in ("evaluation", "abstention", "humans"):
+        same(told[part], kept[part], part)
+
+
+def test_results() -> None:
+    kept = json.loads((ROOT / "docs" / "results.json").read_text())
+    found = [line for run in gather(ROOT / "results", "", []).runs for line in result_lines(run)]
+    same(json.loads(json.dumps(found)), kept)
