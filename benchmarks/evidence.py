@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from mien import FaceSet, Recognizer, Run, Votes
+from mien import FaceSet, Run, Votes
 from mien.card import Alignment, Card
 from mien.evaluation.compare import compare_predictions, verdict
 from mien.evaluation.evaluate import format_estimate
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.explain import CAVEAT, Explainer
 from mien.evaluation.humans import sentences
-from mien.evaluation.model_files import Classify, outputs_of
 from mien.evaluation.robustness import in_words
 from mien.evaluation.suspects import suspects
 from mien.files import write_whole
 from mien.images import Pixels, read
+from mien.model import Classify, Model
 from mien.predictions import Predictions
 from mien.recognize.align import FER2013
 from mien.recognize.detector import Detector
@@ -89,10 +89,10 @@ def kept(name: str, folder: Path) -> Looked:
 
 def opened(run: Run) -> Classify | None:
     if run.name in bundled():
-        return Recognizer(run.name).of_all_heads
+        return Model.open(run.name).outputs
     if not run.weights_file.is_file():
         return None
-    return outputs_of(run)
+    return Model.open(run).outputs
 
 
 def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> Page:

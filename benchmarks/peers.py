@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mien import FaceSet, Run
 from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
-from mien.export import onnx_bytes
+from mien.exports import onnx_bytes
 from mien.labels import FER7
 from mien.models.build import build
 from mien.predictions import Predictions

@@ -74,7 +74,7 @@ def no_onnx() -> Iterator[None]:
 @pytest.fixture
 def no_onnx_of_train(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `no_onnx`, of `mien train`: for tests that look at something else of its run."""
-    monkeypatch.setattr("mien.export.leave_onnx", lambda *_: None)
+    monkeypatch.setattr("mien.exports.leave_onnx", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

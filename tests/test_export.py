@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, to_onnx, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, export, train
 from mien.training.predict import classify
 
 SHORT = ["epochs=1", "early_stopping=null"]
@@ -37,7 +37,7 @@ def networks(
 @pytest.mark.parametrize("name", ["cnn-v2", "residual", "vit-scratch", "vit", "convnext"])
 def test_every_kind_of_network_answers_as_in_torch(networks: dict[str, Run], drawn_faces: FaceSet, name: str) -> None:
     run = networks[name]
-    parity = to_onnx(run, drawn_faces)
+    parity = export(run, drawn_faces)
     assert parity.n == 14
     assert parity.same_emotion == 14
     assert parity.largest < 1e-4
@@ -54,15 +54,15 @@ def test_half_the_room_and_nearly_the_same_answers(
     networks: dict[str, Run], drawn_faces: FaceSet, tmp_path: Path
 ) -> None:
     run = networks["cnn-v2"]
-    whole = to_onnx(run, drawn_faces, tmp_path / "whole.onnx")
-    half = to_onnx(run, drawn_faces, tmp_path / "half.onnx", "float16")
+    whole = export(run, drawn_faces, tmp_path / "whole.onnx")
+    half = export(run, drawn_faces, tmp_path / "half.onnx", "float16")
     assert (tmp_path / "half.onnx").stat().st_size == half.bytes < 0.55 * whole.bytes
     assert whole.largest < half.largest < 1e-2  # rounded, and yet
 
 
 def test_a_mirrored_card_averages_with_the_mirror_image(networks: dict[str, Run], drawn_faces: FaceSet) -> None:
     run = networks["cnn-v2"]
-    to_onnx(run, drawn_faces)
+    export(run, drawn_faces)
     face = drawn_faces.images[0]
     both = Recognizer(run.folder).classify([face, np.ascontiguousarray(face[:, ::-1])])
     np.testing.assert_allclose(both[0], both[1], atol=1e-6)
@@ -71,21 +71,19 @@ def test_a_mirrored_card_averages_with_the_mirror_image(networks: dict[str, Run]
 def test_a_file_that_answers_otherwise_is_not_written(
     networks: dict[str, Run], drawn_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mien import export
-
     def spoil(model: onnx.ModelProto) -> None:
         weight = max(model.graph.initializer, key=lambda weight: int(np.prod(weight.dims)))
         values = onnx.numpy_helper.to_array(weight)
         weight.CopyFrom(onnx.numpy_helper.from_array(values * 1.5, weight.name))
 
-    monkeypatch.setattr(export, "_halve", spoil)
+    monkeypatch.setattr("mien.exports._halve", spoil)
     with pytest.raises(InputError, match=r"differs from torch by .* over 14 faces; .* Nothing was written"):
-        to_onnx(networks["cnn-v2"], drawn_faces, tmp_path / "bad.onnx", "float16")
+        export(networks["cnn-v2"], drawn_faces, tmp_path / "bad.onnx", "float16")
     assert not (tmp_path / "bad.onnx").exists()
 
 
 def test_unknown_precision_and_no_faces_are_errors(networks: dict[str, Run], drawn_faces: FaceSet) -> None:
     with pytest.raises(InputError, match=r"unknown precision 'int4'"):
-        to_onnx(networks["cnn-v2"], drawn_faces, precision="int4")
+        export(networks["cnn-v2"], drawn_faces, precision="int4")
     with pytest.raises(InputError, match="no face to check the export on"):
-        to_onnx(networks["cnn-v2"], drawn_faces.keep(np.zeros(len(drawn_faces), dtype=bool)))
+        export(networks["cnn-v2"], drawn_faces.keep(np.zeros(len(drawn_faces), dtype=bool)))

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, to_onnx, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, export, train
 from mien.cli.main import app
 from mien.quantize import to_int8
 from mien.recognize.classifier import Classifier
@@ -30,14 +30,14 @@ def run(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def whole(run: Run, drawn_faces: FaceSet) -> bytes:
     path = run.folder / "whole.onnx"
-    to_onnx(run, drawn_faces, path)
+    export(run, drawn_faces, path)
     return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
 def small(run: Run, drawn_faces: FaceSet) -> Path:
     path = run.folder / "small.onnx"
-    parity = to_onnx(run, drawn_faces, path, "int8")
+    parity = export(run, drawn_faces, path, "int8")
     assert parity.bytes == path.stat().st_size
     assert parity.n == 14
     return path
@@ -107,7 +107,7 @@ def test_it_is_quiet_and_leaves_no_files(
 
 def test_without_train_faces_it_says_so(run: Run, drawn_faces: FaceSet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"drawn\.zip: has no train split, and int8 takes .* from train faces"):
-        to_onnx(run, drawn_faces.select("val", "test"), tmp_path / "no.onnx", "int8")
+        export(run, drawn_faces.select("val", "test"), tmp_path / "no.onnx", "int8")
     assert not (tmp_path / "no.onnx").exists()
 
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_quantized_is_an_error(run: Run, drawn_faces: FaceSet) ->
 def test_a_transformer_in_eight_bits(drawn_faces: FaceSet, tmp_path: Path, tiny_vit: Path) -> None:
     how = ["data.preprocess.size=32", "unfreeze=none", f"model.backbone={tiny_vit}", "epochs=1", "early_stopping=null"]
     vit = train(Recipe.load("vit-v1.3", how), drawn_faces, tmp_path / "vit")
-    to_onnx(vit, drawn_faces, tmp_path / "vit8.onnx", "int8")
+    export(vit, drawn_faces, tmp_path / "vit8.onnx", "int8")
     answers = Recognizer(tmp_path / "vit8.onnx").classify(list(drawn_faces.images[:5]))
     assert answers.shape == (5, 7)
 

@@ -10,15 +10,27 @@ import onnxruntime
 import pytest
 import torch
 
-from mien import FaceSet, InputError, Predictions, Recipe, Recognizer, Run, Votes, compare, evaluate, to_onnx, train
+from mien import (
+    FaceSet,
+    InputError,
+    Predictions,
+    Recipe,
+    Recognizer,
+    Run,
+    Votes,
+    calibrate,
+    compare,
+    evaluate,
+    export,
+    train,
+)
 from mien.cli import main
 from mien.data.votes import beside
 from mien.evaluation.evaluate import score
 from mien.evaluation.evidence import evidence
 from mien.evaluation.explain import Explainer
-from mien.evaluation.model_files import outputs_of, predictions_of_model
+from mien.model import Model
 from mien.predictions import People, pool
-from mien.training.calibrate import calibrate
 
 MODEL = "model={kind: residual, widths: [8, 16], depths: [1, 1], stem: 4}"
 COLUMNS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise", "contempt", "unknown")
@@ -50,7 +62,7 @@ def kept(drawn_faces: FaceSet, votes: Votes, tmp_path_factory: pytest.TempPathFa
     settings = [MODEL, "epochs=3", "early_stopping=null", "mirror=true", "targets={votes_head: 1.0, contempt: true}"]
     out = tmp_path_factory.mktemp("runs") / "both"
     run = train(Recipe.load("cnn-v2", settings), drawn_faces, out, votes=votes, precision="float32")
-    to_onnx(run, drawn_faces)
+    export(run, drawn_faces)
     return run
 
 
@@ -91,17 +103,17 @@ def test_the_file_answers_with_either_head_as_its_logits_say(kept: Run, drawn_fa
 
 def test_torch_and_file_say_the_same_of_all_heads(kept: Run, drawn_faces: FaceSet, tmp_path: Path) -> None:
     crops = list(drawn_faces.images[:7])
-    with_file = outputs_of(kept)(crops)
+    with_file = Model.open(kept).outputs(crops)
     bare = Run(Path(shutil.copytree(kept.folder, tmp_path / "bare")))
     (bare.folder / "model.onnx").unlink()
-    np.testing.assert_allclose(outputs_of(bare)(crops), with_file, atol=1e-5)
+    np.testing.assert_allclose(Model.open(bare).outputs(crops), with_file, atol=1e-5)
     alone = bare.load_model("people")(torch.from_numpy(bare.card.preprocess(crops)))
     both = bare.load_model()(torch.from_numpy(bare.card.preprocess(crops)))
     torch.testing.assert_close(alone, both[:, 7:])
 
 
 def test_a_model_of_one_head_has_no_people(trained_run: Run, drawn_faces: FaceSet) -> None:
-    to_onnx(trained_run, drawn_faces)
+    export(trained_run, drawn_faces)
     assert Recognizer(trained_run.folder).truth == "labels"
     assert "truth" not in Recognizer(trained_run.folder).settings
     with pytest.raises(InputError, match=r"has one head, of labels: it was trained without votes"):
@@ -179,7 +191,7 @@ def test_each_head_is_calibrated_on_its_own_truth(run: Run) -> None:
 def test_evidence_holds_each_head_against_its_own_truth(kept: Run, drawn_faces: FaceSet, votes: Votes) -> None:
     val = drawn_faces.select("val")
     predictions = kept.predictions("val")
-    found = evidence(predictions, "both", kept.card, faces=val, classify=outputs_of(kept), votes=votes, most=6)
+    found = evidence(predictions, "both", kept.card, faces=val, classify=Model.open(kept).outputs, votes=votes, most=6)
     assert found.evaluation == score(predictions, "both", temperature=kept.card.temperature)
     assert found.people is not None
     assert found.humans is not None
@@ -206,7 +218,7 @@ def test_kept_predictions_take_votes_when_they_come(run: Run, drawn_faces: FaceS
         compare(run, run, truth="people")
     assert evaluate(run, drawn_faces, "test", votes=votes) == first
     assert run.predictions("test").people.votes.any()
-    by_file = predictions_of_model(Recognizer(run.folder), "both", drawn_faces, "test")
+    by_file = Model.open(run.folder / "model.onnx").predictions(drawn_faces, "test")
     np.testing.assert_allclose(by_file.people.probabilities, run.predictions("test").people.probabilities, atol=1e-5)
     other = Run(Path(shutil.copytree(run.folder, run.folder.parent / "other")))
     found = compare(run, other, truth="people")

@@ -9,18 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mien.actions import calibrate, ensemble, explain
     from mien.data.faceset import FaceSet
     from mien.data.votes import Votes
     from mien.errors import InputError, MienError
-    from mien.evaluation.runs import compare, evaluate
-    from mien.export import to_onnx
+    from mien.evaluation.compare import compare
+    from mien.evaluation.evaluate import evaluate
+    from mien.exports import export
     from mien.predictions import Predictions
     from mien.recipes.recipe import Recipe
-    from mien.recognize.recognizer import Recognizer
+    from mien.recognize.recognizer import Face, Recognizer
     from mien.training.run import Run
     from mien.training.train import train
 
 _HOMES = {
+    "calibrate": "mien.actions",
+    "ensemble": "mien.actions",
+    "explain": "mien.actions",
+    "Face": "mien.recognize.recognizer",
     "FaceSet": "mien.data.faceset",
     "InputError": "mien.errors",
     "MienError": "mien.errors",
@@ -29,15 +35,15 @@ _HOMES = {
     "Recognizer": "mien.recognize.recognizer",
     "Run": "mien.training.run",
     "Votes": "mien.data.votes",
-    "compare": "mien.evaluation.runs",
-    "evaluate": "mien.evaluation.runs",
-    "to_onnx": "mien.export",
+    "compare": "mien.evaluation.compare",
+    "evaluate": "mien.evaluation.evaluate",
+    "export": "mien.exports",
     "train": "mien.training.train",
 }
 
 __all__ = [
-    "FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run", "Votes",
-    "compare", "evaluate", "to_onnx", "train",
+    "Face", "FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run", "Votes",
+    "calibrate", "compare", "ensemble", "evaluate", "explain", "export", "train",
 ]  # fmt: skip
 
 

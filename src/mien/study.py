@@ -20,14 +20,13 @@ from mien.data.votes import Votes
 from mien.errors import InputError, InterruptedRunError, MissingCheckpointError, MissingSourceError
 from mien.evaluation.classes import ClassTests, class_tests
 from mien.evaluation.compare import Comparison, compare_predictions
-from mien.evaluation.evaluate import Evaluation, score
+from mien.evaluation.evaluate import Evaluation, evaluate, score
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
-from mien.evaluation.model_files import outputs_of
-from mien.evaluation.runs import SPLITS, compare_over_seeds, evaluate, load_predictions
-from mien.evaluation.seeds import RecipeComparison, same_recipe
-from mien.export import leave_onnx
+from mien.evaluation.seeds import RecipeComparison, compare_over_seeds, same_recipe
+from mien.exports import leave_onnx
 from mien.files import write_whole
+from mien.model import SPLITS, Model
 from mien.models.build import complete
 from mien.models.checkpoints import display_name
 from mien.models.ensemble import EnsembleNet
@@ -299,11 +298,11 @@ def measure_evidence(
         if not whole:
             logger.info("%s: robustness", run.name)
         found = evidence(
-            load_predictions(run, split),
+            Model.open(run).kept(split),
             run.name,
             run.card,
             faces=None if whole else faces.select(split),
-            classify=None if whole else outputs_of(run),
+            classify=None if whole else Model.open(run).outputs,
             votes=votes,
             progress=progress,
         )
@@ -326,7 +325,7 @@ def _over_seeds(kept: Mapping[Run, Mapping[str, Predictions]]) -> RecipeComparis
 def kept_predictions(run: Run) -> dict[str, Predictions]:
     """Predictions on val, and on test and both pooled where they were made."""
     splits = SPLITS if run.predictions_file("test").is_file() else ("val",)
-    return {split: load_predictions(run, split) for split in splits}
+    return {split: Model.open(run).kept(split) for split in splits}
 
 
 def _comparisons(predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[str, Comparison]:

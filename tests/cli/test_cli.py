@@ -270,7 +270,7 @@ MISTAKES = {
     "expected KEY=VALUE": (*TRAIN, "--set", "epochs"),
     "unknown device 'gpu'": (*TRAIN, "--device", "gpu"),
     "no/run: no such run folder": ("evaluate", "no/run", "--data", "x"),
-    "two or more runs are compared, got 1": ("compare", "."),
+    "two or more models are compared, got 1": ("compare", "."),
     "no recipe of this study is named like 'vot-*': cnn-v1": (
         "study",
         "--recipes",
@@ -292,7 +292,12 @@ MISTAKES = {
         "--set",
         "model.backbone=no/such/folder",
     ),
-    "no predictions there": ("compare", "a", "b"),
+    "mien-tin: no such run folder. Did you mean 'mien-tiny'?": ("compare", "mien-tin", "mien-small"),
+    "a model file keeps no predictions. Name the images: --data PATH": (
+        "compare",
+        "mien-tiny",
+        "mien-small",
+    ),
     "give --keep results too": ("study", "--data", "x", "--out", "y", "--docs", "z"),
     "--seeds a: expected whole numbers": ("study", "--data", "x", "--out", "y", "--seeds", "a"),
     "Missing option '--out'": ("train", "cnn-v2", "--data", "x"),

@@ -145,7 +145,7 @@ def test_a_picture_that_gives_no_face(mien, crops: Path, tmp_path: Path, kind: s
     ("options", "message"),
     [
         (["--label", "hapy"], "unknown label 'hapy'. Did you mean 'happy'?"),
-        (["--method", "grad-cam"], "grad-cam needs a CNN run; mien-tiny is a model file: use --method occlusion"),
+        (["--method", "grad-cam"], "mien-tiny: an .onnx file holds no gradients; use the run or --method occlusion"),
         (["--method", "oclusion"], "unknown method 'oclusion'. Did you mean 'occlusion'?"),
         (["--detector", "slow"], "unknown detector 'slow'"),
     ],
@@ -162,7 +162,7 @@ def test_a_model_file_is_explained_by_covering_alone(mien, tmp_path: Path) -> No
     shutil.copyfile(vendored_folder("weights") / "mien-tiny.onnx", model)
     done = mien("explain", model, PORTRAIT, "--method", "grad-cam", "--out", tmp_path / "x.png")
     assert done.code == 2
-    assert f"error: grad-cam needs a CNN run; {model} is a model file: use --method occlusion" in done.err
+    assert "error: mine: an .onnx file holds no gradients; use the run or --method occlusion" in done.err
 
 
 def test_no_picture_that_is_read_is_written_over(mien, crops: Path) -> None:

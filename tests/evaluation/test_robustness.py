@@ -15,9 +15,9 @@ from mien.errors import InputError
 from mien.evaluation import robustness as module
 from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from mien.evaluation.evaluate import Estimate
-from mien.evaluation.model_files import predictions_of_model
 from mien.evaluation.robustness import CorruptionScore, Robustness, in_words, robustness
 from mien.labels import LabelSet
+from mien.model import Model
 from mien.predictions import Predictions
 
 BRIGHTNESS = CORRUPTIONS.index("brightness")
@@ -113,7 +113,7 @@ def test_intervals_are_the_binomials_and_scipys_paired_bootstrap() -> None:
 
 def test_the_batch_does_not_matter(monkeypatch: pytest.MonkeyPatch, drawn_faces: FaceSet) -> None:
     faces, model = drawn_faces.select("val"), Recognizer("mien-tiny", threads=1)
-    clean = predictions_of_model(model, "mien-tiny", drawn_faces, "val")
+    clean = Model.open("mien-tiny").predictions(drawn_faces, "val")
     whole = robustness(model.classify, faces, clean, draws=20)
     monkeypatch.setattr(module, "BATCH", 5)
     assert robustness(model.classify, faces, clean, draws=20) == whole

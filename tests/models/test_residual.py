@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from mien.errors import InputError
-from mien.export import quiet_exporter
+from mien.exports import quiet_exporter
 from mien.models import residual
 from mien.models.build import build, count_parameters
 from mien.preprocess import Preprocess

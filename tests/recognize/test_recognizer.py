@@ -11,7 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from mien import FaceSet, InputError, Recognizer, Run, to_onnx
+from mien import FaceSet, InputError, Recognizer, Run, export
 from mien.images import Pixels
 from mien.recognize.classifier import CARD_KEY
 from mien.recognize.recognizer import Face
@@ -20,7 +20,7 @@ from mien.recognize.recognizer import Face
 @pytest.fixture(scope="module")
 def model(trained_folder: Path, drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("model") / "model.onnx"
-    to_onnx(Run(trained_folder), drawn_faces, file)
+    export(Run(trained_folder), drawn_faces, file)
     return file
 
 

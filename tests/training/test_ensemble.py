@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes, evaluate, to_onnx, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes, evaluate, export, train
 from mien.training.ensemble import ensemble
 from mien.training.hardware import Hardware, detect
 from mien.training.predict import classify, predict
@@ -47,7 +47,7 @@ def test_kept_predictions_are_the_mean_and_those_that_the_network_gives(
 
 def test_it_is_evaluated_exported_and_used_as_any_run(together: Run, members: list[Run], drawn_faces: FaceSet) -> None:
     assert evaluate(Run.open(together.folder), drawn_faces, "test").scores.n == 14
-    assert to_onnx(together, drawn_faces).largest < 1e-4
+    assert export(together, drawn_faces).largest < 1e-4
     crops = list(drawn_faces.images[:4])
     mean = np.mean([classify(run.load_model(), run.card, crops) for run in members], axis=0)
     np.testing.assert_allclose(Recognizer(together.folder).classify(crops), mean, atol=1e-4)

@@ -1,12 +1,13 @@
-"""mien calibrate: the temperature and the threshold of a finished run, fitted again."""
+"""mien calibrate: the temperature and the threshold of a model, fitted again."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import say
+from mien.cli.console import VotesOption, open_faces, open_votes, say
 
 if TYPE_CHECKING:
     from mien.card import Head
@@ -14,24 +15,37 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    run: Annotated[str, typer.Argument(help="Run folder.")],
+    model: Annotated[str, typer.Argument(help="Run folder; or a .onnx file or a bundled model, with --data and --to.")],
     risk: Annotated[
         float | None,
         typer.Option("--risk", help="Share of wrong answers that is let through; what the card says, or 0.2."),
     ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Labeled faces with a val split, for a model file: it keeps none.")
+    ] = None,
+    votes: VotesOption = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="File to write, for a model file: the given one is not changed.")
+    ] = None,
 ) -> None:
-    """Fit temperature and threshold on the val predictions that a run keeps; for a risk of your own."""
+    """Fit temperature and threshold of each head again, on val images that are not in train; for a risk of your own."""
+    from mien.actions import calibrate as fit
     from mien.confidence import RISK
-    from mien.training.calibrate import calibrate as fit
-    from mien.training.run import Run
+    from mien.model import Model
 
-    opened = Run.open(run)
+    opened = Model.open(model)
     risk = risk if risk is not None else opened.card.risk or RISK
-    card = fit(opened, risk)
-    kept = opened.predictions("val")
-    _tell(run, "", kept, card.head("labels"), risk)
+    faces, tagged = None, None
+    if data is not None:
+        everything = open_faces(data, None, skip_unreadable=False, size=opened.card.preprocess.size)
+        tagged, faces = open_votes(votes, everything, None)
+    card = fit(opened, risk, faces, tagged, to)
+    kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
+    _tell(model, "", kept, card.head("labels"), risk)
     if card.people and kept.people is not None and kept.people.votes.any():
-        _tell(run, ", what people see", kept.by_votes(), card.people, risk)
+        _tell(model, ", what people see", kept.by_votes(), card.people, risk)
+    if to is not None:
+        say(f"written: {to}")
 
 
 def _tell(run: str, which: str, kept: Predictions, head: Head, risk: float) -> None:

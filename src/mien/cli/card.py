@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mien.card import Card
     from mien.evaluation.evaluate import Evaluation
     from mien.evaluation.evidence import Evidence
+    from mien.model import Model
     from mien.recipes.recipe import Recipe
 
 _NAME = "model-card"
@@ -32,57 +33,45 @@ def card(
     ] = None,
 ) -> None:
     """Write a model card (Mitchell et al. 2019) as Markdown and HTML. Opens no data: it tells what is known already."""
-    from mien.recognize.recognizer import is_model_file
+    from mien.model import Model
     from mien.report.evidence import parts
     from mien.report.html import write_page
     from mien.report.model_card import model_card
 
-    if Path(model).is_dir() and not is_model_file(model):
-        name, described, recipe, evaluations, found = _of_run(Path(model), evidence)
-        folder = out or Path(model) / "report"
-    else:
-        name, described, recipe, evaluations, found = _of_file(model, evidence)
-        folder = out or Path(f"{name}-report")
+    opened = Model.open(model)
+    folder = opened.run.folder / "report" if opened.run else Path(f"{opened.name}-report")
+    found = _read(list(evidence or sorted(folder.glob("evidence-*.json"))), opened.name, opened.card)
+    evaluations = _evaluations(opened, found)
     main = next((one for one in found if one.evaluation.split == "test"), next(iter(found), None))
     if main is None:
         note(f"no robustness, groups or people in it: they come with mien evaluate {model} --data PATH --report")
-    page = model_card(name, described, evaluations, recipe=recipe, parts=parts(main) if main else ())
-    file = write_page(page, folder, _NAME)
+    page = model_card(opened.name, opened.card, evaluations, recipe=_recipe(opened), parts=parts(main) if main else ())
+    file = write_page(page, out or folder, _NAME)
     say(f"model card: {file}, {file.with_suffix('.md')}")
 
 
-_Told: TypeAlias = "tuple[str, Card, Recipe | None, list[Evaluation], list[Evidence]]"
-
-
-def _of_run(folder: Path, evidence: Sequence[Path] | None) -> _Told:
-    """Scores of all that the run keeps predictions of; evidence where there is some."""
-    from mien.evaluation.evaluate import score
-    from mien.training.run import Run
-
-    run = Run(folder)
-    described = run.card
-    splits = [split for split in ("test", "val") if run.predictions_file(split).is_file()]
-    evaluations = [score(run.predictions(split), run.name, temperature=described.temperature) for split in splits]
-    files = list(evidence or sorted((folder / "report").glob("evidence-*.json")))
-    return run.name, described, run.recipe, evaluations, _read(files, run.name, described)
-
-
-def _of_file(model: str, evidence: Sequence[Path] | None) -> _Told:
-    """What evidence says of a file that keeps nothing itself."""
+def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
+    """Scores of all that a run keeps predictions of; of a file that keeps nothing, what evidence says."""
     from mien.errors import InputError
-    from mien.recipes.recipe import Recipe, names
-    from mien.recognize.recognizer import Recognizer
+    from mien.evaluation.evaluate import score
 
-    name = Path(model).stem
-    described = Recognizer(model).card
-    files = list(evidence or sorted(Path(f"{name}-report").glob("evidence-*.json")))
-    if not files:
+    if model.run is not None:
+        splits = [split for split in ("test", "val") if model.run.predictions_file(split).is_file()]
+        return [score(model.kept(split), model.name, temperature=model.card.temperature) for split in splits]
+    if not found:
         raise InputError(
-            f"{model}: a model file keeps no figures. Measure it first: mien evaluate {model} --data PATH --report"
+            f"{model.name}: a model file keeps no figures. Measure it first: "
+            f"mien evaluate {model.name} --data PATH --report"
         )
-    found = _read(files, name, described)
-    recipe = Recipe.load(described.recipe) if described.recipe in names() else None
-    return name, described, recipe, [one.evaluation for one in found], found
+    return [one.evaluation for one in found]
+
+
+def _recipe(model: Model) -> Recipe | None:
+    from mien.recipes.recipe import Recipe, names
+
+    if model.run is not None:
+        return model.run.recipe
+    return Recipe.load(model.card.recipe) if model.card.recipe in names() else None
 
 
 def _read(files: Sequence[Path], name: str, described: Card) -> list[Evidence]:

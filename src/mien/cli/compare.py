@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, known_truth, note, say, table
+from mien.cli.console import (
+    FerplusOption,
+    JsonOption,
+    LabelsOption,
+    SkipOption,
+    VotesOption,
+    known_truth,
+    note,
+    open_faces,
+    open_votes,
+    say,
+    table,
+)
 
 if TYPE_CHECKING:
     from mien.training.run import Run
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Two or more run folders.")],
+    models: Annotated[list[str], typer.Argument(help="Two or more: run folders, .onnx files, bundled models.")],
     split: Annotated[str, typer.Option("--split", help="val, test or pooled.")] = "test",
     over_seeds: Annotated[
         bool,
@@ -23,6 +35,14 @@ def compare(
             "--seeds", help="Compare recipes over their runs, which differ in the seed alone, two or more each."
         ),
     ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Ask every model about these faces. Runs alone need none."),
+    ] = None,
+    votes: VotesOption = None,
+    ferplus: FerplusOption = None,
+    labels: LabelsOption = None,
+    skip_unreadable: SkipOption = False,
     truth: Annotated[
         str,
         typer.Option(
@@ -31,28 +51,39 @@ def compare(
     ] = "labels",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs on the predictions that `mien evaluate` kept: who wins where, and whether it is more than chance.
+    """Compare models on the same images: who wins where, and whether it is more than chance.
 
-    With several pairs p is corrected by Holm's method. Differences are second minus first.
+    Runs need no --data: they are compared on the predictions that mien evaluate kept. With several pairs p is
+    corrected by Holm's method. Differences are second minus first.
     """
     from mien.errors import InputError
     from mien.evaluation.compare import DIFFERENCES, verdict
+    from mien.evaluation.compare import compare as compare_models
     from mien.evaluation.evaluate import format_estimate
-    from mien.evaluation.runs import compare as compare_runs
+    from mien.model import Model
     from mien.report.wording import p_text
     from mien.training.run import Run
 
-    if len(runs) < 2:
-        raise InputError(f"two or more runs are compared, got {len(runs)}")
-    opened = [Run(Path(run)) for run in runs]  # predictions are enough; weights may be elsewhere
-    if over_seeds and truth != "labels":
-        raise InputError("--seeds compares by labels alone: leave out --truth")
+    if len(models) < 2:
+        raise InputError(f"two or more models are compared, got {len(models)}")
+    if over_seeds and (truth != "labels" or data):
+        raise InputError("--seeds compares what runs keep, by labels: leave out --truth and --data")
     if over_seeds:
-        _compare_recipes(opened, split, as_json)
+        _compare_recipes([Run(Path(model)) for model in models], split, as_json)
         return
-    distinct = len({run.name for run in opened}) == len(opened)
-    comparison = compare_runs(
-        *opened, split=split, names=() if distinct else runs, truth=known_truth(truth) or "labels"
+    opened = [Model.open(model) for model in models]
+    faces, tagged = None, None
+    if data is not None:
+        size = max(model.card.preprocess.size for model in opened)
+        tagged, faces = open_votes(votes, open_faces(data, labels, skip_unreadable=skip_unreadable, size=size), ferplus)
+    distinct = len({model.name for model in opened}) == len(opened)
+    comparison = compare_models(
+        *opened,
+        split=split,
+        faces=faces,
+        votes=tagged,
+        names=() if distinct else models,
+        truth=known_truth(truth) or "labels",
     )
     if as_json:
         say(comparison.model_dump_json(indent=2))
@@ -87,8 +118,7 @@ def compare(
 
 def _compare_recipes(runs: Sequence[Run], split: str, as_json: bool) -> None:
     from mien.evaluation.evaluate import figure_text
-    from mien.evaluation.runs import compare_over_seeds
-    from mien.evaluation.seeds import recipe_verdict
+    from mien.evaluation.seeds import compare_over_seeds, recipe_verdict
 
     found = compare_over_seeds(*runs, split=split)
     if as_json:

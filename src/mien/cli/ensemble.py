@@ -15,13 +15,13 @@ def ensemble(
     out: Annotated[Path, typer.Option("--out", help="Folder for the ensemble, which is a run like any other.")],
 ) -> None:
     """Make one model of several runs: the mean of their probabilities."""
+    from mien.actions import ensemble as make
     from mien.evaluation.evaluate import format_estimate, score
-    from mien.training.ensemble import ensemble as make
-    from mien.training.run import Run
+    from mien.model import Model
 
-    members = [Run.open(run) for run in runs]
-    made = make(members, out)
-    for run in (*members, made):
+    opened = [Model.open(run) for run in runs]
+    made = make(opened, out)
+    for run in (*(model.run for model in opened if model.run), made):
         accuracy = score(run.predictions("val"), run.name).scores.accuracy
         say(f"{run.folder}: val accuracy {format_estimate(accuracy)}, {run.card.parameters:,} parameters")
     say(f"next: mien evaluate {out} --data PATH; as one file: mien export {out} --data PATH")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,28 +27,12 @@ from mien.cli.console import (
 if TYPE_CHECKING:
     from mien.card import Card
     from mien.data.faceset import FaceSet
-    from mien.data.votes import Votes
     from mien.evaluation.evaluate import Evaluation
     from mien.evaluation.evidence import Evidence
     from mien.evaluation.groups import Groups
-    from mien.evaluation.model_files import Classify
-    from mien.predictions import Predictions
+    from mien.model import Model
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A model and what it said of a split."""
-
-    name: str
-    card: Card
-    predictions: Predictions  # the network's own
-    evaluation: Evaluation | None  # where it was scored to be kept
-    faces: FaceSet  # of all splits
-    classify: Callable[[], Classify]  # opens the model for further questions: all heads side by side
-    folder: Path  # for what is written
-    kept: tuple[str, ...]  # what was written already, a line each
 
 
 def evaluate(
@@ -92,48 +74,45 @@ def evaluate(
     With --votes the model stands beside the people who tagged the faces, with --groups groups stand beside each other.
     """
     from mien.errors import InputError
+    from mien.evaluation.evaluate import evaluate as score_model
     from mien.evaluation.evidence import evidence
     from mien.evaluation.groups import read_groups
-    from mien.evaluation.model_files import of_split
     from mien.evaluation.suspects import check_suspects
-    from mien.recognize.recognizer import is_model_file
+    from mien.model import Model, of_split
 
     if suspects:
         check_suspects(split)
     if robust_faces is not None and not report:
         raise InputError("--robust-faces is a part of --report: ask for that too")
     of_groups = read_groups(Path(groups)) if groups else None
-    tagged: list[Votes | None] = []
-    known: list[str] = []  # names of all pictures, also of those that get no label
-
-    def faces(size: int) -> FaceSet:
-        everything = open_faces(data, labels, skip_unreadable=skip_unreadable, size=size)
-        known.extend([*everything.names.tolist(), *everything.unreadable])
-        found, chosen = open_votes(votes, everything, ferplus)
-        tagged.append(found)
-        return chosen
-
-    if is_model_file(model):
-        opened = _model_file(model, faces, split, device, out)
-    else:
-        opened = _run(model, faces, split, device, out, tagged)
-    lines = [*opened.kept, *(_write_suspects(opened, split, device) if suspects else ())]
+    opened = Model.open(model, device=device)
+    everything = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
+    tagged, faces = open_votes(votes, everything, ferplus)
+    if why := opened.unsure_what_it_saw(faces):
+        note(f"{why}: leak-free leaves out what stands in train and val here; it may have seen more")
+    with progress() as bar:
+        predictions = opened.predictions(faces, split, votes=tagged, progress=bar)
+    evaluation = score_model(opened, faces, split, votes=tagged) if opened.run else None
+    folder = out or _folder(opened, faces)
+    lines = _write_scores(opened, faces, evaluation) if evaluation else []
+    lines += _write_suspects(faces, split, folder, device) if suspects else []
     robust = report and robust_faces != 0
     with progress() as bar:
         found = evidence(
-            opened.predictions,
+            predictions,
             opened.name,
             opened.card,
-            evaluation=opened.evaluation,
-            faces=of_split(opened.faces, split) if robust else None,
-            classify=opened.classify() if robust else None,
-            votes=tagged[0],
+            evaluation=evaluation,
+            faces=of_split(faces, split) if robust else None,
+            classify=opened.outputs if robust else None,
+            votes=tagged,
             groups=of_groups,
             known=known,
             most=robust_faces or None,
             progress=bar,
         )
-    lines += _write_report(found, opened, split) if report else []
+    lines += _write_report(found, opened.card, split, folder) if report else []
     if as_json:
         more = found.model_dump(mode="json", exclude={"evaluation"}, exclude_none=True)
         say(json.dumps(found.evaluation.model_dump(mode="json") | more, indent=2, ensure_ascii=False))
@@ -143,81 +122,34 @@ def evaluate(
         say(line)
 
 
-def _run(
-    folder: str,
-    open_at: Callable[[int], FaceSet],
-    split: str,
-    device: str,
-    out: Path | None,
-    tagged: Sequence[Votes | None],  # holds what came with the faces once they are open
-) -> _Opened:
-    from mien.evaluation.model_files import outputs_of
-    from mien.evaluation.runs import evaluate as evaluate_run
-    from mien.evaluation.runs import evaluation_file, predictions_of
+def _folder(model: Model, faces: FaceSet) -> Path:
+    """Where pages go: the run's own folder for this data, or one beside for a model that has none."""
+    return model.folder_for(faces, "report") if model.run else Path(f"{model.name}-report")
+
+
+def _write_scores(model: Model, faces: FaceSet, evaluation: Evaluation) -> list[str]:
+    from mien.evaluation.evaluate import evaluation_file
     from mien.report.plots import confusion
     from mien.report.style import save
-    from mien.training.run import Run
 
-    run = Run.open(folder)
-    faces = open_at(run.card.preprocess.size)
-    with progress() as bar:
-        evaluation = evaluate_run(run, faces, split, device=device, votes=tagged[0], progress=bar)
-    file = evaluation_file(run, faces, split)
-    picture = file.with_name(f"confusion-{split}.png")
+    file = evaluation_file(model, faces, evaluation.split)
+    picture = file.with_name(f"confusion-{evaluation.split}.png")
     save(confusion(evaluation), picture)
-    return _Opened(
-        name=run.name,
-        card=run.card,
-        predictions=predictions_of(run, faces, split, device=device),
-        evaluation=evaluation,
-        faces=faces,
-        classify=lambda: outputs_of(run, device),
-        folder=out or file.parent,
-        kept=(f"figures: {file}", f"confusion matrix: {picture}"),
-    )
+    return [f"figures: {file}", f"confusion matrix: {picture}"]
 
 
-def _model_file(name: str, open_at: Callable[[int], FaceSet], split: str, device: str, out: Path | None) -> _Opened:
-    from mien.errors import InputError
-    from mien.evaluation.model_files import predictions_of_model
-    from mien.recognize.recognizer import Recognizer
-
-    if device not in ("auto", "cpu"):
-        raise InputError(f"{name}: a model file computes on the cpu. Leave out --device {device}, or name a run folder")
-    recognizer = Recognizer(name)
-    faces, training = open_at(recognizer.card.preprocess.size), recognizer.card.training
-    other = faces.select("train", "val").fingerprint != training.fingerprint
-    if other or training.start:
-        whence = (
-            f"learned from other data ({training.data})" if other else f"began with the weights of {training.start}"
-        )
-        note(f"{name} {whence}: leak-free leaves out what stands in train and val here; it may have seen more")
-    with progress() as bar:
-        predictions = predictions_of_model(recognizer, name, faces, split, bar)
-    return _Opened(
-        name=name,
-        card=recognizer.card,
-        predictions=predictions,
-        evaluation=None,
-        faces=faces,
-        classify=lambda: recognizer.of_all_heads,
-        folder=out or Path(f"{Path(name).stem}-report"),
-        kept=(),
-    )
-
-
-def _write_report(found: Evidence, opened: _Opened, split: str) -> list[str]:
+def _write_report(found: Evidence, card: Card, split: str, folder: Path) -> list[str]:
     from mien.files import write_whole
     from mien.report.evidence import evidence_page
     from mien.report.html import write_page
 
-    numbers = opened.folder / f"evidence-{split}.json"
-    page = write_page(evidence_page(found, opened.card), opened.folder, f"report-{split}")
+    numbers = folder / f"evidence-{split}.json"
+    page = write_page(evidence_page(found, card), folder, f"report-{split}")
     write_whole(numbers, found.model_dump_json(indent=2) + "\n")
     return [f"report: {page}", f"its numbers: {numbers}"]
 
 
-def _write_suspects(opened: _Opened, split: str, device: str) -> list[str]:
+def _write_suspects(faces: FaceSet, split: str, folder: Path, device: str) -> list[str]:
     from mien.evaluation.suspects import suspects
     from mien.files import write_whole
     from mien.report.html import write_page
@@ -225,11 +157,11 @@ def _write_suspects(opened: _Opened, split: str, device: str) -> list[str]:
     from mien.report.suspects import suspects_section
 
     with progress() as bar:
-        found = suspects(opened.faces, split, device=device, progress=bar)
-    section = suspects_section(found, opened.faces)
-    where = f"{opened.faces.source}, {split}, n = {found.n:,}"
-    page = write_page(Page("Faces whose label may be wrong", where, (section,)), opened.folder, f"suspects-{split}")
-    numbers = opened.folder / f"suspects-{split}.json"
+        found = suspects(faces, split, device=device, progress=bar)
+    section = suspects_section(found, faces)
+    where = f"{faces.source}, {split}, n = {found.n:,}"
+    page = write_page(Page("Faces whose label may be wrong", where, (section,)), folder, f"suspects-{split}")
+    numbers = folder / f"suspects-{split}.json"
     write_whole(numbers, found.model_dump_json(indent=2) + "\n")
     return [f"suspects: {page}", f"all of them: {numbers}"]
 

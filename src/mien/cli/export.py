@@ -1,4 +1,4 @@
-"""mien export: a run as one ONNX file."""
+"""mien export: a model as one ONNX file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mien.cli.console import DataOption, LabelsOption, SkipOption, note, open_fa
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
     from mien.evaluation.evaluate import Estimate
+    from mien.model import Model
     from mien.predictions import Predictions
-    from mien.training.run import Run
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="Run folder.")],
+    model: Annotated[str, typer.Argument(help="Run folder; or a .onnx file or a bundled model, with --int8.")],
     data: DataOption,
     to: Annotated[
         Path | None, typer.Option("--to", help="File to write; model.onnx in the run folder if left out.")
@@ -34,36 +34,37 @@ def export(
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
 ) -> None:
-    """Write a run as an ONNX file that holds its card. Torch and the file must agree on faces of --data first."""
+    """Write a model as an ONNX file that holds its card. It and the file must agree on faces of --data first."""
     from mien.errors import InputError
-    from mien.export import to_onnx
-    from mien.training.run import Run
+    from mien.exports import export as write
+    from mien.model import Model
 
     if half and int8:
         raise InputError("--float16 and --int8 are two kinds of file: export twice, each with its own --to")
-    opened = Run.open(run)
-    place = to or opened.folder / "model.onnx"
+    opened = Model.open(model, device="cpu")
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
-    parity = to_onnx(opened, faces, to, "int8" if int8 else "float16" if half else "float32")
+    parity = write(opened, faces, to, "int8" if int8 else "float16" if half else "float32")
+    place = to if to is not None or opened.run is None else opened.run.folder / "model.onnx"
+    assert place is not None  # a model file is written with --to alone
     say(f"{place}: {parity.bytes / 1e6:.2f} MB")
     say(
-        f"against torch on {parity.n} faces: largest difference of a probability {parity.largest:.1e}, "
-        f"same emotion in {parity.same_emotion} of {parity.n}"
+        f"against {'torch' if opened.run else model} on {parity.n} faces: largest difference of a probability "
+        f"{parity.largest:.1e}, same emotion in {parity.same_emotion} of {parity.n}"
     )
     if int8:
         _say_accuracy(opened, faces, place)
         _say_speed(opened, place, parity.bytes)
 
 
-def _say_accuracy(run: Run, faces: FaceSet, place: Path) -> None:
-    """The accuracy of the 8-bit file on val beside that of the run in torch, on faces that training never saw."""
+def _say_accuracy(model: Model, faces: FaceSet, place: Path) -> None:
+    """The accuracy of the 8-bit file on val beside that of the model before, on faces that training never saw."""
     from mien.evaluation.compare import compare_predictions
     from mien.evaluation.evaluate import format_estimate, score
 
     if not len(faces.select("val")):
         note("accuracy: not measured, the data has no val faces")
         return
-    first, second = _val_predictions(run, faces, place)
+    first, second = _val_predictions(model, faces, place)
     clean = first.leak_free
     if not clean.any():
         note("accuracy: not measured, every val face stands in train too")
@@ -76,28 +77,30 @@ def _say_accuracy(run: Run, faces: FaceSet, place: Path) -> None:
     say(f"change: {_points(pair.accuracy_difference)} (95 % interval, paired bootstrap)")
 
 
-def _val_predictions(run: Run, faces: FaceSet, place: Path) -> tuple[Predictions, Predictions]:
-    """Of the run in torch and of the file, on the same val faces; both know what the run was trained on."""
+def _val_predictions(model: Model, faces: FaceSet, place: Path) -> tuple[Predictions, Predictions]:
+    """Of the model in float32 and of the file, on the same val faces; both know what the model was trained on."""
     from dataclasses import replace
 
-    from mien.evaluation.model_files import predictions_of_model
-    from mien.recognize.recognizer import Recognizer
+    from mien.model import Model
     from mien.training.hardware import Hardware
     from mien.training.predict import predict
 
     with progress() as bar:
-        first = predict(run, faces, "val", Hardware("cpu", "float32"), bar)
-        second = predictions_of_model(Recognizer(place.resolve()), str(place), faces, "val", bar)
+        if model.run is None:
+            first = model.predictions(faces, "val", progress=bar)
+        else:
+            first = predict(model.run, faces, "val", Hardware("cpu", "float32"), bar)
+        second = Model.open(place.resolve()).predictions(faces, "val", progress=bar)
     return first, replace(second, in_train=first.in_train, in_val=first.in_val)
 
 
-def _say_speed(run: Run, place: Path, size: int) -> None:
-    """Size and milliseconds of both files, the one of float32 made for it."""
-    from mien.export import onnx_bytes
+def _say_speed(model: Model, place: Path, size: int) -> None:
+    """Size and milliseconds of both files, the one of float32 made for it where there is none."""
+    from mien.exports import onnx_bytes
     from mien.recognize.classifier import Classifier
     from mien.recognize.speed import BATCH, milliseconds
 
-    content = onnx_bytes(run, run.load_model())
+    content = model.content if model.run is None else onnx_bytes(model.run, model.run.load_model())
     models = {
         "float32": Classifier.read(content, "float32", threads=1),
         "int8": Classifier.open(place, threads=1),

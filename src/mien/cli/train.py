@@ -82,7 +82,7 @@ def train(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
-    from mien.export import leave_onnx
+    from mien.exports import leave_onnx
     from mien.models.build import complete
     from mien.report.plots import curves
     from mien.report.style import save

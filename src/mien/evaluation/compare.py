@@ -11,10 +11,13 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
 from mien.errors import InputError
 from mien.evaluation import metrics
 from mien.evaluation.evaluate import ClassScore, Estimate, Frozen, check_scorable, class_scores, estimate
-from mien.predictions import Predictions, check_same_images
+from mien.model import Model, Named
+from mien.predictions import Predictions, Truth, check_same_images
 
 
 class ClassRow(Frozen):
@@ -54,6 +57,48 @@ class Comparison(Frozen):
     models: tuple[str, ...]
     per_class: tuple[ClassRow, ...]
     pairs: tuple[PairedTest, ...]
+
+
+def compare(
+    *models: Named,
+    split: str = "test",
+    faces: FaceSet | None = None,
+    votes: Votes | None = None,
+    names: Sequence[str] = (),
+    truth: Truth = "labels",
+) -> Comparison:
+    """Compare two or more models of any kind on the same images.
+
+    Runs on the predictions that `evaluate` kept; with `faces` every model is asked, as a model file must be.
+    `names` are for the tables; without them models are called as they are. `truth`: the labels of the data, or people:
+    the most frequent of the `votes`, by the people's heads, on the images that have some.
+    """
+    opened = [Model.open(model) for model in models]
+    shown = names or [model.name for model in opened]
+    return compare_predictions(
+        [(name, answers(model, split, faces, votes, truth)) for name, model in zip(shown, opened, strict=True)]
+    )
+
+
+def answers(
+    model: Model,
+    split: str,
+    faces: FaceSet | None = None,
+    votes: Votes | None = None,
+    truth: Truth = "labels",
+) -> Predictions:
+    """What a model answers, at the temperature of the head, beside that truth: see `compare`."""
+    said = model.kept(split) if faces is None else model.predictions(faces, split, votes=votes)
+    head = model.card.head(truth)  # raises where the model lacks it
+    if truth == "labels":
+        return said.tempered(head.temperature)
+    found = said.by_votes()
+    if not len(found):
+        raise InputError(
+            f"{model.name}: keeps no votes beside its predictions for '{split}'. "
+            f"Evaluate it with them: mien evaluate {model.name} --data PATH --votes FILE"
+        )
+    return found.tempered(head.temperature)
 
 
 def compare_predictions(models: Sequence[tuple[str, Predictions]], *, draws: int = 2000, seed: int = 0) -> Comparison:

@@ -6,12 +6,18 @@ Shapes: N images, K classes, B bootstrap draws, C columns of a tally.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from mien.data.cache import Progress
+from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
 from mien.errors import InputError
 from mien.evaluation import metrics
 from mien.evaluation.calibrate import Calibration, calibration
+from mien.files import write_whole
+from mien.model import Model, Named
 from mien.predictions import Predictions
 
 
@@ -61,6 +67,35 @@ class Evaluation(Frozen):
     calibration: Calibration | None = None  # None in what earlier versions wrote
     temperature: float = 1.0  # of the card; all figures above are of the answers that it gives
     untempered: Calibration | None = None  # of the network's own probabilities; None where the temperature is 1
+
+
+def evaluate(
+    model: Named,
+    faces: FaceSet,
+    split: str = "test",
+    *,
+    device: str = "auto",
+    votes: Votes | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a model on `val`, `test` or `pooled` (both, as the study did) of `faces`; or on `train`, for what it says.
+
+    `model`: a run, its folder, a `.onnx` file or a bundled name. A run keeps predictions and the evaluation as JSON in
+    its folder; on other data than it was trained on, under the name of that data. Of a model with two heads the labels'
+    head is scored; predictions keep both, and the `votes` that the people's head is held against. Raises `InputError`
+    for other labels than the model's, or an empty split.
+    """
+    opened = Model.open(model, device=device)
+    predictions = opened.predictions(faces, split, votes=votes, progress=progress)
+    evaluation = score(predictions, opened.name, temperature=opened.card.temperature)
+    if not opened.is_file:
+        write_whole(evaluation_file(opened, faces, split), evaluation.model_dump_json(indent=2) + "\n")
+    return evaluation
+
+
+def evaluation_file(model: Model, faces: FaceSet, split: str) -> Path:
+    """Where a run keeps its evaluation."""
+    return model.folder_for(faces, "report") / f"evaluation-{split}.json"
 
 
 def score(

@@ -14,8 +14,8 @@ from mien.evaluation.calibrate import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, Frozen, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.humans import HumanCeiling, human_ceiling
-from mien.evaluation.model_files import Classify
 from mien.evaluation.robustness import Robustness, robustness, robustness_of_heads
+from mien.model import Classify
 from mien.predictions import Predictions
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -19,12 +18,11 @@ import numpy.typing as npt
 from mien.card import Card, Head
 from mien.confidence import tempered
 from mien.errors import InputError, unknown_name
-from mien.evaluation.model_files import Classify, classifier_of
 from mien.evaluation.occlusion import occlusion
 from mien.images import Pixels
+from mien.model import Classify, Model, Named
 from mien.predictions import Truth
 from mien.recipes.sections import Ensemble
-from mien.recognize.recognizer import Recognizer, bundled, is_model_file
 from mien.training.run import Run
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ class Explainer:
     """One model, opened to have its answers explained in one way."""
 
     def __init__(
-        self, model: str | Path, method: str = "auto", label: str | None = None, truth: Truth | None = None
+        self, model: Named, method: str = "auto", label: str | None = None, truth: Truth | None = None
     ) -> None:
         """`model`: a run folder, a model file or a bundled name. `label`: the class to explain; None takes the most
         probable one of each face. `truth`: the head to explain, of a model with two; the card's own if left out.
@@ -86,11 +84,9 @@ class Explainer:
         """
         if method not in METHODS:
             raise unknown_name("method", method, METHODS)
-        is_file = is_model_file(model)
-        if not is_file and not Path(model).exists() and len(Path(model).parts) == 1:
-            raise unknown_name("model", str(model), bundled())
-        opened = _open_file(str(model), method, truth) if is_file else _open_run(Run.open(model), method, truth)
-        self.card, self.method, self._find = opened
+        opened = Model.open(model)
+        self.card = opened.card
+        self.method, self._find = _way(opened, method, truth)
         self._labels = self.card.head(truth).labels
         if label is not None and label not in self._labels:
             raise unknown_name("label", label, self._labels)
@@ -120,33 +116,25 @@ def scaled(map_HW: Floats) -> Floats:
     return np.asarray(rest_HW / largest if largest > 0 else rest_HW, dtype=np.float32)
 
 
-_Opened: TypeAlias = tuple[Card, Method, _Find]
-
-
-def _open_file(model: str, method: str, truth: Truth | None) -> _Opened:
-    if method not in ("auto", "occlusion"):
-        kind = "a CNN run" if method == "grad-cam" else "a run of a vision transformer"
-        raise InputError(f"{method} needs {kind}; {model} is a model file: use --method occlusion")
-    recognizer = Recognizer(model, detector="none", truth=truth)
-    return recognizer.card, "occlusion", partial(_by_occlusion, recognizer.classify)
-
-
-def _open_run(run: Run, method: str, truth: Truth | None) -> _Opened:
-    card = run.card
-    head, truth = card.head(truth), truth or card.truth
-    if method == "occlusion" or (method == "auto" and find_spec("torch") is None):
-        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth))
+def _way(model: Model, method: str, truth: Truth | None) -> tuple[Method, _Find]:
+    """How a model is explained: by the gradients of a run where they are asked for or fit, else by occlusion."""
+    by_occlusion: tuple[Method, _Find] = "occlusion", partial(_by_occlusion, partial(model.classify, truth=truth))
+    if method == "occlusion" or (method == "auto" and (model.run is None or find_spec("torch") is None)):
+        return by_occlusion
+    if model.run is None:
+        raise InputError(f"{model.name}: an .onnx file holds no gradients; use the run or --method occlusion")
     import torch
 
     from mien.evaluation.saliency import way_of
 
-    network = run.load_model(truth)
+    run, card = model.run, model.card
+    network = run.load_model(truth or card.truth)
     way = way_of(network, torch.zeros(1, card.preprocess.channels, card.preprocess.size, card.preprocess.size))
     if way is None and method == "auto":
-        return card, "occlusion", partial(_by_occlusion, classifier_of(run, truth))
+        return by_occlusion
     if way is None or method not in ("auto", way):
         raise _unfit(run, method, way)
-    return card, way, partial(_by_gradients, network, card, head, way)
+    return way, partial(_by_gradients, network, card, card.head(truth), way)
 
 
 def _unfit(run: Run, method: str, way: Way | None) -> InputError:

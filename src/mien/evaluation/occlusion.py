@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
-from mien.evaluation.model_files import Classify
 from mien.images import Pixels
+from mien.model import Classify
 
 SHARE = 0.2  # of the side of a face, covered at once
 _BATCH = 64

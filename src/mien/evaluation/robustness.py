@@ -18,8 +18,8 @@ from mien.errors import InputError
 from mien.evaluation import metrics
 from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, WORDS, Corruption, corrupt
 from mien.evaluation.evaluate import Estimate, Frozen, check_scorable, estimate, figure_text, format_estimate
-from mien.evaluation.model_files import Classify
 from mien.images import Pixels
+from mien.model import Classify
 from mien.predictions import Predictions
 from mien.recognize.align import FER2013
 

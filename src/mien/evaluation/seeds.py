@@ -15,10 +15,12 @@ import numpy.typing as npt
 from mien.card import Card
 from mien.errors import InputError
 from mien.evaluation import metrics
-from mien.evaluation.compare import holm, outcome, same_images
+from mien.evaluation.compare import answers, holm, outcome, same_images
 from mien.evaluation.evaluate import Estimate, Frozen, figure_text
+from mien.model import Model
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
+from mien.training.run import Run
 
 
 class Trained(Protocol):
@@ -61,6 +63,25 @@ class RecipeComparison(Frozen):
     recipes: tuple[RecipeScore, ...]
     pairs: tuple[RecipeTest, ...]
     left_out: tuple[str, ...]
+
+
+def compare_over_seeds(*runs: Run, split: str = "test") -> RecipeComparison:
+    """Compare recipes, each by its runs that differ in their seed alone, on the predictions that `evaluate` kept.
+
+    Raises `InputError` unless two recipes have two runs each, and for one training that is named twice.
+    """
+    names: dict[str, list[Predictions]] = {}
+    for members in same_recipe(runs):
+        seeds = [run.recipe.seed for run in members]
+        if len(set(seeds)) < len(seeds):
+            raise InputError(
+                f"{' and '.join(run.name for run in members)}: two runs of one recipe with the same seed are one "
+                "training. Name one of them"
+            )
+        name = members[0].recipe.name
+        name = name if name not in names else f"{name} ({members[0].name})"
+        names[name] = [answers(Model.open(run), split) for run in members]
+    return compare_recipes(names)
 
 
 def compare_recipes(

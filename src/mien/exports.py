@@ -1,4 +1,4 @@
-"""Export: a run as one ONNX file that holds its card, checked against torch on faces before it is written.
+"""Exports: a run as one ONNX file that holds its card, checked against torch on faces before it is written.
 
 Shapes: N faces, C channels, S pixels, O outputs: the classes of each head, side by side. The file maps `images`
 (N, C, S, S) to `logits` (N, O).
@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import torch
 
+from mien.confidence import tempered
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, MienError, MissingExtraError, not_writable, unknown_name
 from mien.files import write_whole
 from mien.logs import quieted
+from mien.model import Classify, Model, Named
 from mien.quantize import calibration_faces, to_int8
 from mien.recognize.classifier import CARD_KEY, Classifier
-from mien.training.predict import classify
+from mien.training.predict import outputs
 from mien.training.run import Run
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Parity:
-    """How torch and the file that was written differ, over `n` faces."""
+    """How the model and the file that was written differ, over `n` faces."""
 
     n: int
     largest: float  # difference of a probability, of any head
@@ -46,30 +48,31 @@ class Parity:
     bytes: int  # of the file
 
 
-def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision: str = "float32") -> Parity:
-    """Write `run` to `path` (`model.onnx` in its folder, if None) once torch and the file agree on up to 256 `faces`.
+def export(model: Named, faces: FaceSet, path: str | Path | None = None, precision: str = "float32") -> Parity:
+    """Write a model to `path` (a run's own `model.onnx`, if None) once it and the file agree on up to 256 `faces`.
 
     `float16` stores the weights in half the room; they are widened when the file is opened, so it computes in float32.
-    `int8` computes in 8 bits, with ranges from the train split of `faces`; how far its probabilities lie from torch is
-    told and not limited, since what it costs is accuracy: compare its predictions. Faces are those of val, or of
-    whatever splits there are. Raises `InputError` when probabilities differ by more than 1e-4 (float16: 1e-2), the
-    network cannot be exported, or int8 finds no train split; nothing is written then.
+    `int8` computes in 8 bits, with ranges from the train split of `faces`; how far its probabilities lie apart is told
+    and not limited, since what it costs is accuracy: compare its predictions. Faces are those of val, or of whatever
+    splits there are. A model file, which has no trainable weights, can be written in int8 alone. Raises `InputError`
+    when probabilities differ by more than 1e-4 (float16: 1e-2), the network cannot be exported, or int8 finds no train
+    split; nothing is written then.
     """
     if precision not in get_args(Precision):
         raise unknown_name("precision", precision, get_args(Precision))
+    opened = Model.open(model, device="cpu")
+    place = _place(opened, path)
     if precision == "int8":
         calibration_faces(faces)  # before the work that is in vain without them
-    place = run.folder / "model.onnx" if path is None else Path(path)
-    network = run.load_model()
-    content = onnx_bytes(run, network, "float32" if precision == "int8" else precision)
+    content, outputs = _float32(opened, precision)
     if precision == "int8":
-        content = to_int8(content, run.card.preprocess, faces, str(run.folder))
-    parity = _parity(network, Classifier.read(content, str(place)), faces, len(content))
+        content = to_int8(content, opened.card.preprocess, faces, opened.name)
+    parity = _parity(outputs, Classifier.read(content, str(place)), faces, len(content))
     allowed = _TOLERANCE.get(precision, 1.0)
     if not parity.largest <= allowed:
         advice = " Leave out --float16" if precision == "float16" else ""
         raise InputError(
-            f"{run.folder}: its ONNX form differs from torch by {parity.largest:.2g} in a probability, over "
+            f"{opened.name}: its ONNX form differs from torch by {parity.largest:.2g} in a probability, over "
             f"{parity.n} faces; at most {allowed:g} is let through. Nothing was written.{advice}"
         )
     try:
@@ -79,23 +82,46 @@ def to_onnx(run: Run, faces: FaceSet, path: str | Path | None = None, precision:
     return parity
 
 
+def _place(model: Model, path: str | Path | None) -> Path:
+    if path is not None:
+        return Path(path)
+    if model.run is None:
+        raise InputError(f"{model.name}: name the file to write: --to NEW.onnx. The given one is not changed")
+    return model.run.folder / "model.onnx"
+
+
+def _float32(model: Model, precision: str) -> tuple[bytes, Classify]:
+    """The file of a model before it is quantized, and what it must agree with."""
+    if model.run is None:
+        if precision != "int8":
+            raise InputError(
+                f"{model.name}: no trainable weights in an .onnx file, so it can be written with --int8 alone"
+            )
+        return model.content, model.outputs
+    network, card = model.run.load_model(), model.card
+    written = onnx_bytes(model.run, network, "float32" if precision == "int8" else precision)
+    return written, lambda crops: outputs(network, card, list(crops))
+
+
 def leave_onnx(run: Run, faces: FaceSet) -> None:
     """Write `model.onnx` at the end of a training. A run is whole without it: what goes wrong is a line in the log."""
     try:
-        to_onnx(run, faces)
+        export(run, faces)
     except MienError as error:
         logger.warning("model.onnx was not written: %s", error)
 
 
-def _parity(network: torch.nn.Module, classifier: Classifier, faces: FaceSet, size: int) -> Parity:
+def _parity(before: Classify, classifier: Classifier, faces: FaceSet, size: int) -> Parity:
     chosen = faces.select("val") if "val" in faces.splits else faces
     if not len(chosen):
         raise InputError(f"{faces.source}: holds no face to check the export on")
     spread = np.unique(np.linspace(0, len(chosen) - 1, _FACES).astype(np.int64))
     images, card = list(chosen.gather(spread)), classifier.card
+    said, now = before(images), classifier.probabilities(images)
     largest, same = 0.0, np.ones(len(images), dtype=bool)
     for truth in card.truths:
-        ours, theirs = classify(network, card, images, truth), classifier.classify(images, truth)
+        temperature, columns = card.head(truth).temperature, card.columns(truth)
+        ours, theirs = (tempered(one[:, columns], temperature) for one in (said, now))
         largest = max(largest, float(np.abs(ours - theirs).max()))
         same &= ours.argmax(axis=1) == theirs.argmax(axis=1)
     return Parity(n=len(images), largest=largest, same_emotion=int(same.sum()), bytes=size)

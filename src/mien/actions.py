@@ -1,0 +1,88 @@
+"""Actions: verbs that command line and Python share and that touch more than one room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.card import Card
+from mien.confidence import RISK
+from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
+from mien.errors import InputError, not_writable
+from mien.files import write_whole
+from mien.images import Pixels
+from mien.model import Model, Named
+from mien.predictions import Truth
+from mien.recognize.classifier import with_card
+from mien.training.run import Run
+
+if TYPE_CHECKING:
+    from mien.evaluation.explain import Explanation
+
+
+def calibrate(
+    model: Named,
+    risk: float = RISK,
+    faces: FaceSet | None = None,
+    votes: Votes | None = None,
+    to: str | Path | None = None,
+) -> Card:
+    """Fit temperature and threshold of every head again, on val images that are not in train; the card keeps them.
+
+    `risk`: share of wrong answers, above 0 and below 1, that are let through without being marked unsure. A run needs
+    no image: its card and its `model.onnx` are rewritten. A model file is asked about the val split of `faces` (and
+    held against `votes`, where it has a people's head) and stays as it is; the new one is written to `to`.
+    Raises `InputError` where val predictions are missing, or the risk is no such share.
+    """
+    opened = Model.open(model)
+    if opened.run is None and (faces is None or to is None):
+        raise InputError(
+            f"{opened.name}: a model file keeps no predictions and is not changed. Name faces with a val split and a "
+            "file to write: --data PATH --to NEW.onnx"
+        )
+    val = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=votes)
+    if not val.leak_free.any():
+        raise InputError(f"{opened.name}: every val image stands in train too, so nothing can be fitted on them")
+    card = opened.card.calibrated(val, risk)
+    if opened.run is None:
+        assert to is not None
+        _write(Path(to), with_card(opened.content, card, opened.name))
+        return card
+    file = opened.run.folder / "model.onnx"
+    if file.is_file():
+        _write(file, with_card(file.read_bytes(), card, str(file)))
+    card.save(opened.run.folder / "card.json")
+    return card
+
+
+def ensemble(models: Sequence[Named], out: str | Path) -> Run:
+    """Write the ensemble of several runs to `out`, a run like any other; see `mien.training.ensemble`.
+
+    Raises `InputError` for model files, which hold no trainable weights, and for runs that cannot be one model.
+    """
+    from mien.training.ensemble import ensemble as make
+
+    runs = []
+    for opened in map(Model.open, models):
+        if opened.run is None:
+            raise InputError(f"an ensemble needs runs, with their weights; {opened.name} is a model file")
+        runs.append(Run.open(opened.run.folder))
+    return make(runs, out)
+
+
+def explain(
+    model: Named, faces: Sequence[Pixels], method: str = "auto", label: str | None = None, truth: Truth | None = None
+) -> list[Explanation]:
+    """Which pixels of each of `faces` (crops of any size, gray or RGB) a model's answer hangs on; see `Explainer`."""
+    from mien.evaluation.explain import Explainer
+
+    return list(Explainer(model, method, label, truth)(faces))
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        write_whole(file, content)
+    except OSError as error:
+        raise not_writable(file, error) from error

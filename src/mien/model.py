@@ -1,0 +1,214 @@
+"""Model: a run folder, an .onnx file or a bundled name, opened once and asked in one way.
+
+Torch is imported for a run without a model file, or on a GPU. Shapes: N faces, K classes of one head, O outputs of all
+heads side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.card import Card
+from mien.confidence import tempered
+from mien.data.cache import Progress
+from mien.data.faceset import FaceSet
+from mien.data.votes import Votes, beside
+from mien.errors import InputError, suggestion, unknown_name
+from mien.images import Pixels
+from mien.predictions import Predictions, Truth, pool
+from mien.recognize.recognizer import Recognizer, bundled, is_model_file
+from mien.recognize.vendored import read_vendored
+from mien.training.run import Run
+
+SPLITS = ("val", "test", "pooled")
+_KNOWN = (*SPLITS, "train")  # the last for its predictions alone, which another model may learn from
+_BATCH = 256
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats]  # face crops → probabilities (N, K) or (N, O)
+Named: TypeAlias = "str | Path | Run | Model"
+
+
+class Model:
+    """A trained model of whatever kind, opened for questions."""
+
+    def __init__(self, name: str, card: Card, source: Run | Recognizer, place: Path | None, device: str) -> None:
+        """Use `Model.open`. `place`: of a model file that is not bundled."""
+        self.name, self.card = name, card
+        self.run = source if isinstance(source, Run) else None
+        self._file = source if isinstance(source, Recognizer) else None
+        self._place, self._device = place, device
+
+    @classmethod
+    def open(cls, model: Named, *, device: str = "auto") -> Model:
+        """`model`: a run, its folder, a `.onnx` file that mien wrote, or a bundled name.
+
+        `device`: auto, cpu, cuda or mps, where a run's network computes; a model file does so on the CPU. Raises
+        `InputError` for anything else. Files of a run are read when they are asked for: one that keeps no weights can
+        still be compared.
+        """
+        if isinstance(model, Model):
+            return model
+        if isinstance(model, Run):
+            return cls(model.name, model.card, model, None, device)
+        if is_model_file(model) or Path(model).is_file():
+            if device not in ("auto", "cpu"):
+                raise InputError(
+                    f"{model}: a model file computes on the cpu. Leave out --device {device}, or name a run folder"
+                )
+            file = Recognizer(model, detector="none")
+            return cls(Path(model).stem, file.card, file, None if model in bundled() else Path(model), "cpu")
+        run = Run(Path(model))
+        if not run.folder.exists() and len(run.folder.parts) == 1:
+            raise InputError(
+                f"{model}: no such run folder.{suggestion(str(model), bundled())} Expected a run folder, a .onnx file, "
+                f"or one of {', '.join(bundled())}"
+            )
+        if not (run.folder / "card.json").is_file():
+            run = Run.open(model)  # raises, and says what is missing
+        return cls(run.name, run.card, run, None, device)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a model file alone, without a run: no gradients, nothing kept."""
+        return self.run is None
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of a model file."""
+        assert self.run is None
+        if self._place is None:
+            return read_vendored("weights", f"{self.name}.onnx")
+        return self._place.read_bytes()
+
+    def outputs(self, crops: Sequence[Pixels]) -> Floats:
+        """Probabilities `(N, O)` of all heads side by side, before any temperature.
+
+        `crops`: faces cut out, uint8 of any size, gray or RGB.
+        """
+        return self._outputs(crops)
+
+    def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> Floats:
+        """Probabilities `(N, K)` of the head of `truth` (the card's own if left out), at its temperature."""
+        head, columns = self.card.head(truth), self.card.columns(truth or self.card.truth)
+        return tempered(self.outputs(crops)[:, columns], head.temperature).astype(np.float32)
+
+    @cached_property
+    def _outputs(self) -> Classify:
+        if self._file is not None:
+            return self._file.of_all_heads
+        assert self.run is not None
+        if (self.run.folder / "model.onnx").is_file() and not self._on_gpu():
+            return Recognizer(self.run.folder, detector="none").of_all_heads
+        from mien.training.hardware import detect
+        from mien.training.predict import outputs
+
+        network, card = self.run.load_model().to(detect(self._device).device), self.card
+        return lambda crops: outputs(network, card, list(crops))
+
+    def _on_gpu(self) -> bool:
+        if find_spec("torch") is None:
+            return False
+        from mien.training.hardware import detect
+
+        return detect(self._device).device != "cpu"
+
+    def predictions(
+        self, faces: FaceSet, split: str, *, votes: Votes | None = None, progress: Progress | None = None
+    ) -> Predictions:
+        """What it says of `val`, `test`, `train` or `pooled` (val and test) of `faces`, before any temperature.
+
+        A run reads back what it said before of the same images, and keeps what it says now; `votes` of taggers are kept
+        beside the answers of a people's head. Images that training or selection saw are marked: a run knows them, of a
+        file they are those in train and val of `faces`. Raises `InputError` for other labels than the model's, or an
+        empty split.
+        """
+        if split not in _KNOWN:
+            raise unknown_name("split", split, _KNOWN)
+        if split == "pooled":
+            first, second = (self.predictions(faces, part, votes=votes, progress=progress) for part in ("val", "test"))
+            return pool(first, second)
+        if self.run is None:
+            return beside(self._made(faces, split, progress), votes)
+        path = self.folder_for(faces, "predictions") / f"{split}.npz"
+        kept = Predictions.load(path) if path.is_file() else None
+        if kept is not None and _same_images(kept, faces.select(split)) and (votes is None or kept.people is None):
+            return kept
+        if kept is None or not _same_images(kept, faces.select(split)):
+            from mien.training.hardware import detect
+            from mien.training.predict import predict
+
+            kept = predict(self.run, faces, split, detect(self._device), progress)
+        made = beside(kept, votes)
+        made.save(path)
+        return made
+
+    def kept(self, split: str) -> Predictions:
+        """What it said before of the data that it was trained on. Raises `InputError` where it keeps nothing."""
+        if split not in _KNOWN:
+            raise unknown_name("split", split, _KNOWN)
+        if self.run is None:
+            raise InputError(f"{self.name}: a model file keeps no predictions. Name the images: --data PATH")
+        if split == "pooled":
+            return pool(self.kept("val"), self.kept("test"))
+        return self.run.predictions(split)
+
+    def folder_for(self, faces: FaceSet, kind: str) -> Path:
+        """Where a run keeps what it says of `faces`: its own folder for its own data, one below for any other."""
+        assert self.run is not None
+        own = self.run.seen_fingerprint == faces.select("train", "val").fingerprint
+        folder = self.run.folder / kind
+        return folder if own else folder / f"{faces.source}-{faces.fingerprint[:8]}"
+
+    def unsure_what_it_saw(self, faces: FaceSet) -> str | None:
+        """Why leak-free figures on `faces` may leave out too little; None where all that it has seen is known."""
+        training = self.card.training
+        if self.run is not None:
+            return None
+        if faces.select("train", "val").fingerprint != training.fingerprint:
+            return f"{self.name} learned from other data ({training.data})"
+        return f"{self.name} began with the weights of {training.start}" if training.start else None
+
+    def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:
+        chosen = faces.for_model(self.card.labels, self.name, split)
+        starts = range(0, len(chosen), _BATCH)
+        blocks = []
+        for step, start in enumerate(starts, start=1):
+            rows = np.arange(start, min(start + _BATCH, len(chosen)))
+            blocks.append(self.outputs(list(chosen.gather(rows))))
+            if progress:
+                progress("predicting", step, len(starts))
+        said = np.concatenate(blocks)
+        return Predictions(
+            split=split,
+            label_names=self.card.labels,
+            names=chosen.names,
+            hashes=chosen.hashes,
+            labels=chosen.labels,
+            probabilities=said[:, self.card.columns("labels")],
+            in_train=np.isin(chosen.hashes, faces.hashes[faces.splits == "train"]),
+            in_val=np.isin(chosen.hashes, faces.hashes[faces.splits == "val"]),
+            people=self.card.people_of(said),
+        )
+
+
+def of_split(faces: FaceSet, split: str) -> FaceSet:
+    """The faces of a split, in the order of its predictions: pooled is val, then test."""
+    if split != "pooled":
+        return faces.select(split)
+    return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
+
+
+def _same_images(kept: Predictions, faces: FaceSet) -> bool:
+    return (
+        kept.label_names == faces.label_set.labels
+        and np.array_equal(kept.hashes, faces.hashes)
+        and np.array_equal(kept.labels, faces.labels)
+    )
