@@ -17,14 +17,14 @@ from pathlib import Path
 from time import perf_counter
 
 from mien import FaceSet, Run, Votes
-from mien.card import Alignment, Card
+from mien.cards import Alignment, Card
 from mien.evaluation.compare import compare_predictions, verdict
 from mien.evaluation.evaluate import format_estimate
 from mien.evaluation.evidence import Evidence, evidence
-from mien.evaluation.explain import CAVEAT, Explainer
 from mien.evaluation.humans import sentences
 from mien.evaluation.robustness import in_words
 from mien.evaluation.suspects import suspects
+from mien.explanation.explain import CAVEAT, Explainer
 from mien.files import write_whole
 from mien.images import Pixels, read
 from mien.model import Classify, Model

@@ -20,7 +20,7 @@ from mien.recognize.annotate import annotate, headline
 from mien.recognize.vendored import vendored_folder
 from mien.report.plots_faces import recognized
 from mien.report.style import save
-from mien.study import report, study
+from mien.studies.study import report, study
 
 RUNS = Path("runs")
 

@@ -67,7 +67,7 @@ def short_timings() -> Iterator[None]:
 def no_onnx() -> Iterator[None]:
     """Studies leave no model.onnx, which takes as long as a short training; test_readme.py sees that they do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.study.leave_onnx", lambda *_: None)
+        patch.setattr("mien.studies.study.leave_onnx", lambda *_: None)
         yield
 
 

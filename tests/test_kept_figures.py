@@ -10,7 +10,7 @@ import pytest
 
 from mien import Run, Votes
 from mien.evaluation.evidence import evidence
-from mien.study import gather, result_lines
+from mien.studies.study import gather, result_lines
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = sorted(path for path in (ROOT / "docs" / "evidence").glob("*.json") if path.stem != "seconds")

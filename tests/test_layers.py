@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "mien"
-BASE = ("errors", "files", "logs", "labels", "images", "preprocess", "card", "predictions", "confidence")
+BASE = ("errors", "files", "logs", "labels", "images", "preprocess", "cards", "predictions", "confidence")
 # An import may only point to an earlier line. The package itself (`mien/__init__.py`) offers all of them.
 LAYERS = (
     BASE,
     ("recognize", "data", "models", "recipes"),
     ("training", "quantize"),
     ("model",),
-    ("evaluation", "exports"),
+    ("evaluation",),
+    ("explanation", "exports"),
     ("report",),
-    ("study", "sweep"),
+    ("studies",),
     ("actions",),
     ("serve", "scale"),
     ("cli",),
@@ -124,7 +125,7 @@ def test_a_bad_import_is_caught(module: str, source: str) -> None:
         ("data.cache", "from mien.errors import InputError\nfrom mien import images\nfrom .sources import Source"),
         ("data.cache", "from mien import __version__\nimport torchless"),
         ("models.build", "import torch\nfrom mien.recipes.recipe import Model"),
-        ("cli.main", "from mien.study import study\nfrom mien.serve.api import app"),
+        ("cli.main", "from mien.studies.study import study\nfrom mien.serve.api import app"),
         ("training.train", "import torch\nfrom mien.data.faceset import FaceSet"),
         ("", "from mien.data.faceset import FaceSet\nfrom mien.training.train import train"),
     ],

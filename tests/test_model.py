@@ -11,7 +11,7 @@ import pytest
 
 from mien import FaceSet, InputError, Recognizer, Run, calibrate, compare, ensemble, evaluate, export
 from mien import model as module
-from mien.evaluation.explain import Explainer
+from mien.explanation.explain import Explainer
 from mien.labels import LabelSet
 from mien.model import Model
 

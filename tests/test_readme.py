@@ -120,7 +120,7 @@ def test_commands(
             patch.setattr(sys, "argv", shlex.split(line + short))
             if line.startswith(("mien train", "mien study")) and not any(words in line for words in WITH_A_FILE):
                 patch.setattr("mien.exports.leave_onnx", lambda *_: None)
-                patch.setattr("mien.study.leave_onnx", lambda *_: None)
+                patch.setattr("mien.studies.study.leave_onnx", lambda *_: None)
             assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
     for file in made:
         assert (workplace / file).is_file(), file

@@ -28,7 +28,7 @@ from mien.cli import main
 from mien.data.votes import beside
 from mien.evaluation.evaluate import score
 from mien.evaluation.evidence import evidence
-from mien.evaluation.explain import Explainer
+from mien.explanation.explain import Explainer
 from mien.model import Model
 from mien.predictions import People, pool
 

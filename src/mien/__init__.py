@@ -1,6 +1,7 @@
 """mien: facial emotion recognition. Train, evaluate and compare honestly, recognize offline.
 
-Public names load when they are first used, so that `import mien` is quick and a light install needs no torch.
+Public names load when they are first used, so that `import mien` is quick and a light install needs no torch. What
+needs an extra that is not installed says so by name when it is used.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.actions import calibrate, ensemble, explain
+    from mien.actions import calibrate, card, ensemble, explain
     from mien.data.faceset import FaceSet
     from mien.data.votes import Votes
     from mien.errors import InputError, MienError
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from mien.predictions import Predictions
     from mien.recipes.recipe import Recipe
     from mien.recognize.recognizer import Face, Recognizer
+    from mien.studies.study import study
+    from mien.studies.sweep import sweep
     from mien.training.run import Run
     from mien.training.train import train
 
+    __version__: str
+
 _HOMES = {
-    "calibrate": "mien.actions",
-    "ensemble": "mien.actions",
-    "explain": "mien.actions",
     "Face": "mien.recognize.recognizer",
     "FaceSet": "mien.data.faceset",
     "InputError": "mien.errors",
@@ -35,23 +37,51 @@ _HOMES = {
     "Recognizer": "mien.recognize.recognizer",
     "Run": "mien.training.run",
     "Votes": "mien.data.votes",
+    "calibrate": "mien.actions",
+    "card": "mien.actions",
     "compare": "mien.evaluation.compare",
+    "ensemble": "mien.actions",
     "evaluate": "mien.evaluation.evaluate",
+    "explain": "mien.actions",
     "export": "mien.exports",
+    "study": "mien.studies.study",
+    "sweep": "mien.studies.sweep",
     "train": "mien.training.train",
 }
+_OF_TRAIN = ("torch", "lightning", "torchmetrics", "transformers", "safetensors", "sklearn", "scipy", "jinja2", "onnx")
 
 __all__ = [
     "Face", "FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run", "Votes",
-    "calibrate", "compare", "ensemble", "evaluate", "explain", "export", "train",
+    "calibrate", "card", "compare", "ensemble", "evaluate", "explain", "export", "study", "sweep", "train",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mien")
     if name not in _HOMES:
         raise AttributeError(f"module 'mien' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _OF_TRAIN:
+            raise
+        return _missing(name, error.name)
+
+
+def _missing(name: str, package: str) -> Any:
+    """Stands for a function whose extra is not installed: `help` and `hasattr` work, calling it names the extra."""
+    from mien.errors import MissingExtraError
+
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise MissingExtraError(f"mien.{name} ({package} is missing)", "train")
+
+    unavailable.__name__ = unavailable.__qualname__ = name
+    unavailable.__doc__ = f"Needs the extra `train`: {package} is not installed."
+    return unavailable
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

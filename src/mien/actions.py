@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.card import Card
+from mien.cards import Card
 from mien.confidence import RISK
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
@@ -19,7 +19,7 @@ from mien.recognize.classifier import with_card
 from mien.training.run import Run
 
 if TYPE_CHECKING:
-    from mien.evaluation.explain import Explanation
+    from mien.explanation.explain import Explanation
 
 
 def calibrate(
@@ -57,6 +57,20 @@ def calibrate(
     return card
 
 
+def card(model: Named, out: str | Path | None = None, evidence: Sequence[Path] = ()) -> Path:
+    """Write the model card (Mitchell et al. 2019) of a model as Markdown and HTML; the path of the HTML.
+
+    `evidence`: what `mien evaluate --report` wrote, `evidence-SPLIT.json`; that in the model's own report folder if
+    none is named. `out`: folder for the card; that folder, too, if left out. Opens no data. Raises `InputError` where
+    nothing is known of the model, or evidence is not of it.
+    """
+    from mien.report.model_card import write_model_card
+
+    opened = Model.open(model)
+    folder = opened.run.folder / "report" if opened.run else Path(f"{opened.name}-report")
+    return write_model_card(opened, list(evidence or sorted(folder.glob("evidence-*.json"))), Path(out or folder))
+
+
 def ensemble(models: Sequence[Named], out: str | Path) -> Run:
     """Write the ensemble of several runs to `out`, a run like any other; see `mien.training.ensemble`.
 
@@ -76,7 +90,7 @@ def explain(
     model: Named, faces: Sequence[Pixels], method: str = "auto", label: str | None = None, truth: Truth | None = None
 ) -> list[Explanation]:
     """Which pixels of each of `faces` (crops of any size, gray or RGB) a model's answer hangs on; see `Explainer`."""
-    from mien.evaluation.explain import Explainer
+    from mien.explanation.explain import Explainer
 
     return list(Explainer(model, method, label, truth)(faces))
 

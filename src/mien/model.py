@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mien.card import Card
+from mien.cards import Card
 from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet

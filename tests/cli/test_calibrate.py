@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien import Predictions, Recognizer
-from mien.card import Card
+from mien.cards import Card
 from mien.recognize.vendored import vendored_folder
 
 KEPT = Path(__file__).parents[2] / "results" / "mien-tiny"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mien import FaceSet, Recognizer, Run
-from mien.evaluation.explain import CAVEAT
+from mien.explanation.explain import CAVEAT
 from mien.recognize.vendored import vendored_folder
 from mien.report import plots_explain
 from mien.training.predict import classify

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from mien import FaceSet
-from mien.card import Alignment
+from mien.cards import Alignment
 from mien.errors import InputError
 from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, STRENGTHS, WORDS, Corruption, corrupt
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom, bootstrap
 
 from mien import FaceSet, Recognizer
-from mien.card import Alignment
+from mien.cards import Alignment
 from mien.errors import InputError
 from mien.evaluation import robustness as module
 from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien import FaceSet
-from mien.card import Alignment
+from mien.cards import Alignment
 from mien.images import Pixels
 from mien.recognize.align import FER2013, measure, upright_crop
 from mien.recognize.detector import Detection, Detector

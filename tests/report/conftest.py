@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mien.card import Card, Training
+from mien.cards import Card, Training
 from mien.evaluation.classes import class_tests
 from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evaluate import score

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.card import Card
+from mien.cards import Card
 from mien.errors import InputError
 from mien.evaluation.evidence import Evidence, evidence
 from mien.predictions import Predictions

@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from statsmodels.stats.proportion import proportion_confint
 
-from mien.card import Alignment, Card, Training
+from mien.cards import Alignment, Card, Training
 from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, format_estimate, score
 from mien.predictions import Predictions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError
-from mien.evaluation.explain import CAVEAT, Explanation
+from mien.explanation.explain import CAVEAT, Explanation
 from mien.images import Pixels
 from mien.report.plots_explain import explained
 

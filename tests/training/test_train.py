@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from mien import FaceSet, InputError, Recipe, Run, Votes, train
-from mien.card import Alignment, Card
+from mien.cards import Alignment, Card
 from mien.errors import InterruptedRunError
 from mien.recipes.sections import Optimizer, Residual, Schedule, Targets
 from mien.training import follow, module

@@ -10,7 +10,7 @@ import typer
 from mien.cli.console import VotesOption, open_faces, open_votes, say
 
 if TYPE_CHECKING:
-    from mien.card import Head
+    from mien.cards import Head
     from mien.predictions import Predictions
 
 

@@ -25,7 +25,7 @@ from mien.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from mien.card import Card
+    from mien.cards import Card
     from mien.data.faceset import FaceSet
     from mien.evaluation.evaluate import Evaluation
     from mien.evaluation.evidence import Evidence

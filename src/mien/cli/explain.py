@@ -21,8 +21,8 @@ from mien.cli.console import (
 from mien.errors import InputError, not_writable
 
 if TYPE_CHECKING:
-    from mien.card import Card
-    from mien.evaluation.explain import Explanation
+    from mien.cards import Card
+    from mien.explanation.explain import Explanation
     from mien.images import Pixels
     from mien.recognize.detector import Detector
     from mien.recognize.inputs import Input
@@ -57,7 +57,7 @@ def explain(
     Faces are found and turned upright as mien recognize does. Exit code 0: all well; 1: some inputs failed, or hold no
     face (listed); 2: a mistake.
     """
-    from mien.evaluation.explain import Explainer
+    from mien.explanation.explain import Explainer
     from mien.recognize.inputs import named_places, pictures
 
     places = named_places(images)
@@ -167,7 +167,7 @@ class _Drawn:
             self._shown.clear()
 
     def end(self) -> None:
-        from mien.evaluation.explain import CAVEAT
+        from mien.explanation.explain import CAVEAT
 
         if self._one_file and self._shown:
             self._save(self._out)

@@ -27,7 +27,7 @@ from mien.cli.console import (
 
 if TYPE_CHECKING:
     from mien.report.content import NotRun
-    from mien.study import Planned
+    from mien.studies.study import Planned
 
 DEFAULT_SIZE = 224
 TITLE = "CNN or vision transformer for facial emotion recognition? The study, run again"
@@ -66,10 +66,10 @@ def study(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Train what is missing, evaluate, compare and write one report. Interrupted, it goes on where it stopped."""
-    from mien import study as studies
     from mien.data.votes import Votes
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe, names
+    from mien.studies import study as studies
 
     if docs and not keep:
         raise InputError("--docs is written from what is kept: give --keep results too")
@@ -108,7 +108,7 @@ def study(
 
 def _tell(planned: Sequence[Planned], missing: Sequence[NotRun]) -> None:
     """What is about to happen, and how long it may take, before it begins."""
-    from mien import study as studies
+    from mien.studies import study as studies
 
     for absent in missing:
         note(f"{absent.recipe.name}: not run. {absent.why}")

@@ -23,7 +23,7 @@ from mien.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from mien.sweep import Row, Sweep
+    from mien.studies.sweep import Row, Sweep
 
 
 def sweep(
@@ -50,8 +50,8 @@ def sweep(
 
     Interrupted or repeated, it keeps what is finished and goes on where it stopped.
     """
-    from mien import sweep as sweeps
     from mien.data.votes import Votes
+    from mien.studies import sweep as sweeps
     from mien.training.hardware import detect
 
     detect(device, precision)

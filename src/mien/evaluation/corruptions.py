@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from mien.card import Alignment
+from mien.cards import Alignment
 from mien.errors import InputError, unknown_name
 from mien.images import Pixels, pixel_hash
 from mien.recognize.align import FER2013

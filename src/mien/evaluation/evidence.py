@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from mien.card import Card
+from mien.cards import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside

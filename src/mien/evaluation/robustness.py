@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mien.card import Alignment
+from mien.cards import Alignment
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import InputError

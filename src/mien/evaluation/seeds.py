@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mien.card import Card
+from mien.cards import Card
 from mien.errors import InputError
 from mien.evaluation import metrics
 from mien.evaluation.compare import answers, holm, outcome, same_images

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from mien.card import Alignment
+from mien.cards import Alignment
 from mien.images import Pixels
 from mien.recognize.detector import Detection, Detector
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from mien.card import Card
+from mien.cards import Card
 from mien.confidence import tempered
 from mien.errors import InputError, MissingExtraError
 from mien.images import Pixels

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.card import Alignment, Card
+from mien.cards import Alignment, Card
 from mien.confidence import is_unsure
 from mien.errors import InputError, suggestion, unknown_name
 from mien.images import Pixels, decode, from_pil, read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mien.card import Card
+from mien.cards import Card
 from mien.evaluation.classes import ClassTests
 from mien.evaluation.compare import Comparison
 from mien.evaluation.evaluate import Evaluation

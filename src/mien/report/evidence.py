@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mien.card import Card
+from mien.cards import Card
 from mien.evaluation.evaluate import Evaluation, format_estimate
 from mien.evaluation.evidence import Evidence
 from mien.evaluation.humans import sentences

@@ -5,21 +5,32 @@ The order of its sections is that of Mitchell et al., Model cards for model repo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from mien.card import Card
+from pydantic import ValidationError
+
+from mien.cards import Card
 from mien.confidence import SURETY
 from mien.errors import InputError
-from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate
-from mien.recipes.recipe import Recipe
+from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
+from mien.evaluation.evidence import Evidence
+from mien.model import Model
+from mien.recipes.recipe import Recipe, names
 from mien.report import groups
 from mien.report.confidence import range_if_perfect
+from mien.report.evidence import parts as evidence_parts
 from mien.report.families import family
+from mien.report.html import write_page
 from mien.report.layout import Page, Section
 from mien.report.protocol import settings
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.uses import NO_USES, RESPONSIBILITY, USES
 from mien.report.wording import listed
+
+_NAME = "model-card"
+logger = logging.getLogger(__name__)
 
 _CALIBRATED = ", and temperature and threshold of the confidence, by the images that are not in train."
 _NOT_MEASURED: Mapping[str, str] = {
@@ -27,6 +38,79 @@ _NOT_MEASURED: Mapping[str, str] = {
     "glasses is unknown until it is measured on labeled data that say so (mien evaluate … --groups).",
     "Robustness": "Bad light, blur, noise, turned and covered faces are not measured here.",
 }
+
+
+def write_model_card(model: Model, files: Sequence[Path], folder: Path) -> Path:
+    """Write the card of `model` into `folder` as Markdown and HTML, with what the evidence in `files` says of it.
+
+    The path of the HTML. Raises `InputError` where nothing is known of the model, or evidence is not of it.
+    """
+    found = _read(files, model.name, model.card)
+    evaluations = _evaluations(model, found)
+    main = next((one for one in found if one.evaluation.split == "test"), next(iter(found), None))
+    if main is None:
+        logger.warning(
+            "no robustness, groups or people in it: they come with mien evaluate %s --data PATH --report", model.name
+        )
+    page = model_card(
+        model.name, model.card, evaluations, recipe=_recipe(model), parts=evidence_parts(main) if main else ()
+    )
+    return write_page(page, folder, _NAME)
+
+
+def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
+    """Scores of all that a run keeps predictions of; of a file that keeps nothing, what evidence says."""
+
+    if model.run is not None:
+        splits = [split for split in ("test", "val") if model.run.predictions_file(split).is_file()]
+        return [score(model.kept(split), model.name, temperature=model.card.temperature) for split in splits]
+    if not found:
+        raise InputError(
+            f"{model.name}: a model file keeps no figures. Measure it first: "
+            f"mien evaluate {model.name} --data PATH --report"
+        )
+    return [one.evaluation for one in found]
+
+
+def _recipe(model: Model) -> Recipe | None:
+
+    if model.run is not None:
+        return model.run.recipe
+    return Recipe.load(model.card.recipe) if model.card.recipe in names() else None
+
+
+def _read(files: Sequence[Path], name: str, described: Card) -> list[Evidence]:
+    """Raises `InputError` for what is no evidence, or not of this model with this card."""
+
+    found = []
+    for file in files:
+        try:
+            one = Evidence.model_validate_json(file.read_bytes())
+        except FileNotFoundError as error:
+            raise InputError(f"{file}: no such file. mien evaluate … --report writes evidence-SPLIT.json") from error
+        except ValidationError as error:
+            raise InputError(f"{file}: not what mien evaluate --report wrote ({error})") from error
+        _check_it_is_of(one, name, described, file)
+        found.append(one)
+    return found
+
+
+def _check_it_is_of(one: Evidence, name: str, described: Card, file: Path) -> None:
+
+    there = one.abstention.at_threshold
+    told = (
+        ("model", Path(one.evaluation.model).name.removesuffix(".onnx"), name),
+        ("labels", one.evaluation.labels, described.labels),
+        ("temperature", one.evaluation.temperature, described.temperature),
+        ("threshold", there.threshold if there else None, described.threshold),
+        ("wanted risk", one.abstention.wanted, described.risk),
+    )
+    for what, measured, ours in told:
+        if measured != ours:
+            raise InputError(
+                f"{file}: measured with {what} {measured}, the card of {name} has {ours}. Measure again (mien evaluate "
+                f"{name} --data PATH --report), name another file (--evidence), or remove this one"
+            )
 
 
 def model_card(

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from mien.errors import InputError
-from mien.evaluation.explain import CAVEAT, Explanation, Method
+from mien.explanation.explain import CAVEAT, Explanation, Method
 from mien.images import to_gray
 from mien.report.style import INK, VERMILLION, WIDTH, draw_probabilities, shorten, styled
 

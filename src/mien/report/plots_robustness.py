@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mien.card import Alignment
+from mien.cards import Alignment
 from mien.errors import InputError
 from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, WORDS, Corruption, corrupt
 from mien.evaluation.robustness import CorruptionScore, Robustness

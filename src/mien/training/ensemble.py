@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save
 
-from mien.card import Card
+from mien.cards import Card
 from mien.errors import InputError
 from mien.files import write_whole
 from mien.predictions import Predictions, check_same_images

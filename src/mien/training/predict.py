@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from mien.card import Card
+from mien.cards import Card
 from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.card import Card
+from mien.cards import Card
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
 from mien.files import write_whole

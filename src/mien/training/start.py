@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mien.card import Card
+from mien.cards import Card
 from mien.errors import InputError, suggestion
 from mien.labels import LabelSet, canonical
 from mien.models.head import last_layer

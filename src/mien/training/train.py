@@ -18,7 +18,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from mien.card import Alignment, Card, Head, Training
+from mien.cards import Alignment, Card, Head, Training
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
 from mien.errors import InputError, InterruptedRunError

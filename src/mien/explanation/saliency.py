@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mien.evaluation import attention
+from mien.explanation import attention
 from mien.models.ensemble import EnsembleNet
 from mien.models.pretrained import PretrainedClassifier
 from mien.models.vit import ScratchVit

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mien import FaceSet, InputError, Recipe, Run
-from mien import study as studies
 from mien.evaluation.latency import load_latencies
 from mien.report.page import compose
+from mien.studies import study as studies
 
 NAMES = ("cnn-v1", "cnn-v2")
 

@@ -16,10 +16,10 @@ from torch import nn
 
 from mien import FaceSet, Recognizer, Run
 from mien.errors import InputError
-from mien.evaluation import attention, explain
-from mien.evaluation.explain import Explainer, scaled
-from mien.evaluation.occlusion import occlusion
-from mien.evaluation.saliency import grad_cam, saliency, way_of
+from mien.explanation import attention, explain
+from mien.explanation.explain import Explainer, scaled
+from mien.explanation.occlusion import occlusion
+from mien.explanation.saliency import grad_cam, saliency, way_of
 from mien.images import Pixels
 from mien.models import checkpoints
 from mien.models.answer import probabilities

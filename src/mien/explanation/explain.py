@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from mien.card import Card, Head
+from mien.cards import Card, Head
 from mien.confidence import tempered
 from mien.errors import InputError, unknown_name
-from mien.evaluation.occlusion import occlusion
+from mien.explanation.occlusion import occlusion
 from mien.images import Pixels
 from mien.model import Classify, Model, Named
 from mien.predictions import Truth
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mien.data.cache import Progress
-    from mien.evaluation.saliency import Way
+    from mien.explanation.saliency import Way
 
 Method = Literal["grad-cam", "attention", "occlusion"]
 METHODS = ("auto", *get_args(Method))
@@ -125,7 +125,7 @@ def _way(model: Model, method: str, truth: Truth | None) -> tuple[Method, _Find]
         raise InputError(f"{model.name}: an .onnx file holds no gradients; use the run or --method occlusion")
     import torch
 
-    from mien.evaluation.saliency import way_of
+    from mien.explanation.saliency import way_of
 
     run, card = model.run, model.card
     network = run.load_model(truth or card.truth)
@@ -161,7 +161,7 @@ def _by_gradients(
 ) -> Iterator[_Found]:
     import torch
 
-    from mien.evaluation.saliency import saliency
+    from mien.explanation.saliency import saliency
 
     for start in range(0, len(faces), _TOGETHER):
         images = torch.from_numpy(card.preprocess(faces[start : start + _TOGETHER]))

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from mien import FaceSet, InputError, Run, train
-from mien import sweep as sweeps
 from mien.errors import InterruptedRunError
 from mien.evaluation.evaluate import Estimate
 from mien.report import style
-from mien.sweep import Row, Sweep, plan, sweep
+from mien.studies import sweep as sweeps
+from mien.studies.sweep import Row, Sweep, plan, sweep
 from mien.training import module
 
 FAST = ("epochs=2", "optimizer.name=sgd", "data.batch_size=8")

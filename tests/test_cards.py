@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.card import Card, Training
+from mien.cards import Card, Training
 from mien.errors import InputError
 from mien.labels import FER7
 from mien.preprocess import Preprocess

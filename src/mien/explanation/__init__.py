@@ -1,0 +1,1 @@
+"""Explanation: which pixels an answer hangs on."""

@@ -1,0 +1,1 @@
+"""Studies: many trainings on one data set, side by side."""
