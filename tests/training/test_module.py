@@ -135,7 +135,7 @@ def test_soft_targets_are_compared_as_distributions(faces: FaceSet) -> None:
 
 def test_the_moving_average_has_short_memory_first_then_that_of_its_decay() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
-    average = module.average_of(network, 0.9)
+    average = module.Average(network, 0.9)
     weight, expected = network[0].weight, None
     for step in range(200):
         with torch.no_grad():

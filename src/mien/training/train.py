@@ -32,11 +32,10 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
 from mien.recognize.align import measure
 from mien.training import folder
-from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
 from mien.training.features import Features, frozen_features
 from mien.training.follow import Follow, best_epoch, monitored
-from mien.training.hardware import Hardware, detect, keep_memory
+from mien.training.hardware import Hardware, detect, keep_memory, repeatable
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
@@ -107,6 +106,8 @@ def train(
         take_weights(network, start, recipe, seen.label_set.labels)
     if hardware.device == "cpu":
         keep_memory()
+    elif hardware.device == "cuda":
+        repeatable()
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
     if how != "resume":  # only now, when everything else is known to fit
         folder.begin(run, recipe, seen, how, start, branch)
@@ -215,6 +216,8 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
         mode = "max" if how.monitor == "val_accuracy" else "min"
         callbacks.append(EarlyStopping(how.monitor, patience=how.patience, mode=mode, check_on_train_epoch_end=True))
     if progress_bar:
+        from mien.training.bar import Bar  # which needs rich, as nothing else here does
+
         callbacks.append(Bar())
     callbacks.append(
         ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
@@ -229,7 +232,6 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
                 max_epochs=recipe.epochs,
                 callbacks=callbacks,
                 plugins=[AtomicCheckpointIO()],
-                deterministic="warn" if hardware.device == "cuda" else None,
                 reload_dataloaders_every_n_epochs=1,  # each epoch has its own order
                 use_distributed_sampler=False,
                 num_sanity_val_steps=0,
