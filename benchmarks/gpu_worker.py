@@ -1,0 +1,205 @@
+"""Worker of the GPU queue: one process that proves the path, or makes one training. `gpu_queue.py` starts it.
+
+    python benchmarks/gpu_worker.py prove SETTING
+    python benchmarks/gpu_worker.py train SETTING JOB
+
+SETTING and JOB are the JSON of `Setting` and `Job` in gpu_plan.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import statistics
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torch
+from gpu_plan import Job, Setting, ends_any_time, speed_name
+from torch.nn import functional
+
+from mien import FaceSet, Recipe, Votes, train
+from mien.errors import InterruptedRunError
+from mien.files import write_whole
+from mien.models.build import complete
+from mien.training.hardware import Hardware, detect, repeatable, synchronize, training_attention
+from mien.training.module import make_optimizer
+from mien.training.predict import predict
+from mien.training.prepare import prepare
+from mien.training.run import Run
+from mien.training.targets import used, with_votes
+from mien.training.train import fresh_network
+
+_BEGAN = time.time()
+_PROVEN = ("vit-tuned", "small-v2", "tiny-v2", "base-v2")
+_STEPS, _SECONDS = 3, 2.0  # of each network: to warm up, and to measure for
+_WATCHED = 0.2  # seconds between two looks at the clock
+_AGAIN = 6.0  # seconds for reading data, checkpoint and targets again, and for the card
+
+
+def opened(setting: Setting) -> FaceSet:
+    return stratified(FaceSet.open(setting.data, size=48), setting.fraction)
+
+
+def stratified(faces: FaceSet, fraction: float, least: int = 4) -> FaceSet:
+    """That share of every label in every split, drawn by a fixed seed; of none less than `least` faces."""
+    if fraction >= 1:
+        return faces
+    rng = np.random.default_rng(0)
+    mask = np.zeros(len(faces), dtype=bool)
+    for split in np.unique(faces.splits):
+        for label in range(len(faces.label_set)):
+            places = np.flatnonzero((faces.splits == split) & (faces.labels == label))
+            mask[rng.permutation(places)[: max(least, round(fraction * len(places)))]] = True
+    return faces.keep(mask)
+
+
+def prove(setting: Setting) -> None:
+    """Measure each network forward and back, train an epoch of small-v2 on a tenth, and write `proof.json`.
+
+    A network that fails has an error in place of its speed, and none of its trainings is begun.
+    """
+    hardware, folder = detect(setting.device), Path(setting.work)
+    if hardware.device == "cuda":
+        repeatable()
+    faces = opened(setting)
+    startup = time.time() - _BEGAN
+    speeds: dict[str, float | None] = {}
+    errors: dict[str, str] = {}
+    for name in _PROVEN:
+        for side in setting.sides if name.startswith("vit") else (48,):
+            key = speed_name(name, side)
+            try:
+                speeds[key] = _speed(_recipe(setting, name, side), faces, hardware)
+                print(f"{key}: {speeds[key]:,.0f} images/s forward and back, {hardware.precision}", flush=True)
+            except Exception:  # whatever it is, the others go on
+                speeds[key], errors[key] = None, traceback.format_exc()
+                print(errors[key], flush=True)
+    try:
+        recipe = Recipe.load("small-v2", ["epochs=2", "schedule.decay_epochs=1"])
+        tenth = stratified(faces, 0.1)
+        run = train(recipe, tenth, folder / "proof", votes=Votes.open(setting.votes), device=setting.device)
+        last = run.history[-1]
+        print(f"small-v2: two epochs of a tenth of the faces, {last.images_per_second:,.0f} images/s in the second")
+        # The whole of a training step, Lightning and metrics too, is what a small network's epoch takes.
+        speeds["small-v2"] = min(speeds["small-v2"] or 0, last.images_per_second)
+    except Exception:
+        speeds["small-v2"], errors["small-v2"] = None, traceback.format_exc()
+        print(errors["small-v2"], flush=True)
+    said = {"device": hardware.name, "precision": hardware.precision, "startup": startup}
+    said |= {"speeds": speeds, "errors": errors, "seconds": time.time() - _BEGAN}
+    write_whole(folder / "proof.json", json.dumps(said, indent=1))
+
+
+def _recipe(setting: Setting, name: str, side: int) -> Recipe:
+    sets = [f"model.backbone={setting.backbone}", f"data.preprocess.size={side}"] if name.startswith("vit") else []
+    return complete(Recipe.load(name, sets))
+
+
+def _speed(recipe: Recipe, faces: FaceSet, hardware: Hardware) -> float:
+    """Images/s of steps with augmentation, loss and optimizer, but without Lightning and metrics."""
+    torch.manual_seed(0)
+    device = torch.device(hardware.device)
+    network = fresh_network(recipe, faces).to(device).train()
+    optimizer = make_optimizer(network, recipe)
+    batch = recipe.data.batch_size if hardware.device == "cuda" else 8
+    pixels = torch.from_numpy(faces.gather(np.arange(batch))).to(device)
+    labels = torch.from_numpy(faces.labels[:batch]).to(device)
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        shown = prepare(pixels, recipe.preprocess, recipe.data.augment)
+        half = hardware.precision == "bfloat16"
+        with torch.autocast(hardware.device, torch.bfloat16, half), training_attention(hardware.device):
+            logits = network(shown)
+        loss = functional.cross_entropy(logits.float(), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    for _ in range(_STEPS if hardware.device == "cuda" else 1):
+        loss = step()
+    synchronize(hardware.device)
+    began, steps = time.perf_counter(), 0
+    while time.perf_counter() - began < _SECONDS:
+        loss = step()
+        steps += 1
+        if steps % 10 == 0 or hardware.device != "cuda":  # a CPU runs ahead of a GPU without end
+            synchronize(hardware.device)
+    synchronize(hardware.device)
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"the loss of {recipe.name} is {loss.item()}")
+    return batch * steps / (time.perf_counter() - began)
+
+
+def make(setting: Setting, job: Job) -> None:
+    """Train, and leave answers for val and test in the run folder: weights of large networks may not be carried.
+
+    Nothing here looks at what the test answers are worth.
+    """
+    recipe = Recipe.load(job.training.recipe, job.overrides(setting.backbone))
+    faces, votes = opened(setting), Votes.open(setting.votes)
+    given, out = used(votes, recipe), Path(setting.work) / job.name
+    if ends_any_time(recipe):
+        run = _trained_until(job, recipe, faces, given, out, setting.device)
+    else:
+        run = train(recipe, faces, out, votes=given, device=setting.device)
+    answers = predict(run, faces, "test", detect(setting.device))
+    with_votes(answers, given).save(run.predictions_file("test"))
+
+
+def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None, out: Path, device: str) -> Run:
+    """Train at the constant rate until no more than the decay fits, then go on in a branch that ends with it.
+
+    So the number of epochs need not be known beforehand, whoever shares the GPU.
+    """
+    trunk = Run(out.with_name(f"{out.name}.trunk"))
+    decay = int(recipe.schedule.decay_epochs)
+    done = threading.Event()
+    watch = threading.Thread(target=_watch, args=(job.deadline, decay, trunk, recipe.epochs - decay, done), daemon=True)
+    watch.start()
+    try:
+        run = train(recipe, faces, trunk.folder, votes=votes, device=device)
+        trunk.folder.rename(out)
+        return Run(out) if run.finished else run
+    except InterruptedRunError as stop:
+        print(stop, flush=True)
+    finally:
+        done.set()
+    epochs = len(trunk.history) + decay
+    ended = Recipe.load(job.training.recipe, [*job.overrides("")[:-1], f"epochs={epochs}"])
+    return train(ended, faces, out, votes=votes, device=device, branch=trunk)
+
+
+def _watch(deadline: float, decay: int, trunk: Run, last: int, done: threading.Event) -> None:
+    """Press Ctrl-C when the decay must begin; not when it has begun by itself."""
+    while not done.wait(_WATCHED):
+        rows = trunk.history if trunk.history_file.is_file() else []
+        if len(rows) >= last:
+            return
+        if len(rows) < 2:
+            continue  # an epoch is not yet known
+        epoch = statistics.median(row.seconds for row in rows[-5:])
+        if time.time() + (decay + 1) * epoch * 1.05 + _AGAIN > deadline:  # one more is cut off
+            signal.raise_signal(signal.SIGINT)
+            return
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background it would be ignored
+    verb, said, *rest = sys.argv[1:]
+    setting = Setting.from_json(said)
+    if verb == "prove":
+        prove(setting)
+    else:
+        make(setting, Job.from_json(rest[0]))
+
+
+if __name__ == "__main__":
+    main()
