@@ -27,6 +27,7 @@ class Setting:
     fraction: float  # of the faces of every label and split
     work: str  # folder of the run folders, the cache and the logs
     sides: tuple[int, ...]  # of the ViTs' input in pixels, the wanted one first
+    graphs: bool = False  # networks from fresh weights are recorded as graphs
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -160,7 +161,8 @@ class Clock:
             epoch = self.faces * (TRAIN + SHOWN_ONCE / 6) * share_moving(recipe) / speed
             epochs = int((deadline - now - self.startup - answers) / epoch)
             if epochs >= training.least:
-                return Job(training, side, min(epochs, recipe.epochs), deadline - answers)
+                most = recipe.epochs if ends_any_time(recipe) else min(epochs, recipe.epochs)
+                return Job(training, side, most, deadline - answers)
         return None
 
     def next_job(self, wanted: Iterable[Training], taken: Collection[str], now: float, deadline: float) -> Job | None:

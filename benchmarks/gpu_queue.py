@@ -1,6 +1,6 @@
 """Queue: trainings on one GPU, several side by side as processes, in order of worth, within a budget of seconds.
 
-    python benchmarks/gpu_queue.py --budget 470 --data fer2013.zip --votes ferplus.csv --backbone dinov2-small --out kept
+    python benchmarks/gpu_queue.py --budget 470 --data fer2013.zip --votes ferplus.csv --backbone dinov2-small --out out
 
 Needs mien's sources alone (PYTHONPATH=src), with what a training imports. A first half minute proves the path and
 measures; then the most wanted trainings that fit are begun (gpu_plan.py has their order), each as a process of its own:
@@ -66,6 +66,7 @@ class Queue:
             return None
         proof = json.loads(said.read_text(encoding="utf-8"))
         print(f"proof: {proof['device']}, {proof['precision']}, {proof['seconds']:.0f} s", flush=True)
+        self.setting = replace(self.setting, graphs=proof["graphs"])
         return Clock(proof["speeds"], proof["startup"], self.together, self.setting.fraction)
 
     def run(self, clock: Clock, done: set[str]) -> None:

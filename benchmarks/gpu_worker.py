@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import statistics
 import sys
 import threading
 import time
@@ -31,15 +30,16 @@ from mien.training.hardware import Hardware, detect, repeatable, synchronize, tr
 from mien.training.module import make_optimizer
 from mien.training.predict import predict
 from mien.training.prepare import prepare
-from mien.training.run import Run
+from mien.training.run import Epoch, Run
 from mien.training.targets import used, with_votes
 from mien.training.train import fresh_network
 
 _BEGAN = time.time()
 _PROVEN = ("vit-tuned", "small-v2", "tiny-v2", "base-v2")
 _STEPS, _SECONDS = 3, 2.0  # of each network: to warm up, and to measure for
-_WATCHED = 0.2  # seconds between two looks at the clock
-_AGAIN = 6.0  # seconds for reading data, checkpoint and targets again, and for the card
+_SAME = 0.02  # of a loss, between trainings that are the same but for rounding in bfloat16
+_WATCHED = 0.5  # seconds between two looks at the clock
+_AGAIN = 4.0  # seconds for the card and for what else is not measured
 
 
 def opened(setting: Setting) -> FaceSet:
@@ -80,20 +80,34 @@ def prove(setting: Setting) -> None:
             except Exception:  # whatever it is, the others go on
                 speeds[key], errors[key] = None, traceback.format_exc()
                 print(errors[key], flush=True)
-    try:
-        recipe = Recipe.load("small-v2", ["epochs=2", "schedule.decay_epochs=1"])
-        tenth = stratified(faces, 0.1)
-        run = train(recipe, tenth, folder / "proof", votes=Votes.open(setting.votes), device=setting.device)
-        last = run.history[-1]
-        print(f"small-v2: two epochs of a tenth of the faces, {last.images_per_second:,.0f} images/s in the second")
-        # The whole of a training step, Lightning and metrics too, is what a small network's epoch takes.
-        speeds["small-v2"] = min(speeds["small-v2"] or 0, last.images_per_second)
-    except Exception:
-        speeds["small-v2"], errors["small-v2"] = None, traceback.format_exc()
-        print(errors["small-v2"], flush=True)
-    said = {"device": hardware.name, "precision": hardware.precision, "startup": startup}
+    last: dict[bool, Epoch] = {}
+    for graphs in (False, True) if hardware.device == "cuda" else (False,):
+        key = "small-v2 with graphs" if graphs else "small-v2"
+        try:
+            last[graphs] = _tenth(setting, faces, folder / f"proof-{graphs}", graphs)
+            print(f"{key}: two epochs of a tenth of the faces, then {last[graphs].images_per_second:,.0f} images/s, "
+                  f"loss {last[graphs].train_loss:.4f}", flush=True)  # fmt: skip
+        except Exception:
+            errors[key] = traceback.format_exc()
+            print(errors[key], flush=True)
+    # The whole of a step, Lightning and figures too, is what an epoch of a small network takes.
+    speeds["small-v2"] = last[False].images_per_second if False in last else None
+    good = {False, True} <= last.keys() and agree(last[False], last[True])
+    said = {"device": hardware.name, "precision": hardware.precision, "startup": startup, "graphs": good}
     said |= {"speeds": speeds, "errors": errors, "seconds": time.time() - _BEGAN}
     write_whole(folder / "proof.json", json.dumps(said, indent=1))
+
+
+def _tenth(setting: Setting, faces: FaceSet, out: Path, graphs: bool) -> Epoch:
+    recipe, votes = Recipe.load("small-v2", ["epochs=2", "schedule.decay_epochs=1"]), Votes.open(setting.votes)
+    return train(recipe, stratified(faces, 0.1), out, votes=votes, device=setting.device, graphs=graphs).history[-1]
+
+
+def agree(plain: Epoch, recorded: Epoch) -> bool:
+    """Whether graphs are worth it: quicker, and the same training but for the last digits."""
+    losses = ((plain.train_loss, recorded.train_loss), (plain.val_loss, recorded.val_loss))
+    same = all(abs(one - other) <= _SAME * one for one, other in losses)
+    return same and recorded.images_per_second > plain.images_per_second
 
 
 def _recipe(setting: Setting, name: str, side: int) -> Recipe:
@@ -146,14 +160,14 @@ def make(setting: Setting, job: Job) -> None:
     faces, votes = opened(setting), Votes.open(setting.votes)
     given, out = used(votes, recipe), Path(setting.work) / job.name
     if ends_any_time(recipe):
-        run = _trained_until(job, recipe, faces, given, out, setting.device)
+        run = _trained_until(job, recipe, faces, given, out, setting)
     else:
-        run = train(recipe, faces, out, votes=given, device=setting.device)
+        run = train(recipe, faces, out, votes=given, device=setting.device, graphs=setting.graphs)
     answers = predict(run, faces, "test", detect(setting.device))
     with_votes(answers, given).save(run.predictions_file("test"))
 
 
-def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None, out: Path, device: str) -> Run:
+def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None, out: Path, setting: Setting) -> Run:
     """Train at the constant rate until no more than the decay fits, then go on in a branch that ends with it.
 
     So the number of epochs need not be known beforehand, whoever shares the GPU.
@@ -161,19 +175,20 @@ def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None
     trunk = Run(out.with_name(f"{out.name}.trunk"))
     decay = int(recipe.schedule.decay_epochs)
     done = threading.Event()
-    watch = threading.Thread(target=_watch, args=(job.deadline, decay, trunk, recipe.epochs - decay, done), daemon=True)
+    # What comes before the first epoch comes a second time, before the branch.
+    deadline = job.deadline - _AGAIN - (time.time() - _BEGAN)
+    watch = threading.Thread(target=_watch, args=(deadline, decay, trunk, recipe.epochs - decay, done), daemon=True)
     watch.start()
     try:
-        run = train(recipe, faces, trunk.folder, votes=votes, device=device)
-        trunk.folder.rename(out)
-        return Run(out) if run.finished else run
+        train(recipe, faces, trunk.folder, votes=votes, device=setting.device, graphs=setting.graphs)
+        return Run(trunk.folder.rename(out))
     except InterruptedRunError as stop:
         print(stop, flush=True)
     finally:
         done.set()
     epochs = len(trunk.history) + decay
     ended = Recipe.load(job.training.recipe, [*job.overrides("")[:-1], f"epochs={epochs}"])
-    return train(ended, faces, out, votes=votes, device=device, branch=trunk)
+    return train(ended, faces, out, votes=votes, device=setting.device, graphs=setting.graphs, branch=trunk)
 
 
 def _watch(deadline: float, decay: int, trunk: Run, last: int, done: threading.Event) -> None:
@@ -184,8 +199,8 @@ def _watch(deadline: float, decay: int, trunk: Run, last: int, done: threading.E
             return
         if len(rows) < 2:
             continue  # an epoch is not yet known
-        epoch = statistics.median(row.seconds for row in rows[-5:])
-        if time.time() + (decay + 1) * epoch * 1.05 + _AGAIN > deadline:  # one more is cut off
+        slowest = max(row.seconds for row in rows[-5:])  # others may begin on the GPU meanwhile
+        if time.time() + (decay + 1) * slowest > deadline:  # one more is cut off
             signal.raise_signal(signal.SIGINT)
             return
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional
 
-from mien import FaceSet, Recipe
+from mien import FaceSet, Recipe, train
 from mien.models.build import build
-from mien.training import module
+from mien.training import graphs, module
+from mien.training import train as training
 from mien.training.loaders import class_weights
 from mien.training.prepare import prepare
 
@@ -162,3 +164,36 @@ def test_val_is_seen_by_the_average(faces: FaceSet) -> None:
     classifier.validation_step(batch, 0)
     assert classifier.figures["val_loss"].compute().item() == pytest.approx(math.log(7), rel=1e-6)
     assert classifier.kept is not classifier.network
+
+
+def test_a_graph_answers_for_whole_batches_and_leaves_the_network_as_it_was(
+    faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def record(network: torch.nn.Module, examples: tuple[torch.Tensor]) -> None:
+        plain = network.forward
+        plain(*examples)  # as warming up does: it moves the statistics of batch norms
+
+        def answer(images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            return plain(images)
+
+        network.forward = answer
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    classifier = module.Classifier
+    monkeypatch.setattr(training, "Classifier", lambda *given: classifier(*given[:-1], True))  # on a CPU too
+    recipe = Recipe.load("cnn-v2", ["epochs=1", "data.batch_size=50", "early_stopping=null"])
+    graphed = train(recipe, faces, tmp_path / "graphed", device="cpu", precision="float32")
+    assert seen == [50, 50]  # of 112 faces
+    monkeypatch.setattr(training, "Classifier", classifier)
+    plain = train(recipe, faces, tmp_path / "plain", device="cpu", precision="float32")
+    assert graphed.weights_file.read_bytes() == plain.weights_file.read_bytes()
+
+
+def test_a_network_that_cannot_be_recorded_trains_without(caplog: pytest.LogCaptureFixture) -> None:
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
+    assert graphs.graphed(network, torch.rand(2, 1, 4, 4), half=False) is None  # there is no GPU
+    assert len(caplog.messages) == 1
+    assert network[0].running_mean.item() == 0

@@ -49,7 +49,7 @@ def keep_memory() -> None:
 
 
 def repeatable() -> None:
-    """Make a GPU give the same numbers again where that is cheap: in convolutions and in matrix products.
+    """Make a GPU give the same numbers again where that is cheap: in convolutions, in float32 as such, and in products.
 
     torch's own switch (`use_deterministic_algorithms`) would also fill each new block of memory and sort each index,
     which a step of many small kernels pays for. What it adds is little: with these two alone the convolutional networks
@@ -57,6 +57,7 @@ def repeatable() -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is made
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions: a thousandth of what they give
 
 
 def room(device: str | torch.device) -> int:

@@ -30,6 +30,7 @@ from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.training.augment import mix
+from mien.training.graphs import Forward, graphed
 from mien.training.hardware import training_attention
 from mien.training.loaders import Batch, Batches, Resident, chance, class_weights, train_order
 from mien.training.muon import Muon
@@ -56,18 +57,21 @@ class Classifier(pl.LightningModule):
         features: Mapping[str, Features] | None = None,
         targets: Mapping[str, npt.NDArray[np.float32]] | None = None,
         start: str = "",
+        graphs: bool = False,
     ) -> None:
         """`features`: by split, what the frozen part of the network gives for its faces, to start from there.
 
         `targets`: by split, what the faces are compared with, in place of their labels: (N, K), and a further column
         for each answer of the votes' head where the recipe has one. `start`: digest of the weights that the network
-        begins with, where they are not fresh.
+        begins with, where they are not fresh. `graphs`: see `mien.training.graphs`; for networks without a backbone.
         """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
         self._train_faces, self._val_faces, self._features = train, val, dict(features or {})
         self._targets, self._start = dict(targets or {}), start
         self._resident: dict[str, Resident | None] = {}
+        self._graphs = graphs and not isinstance(network, PretrainedClassifier)  # whose moving blocks change
+        self._graphed: tuple[int, Forward] | None = None  # and the size of its batch
         self._averaged = Average(network, recipe.average) if recipe.average else None
         self._classes = classes = len(train.label_set)
         self._two_heads = bool(recipe.targets.people_labels(train.label_set.labels))
@@ -101,9 +105,16 @@ class Classifier(pl.LightningModule):
         world, rank = self.trainer.world_size, self.trainer.global_rank
         features, wanted = self._features.get(split), self._targets.get(split)
         batches = Batches(faces, self.preprocess, size, order, rank, world, features, wanted)
-        if split not in self._resident:
+        if self._resident.get(split) is None:
             self._resident[split] = batches.resident_on(self.device)
         return replace(batches, resident=self._resident[split])
+
+    def on_train_start(self) -> None:
+        if self._graphs:
+            pixels, _ = next(iter(self.train_dataloader()))
+            example = prepare(pixels.to(self.device), self.preprocess)
+            forward = graphed(self.network, example, half="bf16" in str(self.trainer.precision))
+            self._graphed = (len(example), forward) if forward else None
 
     def on_train_epoch_start(self) -> None:
         set_phase(self.network, self.recipe.unfreeze, self.current_epoch + 1)
@@ -126,7 +137,10 @@ class Classifier(pl.LightningModule):
         if how.mixup or how.cutmix:
             shown, wanted = mix(shown, self._as_targets(wanted), how)
         with training_attention(self.device.type):
-            logits = self._logits(self.network, shown)
+            if self._graphed and len(shown) == self._graphed[0]:
+                logits = self._graphed[1](shown).float()
+            else:
+                logits = self._logits(self.network, shown)
         own, truth = logits[:, : self._classes], wanted[:, : self._classes] if wanted.ndim == 2 else wanted
         smoothing = self.recipe.targets.smoothing
         loss = functional.cross_entropy(own, truth, self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]

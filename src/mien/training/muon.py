@@ -87,7 +87,7 @@ def orthogonal_all(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     for places in by_height.values():
         longest = max(wide[place].shape[1] for place in places)
         padded = [functional.pad(wide[place], (0, longest - wide[place].shape[1])) for place in places]
-        for place, one in zip(places, _iterated(torch.stack(padded)), strict=True):
+        for place, one in zip(places, _iterated_together(torch.stack(padded)), strict=True):
             narrow = one[:, : wide[place].shape[1]]
             found[place] = narrow if wide[place] is matrices[place] else narrow.T
     return [found[place] for place in range(len(matrices))]
@@ -108,14 +108,23 @@ def _wide(matrix_OI: torch.Tensor) -> torch.Tensor:
     return matrix_OI if matrix_OI.shape[0] <= matrix_OI.shape[1] else matrix_OI.T
 
 
-def _iterated(wide: torch.Tensor) -> torch.Tensor:
-    """Of one wide matrix `(O, I)` or of several `(N, O, I)`."""
-    norm = wide.norm() if wide.ndim == 2 else wide.norm(dim=(-2, -1), keepdim=True)
-    found: torch.Tensor = wide / (norm + 1e-7)
+def _iterated(wide_OI: torch.Tensor) -> torch.Tensor:
+    found: torch.Tensor = wide_OI / (wide_OI.norm() + 1e-7)
     first, third, fifth = _QUINTIC
     for _ in range(_STEPS):
-        square = found @ found.mT
+        square = found @ found.T
         found = first * found + (third * square + fifth * square @ square) @ found
+    return found
+
+
+def _iterated_together(wide_NOI: torch.Tensor) -> torch.Tensor:
+    """The same of N matrices, three kernels a step."""
+    found: torch.Tensor = wide_NOI / (wide_NOI.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    first, third, fifth = _QUINTIC
+    for _ in range(_STEPS):
+        square = torch.bmm(found, found.mT)
+        change = torch.baddbmm(square, square, square, beta=third, alpha=fifth)
+        found = torch.baddbmm(found, change, found, beta=first)
     return found
 
 

@@ -61,6 +61,7 @@ def train(
     teacher: Predictions | None = None,
     start: Run | None = None,
     branch: Run | None = None,
+    graphs: bool = False,
     progress_bar: bool = False,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
@@ -69,6 +70,7 @@ def train(
     recipe gives them; those of val and test images are not used. With `start` the weights are those of an earlier run
     at first, and what it has seen counts as seen by this one too. With `branch` the run goes on where that one stands,
     finished or not, and leaves it as it is: a constant learning rate may end in a decay and still go on elsewhere.
+    `graphs` records a network from fresh weights as a graph, which a GPU carries out sooner (`mien.training.graphs`).
     `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
     for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
@@ -121,7 +123,8 @@ def train(
     by_split = {split: features.select(mask) for split, mask in parts.items()} if features else None
     given = {split: rows for split, rows in beside.items() if rows is not None}
     origin = begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
-    _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin), run)
+    graphs = graphs and hardware.device == "cuda"
+    _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin, graphs), run)
     if trainer.is_global_zero:
         try:
             facts = _Facts(
