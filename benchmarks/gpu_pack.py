@@ -4,9 +4,10 @@
     python benchmarks/gpu_pack.py join parts data
 
 `make` packs files and folders under their own names into one zip and cuts that into `part-0`, `part-1`, …; `join`
-checks every part against SHA256SUMS and unpacks. With `--eight-bits` the weights of folders are rounded to 8 bits on the way
-(one scale per row), and the folders named so; `join` gives them back as float16. Of dinov2-small's features (128 val
-faces of FER2013 at 224 px) those from 8 bits correlate by .9998 with those from float16, the median feature by .9992.
+checks every part against SHA256SUMS and unpacks. With `--eight-bits` the weights of folders are rounded to 8 bits (one
+scale per row) on the way, and the folders named so; `join` gives them back as float16. Of the features of dinov2-small
+(128 val faces of FER2013 at 224 px) those from 8 bits correlate by .9998 with those from float16, the median feature by
+.9992.
 """
 
 from __future__ import annotations

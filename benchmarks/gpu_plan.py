@@ -83,7 +83,7 @@ class Done:
 
     name: str
     recipe: str
-    state: str  # finished, unfinished (weights of its best epoch so far), or failed
+    state: str  # finished, short (whole, but of too few epochs), unfinished (weights of its best epoch so far), failed
     side: int
     epochs: int  # that were trained
     planned: int
@@ -186,5 +186,5 @@ def write_done(path: Path, rows: Iterable[Done]) -> None:
 
 
 def finished(rows: Iterable[Done]) -> set[str]:
-    """Names that need not be trained again. What failed or was not finished is."""
+    """Names that need not be trained again. What failed, was not finished or fell short is."""
     return {row.name for row in rows if row.state == "finished"}

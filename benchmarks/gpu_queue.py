@@ -34,11 +34,12 @@ from mien.training.run import Run
 
 DONE = Path(__file__).with_name("gpu_done.json")
 _PART, _ROOM = 15_900_000, 62_000_000  # bytes: of one part, and of all
-_PROOF = 90.0  # seconds after which the proof has failed
+_PROOF = 75.0  # seconds after which the proof has failed
 _SLACK = 3.0  # seconds before that, at which a training should have ended
 _PACKING = 12.0  # seconds before the end of the budget at which everything is stopped
 _RUN_FILES = ("card.json", "recipe.yaml", "history.csv", "backbone.json", "seen.npz", "predictions/*.npz")
 _WORK = 8 * 2**30  # bytes that run folders, checkpoints and the cache may take
+_STATES = ("finished", "short", "unfinished", "failed")  # in which order weights are packed
 _SMALL = 8_000_000  # bytes: weights up to here are packed as they are
 
 
@@ -118,7 +119,8 @@ def outcome(job: Job, work: Path, code: int, seconds: float) -> Done:
     run = folder_of(work, job.name)
     history = run.history if run.history_file.is_file() else []
     finished = run.finished and run.predictions_file("test").is_file()
-    state = "finished" if finished else "unfinished" if history else "failed"
+    enough = len(history) >= job.training.least
+    state = ("finished" if enough else "short") if finished else "unfinished" if history else "failed"
     best = max((row.val_accuracy for row in history), default=None)
     if finished:
         val = run.predictions("val")
@@ -146,7 +148,7 @@ def pack(rows: list[Done], work: Path, out: Path) -> list[Done]:
     room = _ROOM - sum(path.stat().st_size for path in members.values())
     worth = {training.name: place for place, training in enumerate(gpu_plan.order())}
     noted: list[Done] = []
-    for row in sorted(rows, key=lambda row: (row.state != "finished", worth[row.name.rpartition("@")[0] or row.name])):
+    for row in sorted(rows, key=lambda row: (_STATES.index(row.state), worth[row.name.rpartition("@")[0] or row.name])):
         run = folder_of(work, row.name)
         weights = run.weights_file if run.weights_file.is_file() else run.best_weights
         how, path = carried(weights, work / "packed" / row.name, room) if weights.is_file() else ("none", None)
@@ -187,6 +189,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--votes", type=Path, required=True)
     parser.add_argument("--backbone", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--commit", default="", help="of these sources, for the cards: a copy of them has no git")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--together", type=int, default=2, help="trainings side by side")
     parser.add_argument("--fraction", type=float, default=1.0, help="share of the faces of every label and split")
@@ -209,6 +212,7 @@ def main() -> None:
         setting = Setting(*places, given.device, given.fraction, work, sides)
         queue, before = Queue(setting, began, given.budget, given.together), gpu_plan.read_done(given.done)
         clock = queue.prove()
+        os.environ["MIEN_COMMIT"] = given.commit
         if clock is not None:
             queue.run(clock, gpu_plan.finished(before))
         rows = pack(queue.rows, Path(work), given.out)

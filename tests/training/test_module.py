@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from mien import FaceSet, Recipe, train
-from mien.models.build import build
-from mien.training import graphs, module
+from mien.models.build import build, complete
+from mien.training import graphs, module, muon
 from mien.training import train as training
 from mien.training.loaders import class_weights
 from mien.training.prepare import prepare
@@ -164,6 +164,30 @@ def test_val_is_seen_by_the_average(faces: FaceSet) -> None:
     classifier.validation_step(batch, 0)
     assert classifier.figures["val_loss"].compute().item() == pytest.approx(math.log(7), rel=1e-6)
     assert classifier.kept is not classifier.network
+
+
+@pytest.mark.parametrize("name", ["small-v2", "vit-tuned"])
+def test_a_step_reads_no_value_and_leaves_nothing_on_the_cpu(
+    name: str, faces: FaceSet, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would make a GPU wait. On the device "meta" tensors have no values, so both are errors."""
+    sets = [f"model.backbone={tiny_vit}", "data.preprocess.size=32"] if name == "vit-tuned" else []
+    recipe = complete(Recipe.load(name, [*sets, "data.augment.mixup=0.2"]))
+    monkeypatch.setattr(muon, "orthogonal", lambda matrix: muon.orthogonal_all([matrix])[0])  # as on a GPU
+    network = build(recipe.model, recipe.preprocess, (7, len(recipe.targets.people_labels(faces.label_set.labels))))
+    classifier = module.Classifier(network, recipe, faces, faces).to("meta").train()
+    assert classifier._averaged is not None
+    classifier._averaged.n_averaged = torch.tensor(0)  # read once, at the first step
+    optimizer = module.make_optimizer(classifier.network, recipe)
+    batch = torch.zeros(8, 32, 32, dtype=torch.uint8, device="meta"), torch.rand(8, 14, device="meta")
+    for step in (1, 2):
+        classifier.training_step(batch, step).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        classifier.on_train_batch_end(None, batch, step)
+    classifier.eval()
+    classifier.validation_step(batch, 0)
+    assert all(value.device.type == "meta" for value in classifier.state_dict().values() if value.ndim)
 
 
 def test_a_graph_answers_for_whole_batches_and_leaves_the_network_as_it_was(

@@ -341,10 +341,13 @@ def _versions(recipe: Recipe) -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout that this code runs from, with `+` when its sources were changed since."""
+    """Commit of the checkout that this code runs from, with `+` when its sources were changed since.
+
+    A copy without git has what `MIEN_COMMIT` says.
+    """
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
-        return None
+        return os.environ.get("MIEN_COMMIT") or None
     try:
         head = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
