@@ -34,7 +34,7 @@ from mien.training.run import Run
 
 DONE = Path(__file__).with_name("gpu_done.json")
 _PART, _ROOM = 15_900_000, 62_000_000  # bytes: of one part, and of all
-_PROOF = 75.0  # seconds after which the proof has failed
+_PROOF = 100.0  # seconds after which the proof has failed
 _SLACK = 3.0  # seconds before that, at which a training should have ended
 _PACKING = 12.0  # seconds before the end of the budget at which everything is stopped
 _RUN_FILES = ("card.json", "recipe.yaml", "history.csv", "backbone.json", "seen.npz", "predictions/*.npz")
@@ -93,7 +93,8 @@ class Queue:
 
     def _start(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
         threads = max((os.cpu_count() or 1) // (2 * self.together), 1)
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "MIEN_CACHE": str(self.work / "cache")}
+        own = {"MIEN_CACHE": str(self.work / "cache"), "HF_HUB_OFFLINE": "1"}
+        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, **own}
         log = self.work / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(Path(__file__).with_name("gpu_worker.py")), *arguments]
@@ -119,8 +120,9 @@ def outcome(job: Job, work: Path, code: int, seconds: float) -> Done:
     run = folder_of(work, job.name)
     history = run.history if run.history_file.is_file() else []
     finished = run.finished and run.predictions_file("test").is_file()
-    enough = len(history) >= job.training.least
-    state = ("finished" if enough else "short") if finished else "unfinished" if history else "failed"
+    state = "unfinished" if history else "failed"
+    if finished:  # early stopping may end a training sooner than planned, and it is finished then
+        state = "finished" if run.recipe.epochs >= job.training.least else "short"
     best = max((row.val_accuracy for row in history), default=None)
     if finished:
         val = run.predictions("val")
