@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from mien import Recipe
@@ -89,6 +90,7 @@ class Done:
     planned: int
     seconds: float
     val_accuracy: float | None = None
+    images_per_second: float | None = None  # median over its epochs, in the company that it had
     note: str = ""
 
 
@@ -139,6 +141,11 @@ def share_moving(recipe: Recipe, blocks: int = 12) -> float:
     return (max(released) + 2 * sum(released) / len(released)) / (3 * blocks)
 
 
+@cache
+def _loaded(training: Training) -> Recipe:
+    return Recipe.load(training.recipe, list(training.sets))
+
+
 @dataclass(frozen=True)
 class Clock:
     """What the proof measured, and how the machine is shared."""
@@ -154,7 +161,7 @@ class Clock:
             speed = self.speeds.get(speed_name(training.recipe, side))
             if not speed:
                 continue
-            recipe = Recipe.load(training.recipe, list(training.sets))
+            recipe = _loaded(training)
             speed *= _KEPT / self.together
             # Answers for val and test are in float32: as slow forward alone as a step of training is in bfloat16.
             answers = self.faces * SHOWN_ONCE * (2 if recipe.mirror else 1) / speed

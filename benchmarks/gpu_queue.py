@@ -109,10 +109,7 @@ class Queue:
             del self._running[job]
             row = outcome(job, self.work, process.returncode, time.time() - began)
             self.rows.append(row)
-            print(
-                f"{row.name}: {row.state}, {row.epochs} epochs, val {row.val_accuracy}, {row.seconds:.0f} s. {row.note}"
-            )
-            sys.stdout.flush()
+            print(line_of(row), flush=True)
 
 
 def outcome(job: Job, work: Path, code: int, seconds: float) -> Done:
@@ -129,8 +126,16 @@ def outcome(job: Job, work: Path, code: int, seconds: float) -> Done:
         best = round(float((val.probabilities.argmax(axis=1) == val.labels).mean()), 4)
     log = (work / "logs" / f"{job.name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
     note = "" if finished else f"code {code}: {log[-1] if log else 'nothing was said'}"
-    recipe = job.training.recipe
-    return Done(job.name, recipe, state, job.side, len(history), job.epochs, round(seconds, 1), best, note)
+    speed = float(np.median([row.images_per_second for row in history])) if history else None
+    counts = (job.side, len(history), job.epochs)
+    return Done(job.name, job.training.recipe, state, *counts, round(seconds, 1), best, speed, note)
+
+
+def line_of(row: Done) -> str:
+    figures = f"val {row.val_accuracy}, {row.images_per_second} images/s, {row.seconds:.0f} s"
+    return (
+        f"{row.state:10} {row.name:24} {row.epochs:3} of {row.planned:3} epochs, {row.side} px, {figures}. {row.note}"
+    )
 
 
 def folder_of(work: Path, name: str) -> Run:
@@ -219,9 +224,7 @@ def main() -> None:
             queue.run(clock, gpu_plan.finished(before))
         rows = pack(queue.rows, Path(work), given.out)
         gpu_plan.write_done(given.out / DONE.name, [*before, *rows])
-        lines = [f"{row.state:10} {row.name:24} {row.epochs:3} of {row.planned:3} epochs, {row.side} px, val "
-                 f"{row.val_accuracy}, {row.seconds:.0f} s; {row.note}" for row in rows]  # fmt: skip
-        summary = "\n".join([*lines, f"{time.time() - began:.0f} of {given.budget:.0f} s"])
+        summary = "\n".join([*map(line_of, rows), f"{time.time() - began:.0f} of {given.budget:.0f} s"])
         write_whole(given.out / "summary.txt", summary + "\n")
         print(summary)
         if clock is None:
