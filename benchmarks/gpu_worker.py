@@ -141,6 +141,11 @@ def _speed(recipe: Recipe, faces: FaceSet, hardware: Hardware) -> float:
     for _ in range(_STEPS if hardware.device == "cuda" else 1):
         loss = step()
     synchronize(hardware.device)
+    if hardware.device == "cuda":  # a warning in the log for each place at which a step waits for the GPU
+        torch.cuda.set_sync_debug_mode("warn")
+        step()
+        torch.cuda.set_sync_debug_mode("default")
+        print(f"{recipe.name}: at most {torch.cuda.max_memory_allocated() / 1e9:.1f} GB of the GPU so far", flush=True)
     began, steps = time.perf_counter(), 0
     while time.perf_counter() - began < _SECONDS:
         loss = step()
