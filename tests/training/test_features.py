@@ -60,6 +60,26 @@ def test_bfloat16_tokens_take_half_the_room(tiny_vit: Path, drawn_faces: FaceSet
     assert torch.allclose(half.gather(indices), full.gather(indices), atol=0.05, rtol=0.05)
 
 
+def test_kept_in_memory_where_there_is_room_and_trained_on_from_there(
+    tiny_vit: Path, drawn_faces: FaceSet, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, network = opened(tiny_vit, "epochs=1")
+    on_disk = frozen_features(network, 2, drawn_faces, recipe.preprocess, CPU)
+    first = train(recipe, drawn_faces, tmp_path / "first", device="cpu", precision="float32")
+    before = set(cache.iterdir())
+    monkeypatch.setattr(module, "room", lambda _: 2**30)
+    in_memory = frozen_features(network, 2, drawn_faces, recipe.preprocess, CPU)
+    assert on_disk is not None
+    assert in_memory is not None
+    assert in_memory.path is None
+    indices = np.array([3, 1, 60])
+    mask = np.arange(len(drawn_faces)) % 2 == 0
+    assert torch.equal(in_memory.select(mask).gather(indices), on_disk.select(mask).gather(indices))
+    second = train(recipe, drawn_faces, tmp_path / "second", device="cpu", precision="float32")
+    assert set(cache.iterdir()) == before
+    assert second.history[0].val_loss == pytest.approx(first.history[0].val_loss, rel=1e-5)
+
+
 def test_found_again_for_the_same_and_only_the_same(
     tiny_vit: Path, drawn_faces: FaceSet, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from mien import FaceSet
 from mien.preprocess import Preprocess
@@ -52,6 +53,22 @@ def test_batches_cover_the_order_and_keep_the_rest(faces: FaceSet) -> None:
     assert len(batches) == len(Batches(faces, GRAY48, 32, order)) == -(-len(faces) // 32)
     assert np.array_equal(np.concatenate([pixels.numpy() for pixels, _ in batches]), faces.images[order])
     assert np.array_equal(np.concatenate([labels.numpy() for _, labels in batches]), faces.labels[order])
+
+
+def test_batches_of_resident_faces_are_the_same(faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = np.random.default_rng(0).permutation(len(faces))[:50]
+    targets = np.random.default_rng(1).random((len(faces), 7), dtype=np.float32)
+    for size in (48, 32):  # of the model's input: stored faces are as large, or larger
+        batches = Batches(faces, GRAY48.model_copy(update={"size": size}), 16, order, targets=targets)
+        assert batches.resident_on(torch.device("cpu")) is None  # a CPU reads the memory map
+        with monkeypatch.context() as patch:
+            patch.setattr("mien.training.loaders.room", lambda _: 2**30)
+            patch.setattr("mien.training.loaders._UPLOAD", 30)
+            resident = replace(batches, resident=batches.resident_on(torch.device("cpu")))
+        assert resident.resident is not None
+        for (shown, wanted), (theirs, their_targets) in zip(batches, resident, strict=True):
+            assert torch.equal(shown, theirs)
+            assert torch.equal(wanted, their_targets)
 
 
 def test_processes_share_the_faces_and_take_equally_many_steps(faces: FaceSet) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional
 
-from mien import FaceSet, Recipe
-from mien.models.build import build
-from mien.training import module
+from mien import FaceSet, Recipe, train
+from mien.models.build import build, complete
+from mien.training import graphs, module, muon
+from mien.training import train as training
 from mien.training.loaders import class_weights
 from mien.training.prepare import prepare
 
@@ -135,7 +137,7 @@ def test_soft_targets_are_compared_as_distributions(faces: FaceSet) -> None:
 
 def test_the_moving_average_has_short_memory_first_then_that_of_its_decay() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
-    average = module.average_of(network, 0.9)
+    average = module.Average(network, 0.9)
     weight, expected = network[0].weight, None
     for step in range(200):
         with torch.no_grad():
@@ -162,3 +164,60 @@ def test_val_is_seen_by_the_average(faces: FaceSet) -> None:
     classifier.validation_step(batch, 0)
     assert classifier.figures["val_loss"].compute().item() == pytest.approx(math.log(7), rel=1e-6)
     assert classifier.kept is not classifier.network
+
+
+@pytest.mark.parametrize("name", ["small-v2", "vit-tuned"])
+def test_a_step_reads_no_value_and_leaves_nothing_on_the_cpu(
+    name: str, faces: FaceSet, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would make a GPU wait. On the device "meta" tensors have no values, so both are errors."""
+    sets = [f"model.backbone={tiny_vit}", "data.preprocess.size=32"] if name == "vit-tuned" else []
+    recipe = complete(Recipe.load(name, [*sets, "data.augment.mixup=0.2"]))
+    monkeypatch.setattr(muon, "orthogonal", lambda matrix: muon.orthogonal_all([matrix])[0])  # as on a GPU
+    network = build(recipe.model, recipe.preprocess, (7, len(recipe.targets.people_labels(faces.label_set.labels))))
+    classifier = module.Classifier(network, recipe, faces, faces).to("meta").train()
+    assert classifier._averaged is not None
+    classifier._averaged.n_averaged = torch.tensor(0)  # read once, at the first step
+    optimizer = module.make_optimizer(classifier.network, recipe)
+    batch = torch.zeros(8, 32, 32, dtype=torch.uint8, device="meta"), torch.rand(8, 14, device="meta")
+    for step in (1, 2):
+        classifier.training_step(batch, step).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        classifier.on_train_batch_end(None, batch, step)
+    classifier.eval()
+    classifier.validation_step(batch, 0)
+    assert all(value.device.type == "meta" for value in classifier.state_dict().values() if value.ndim)
+
+
+def test_a_graph_answers_for_whole_batches_and_leaves_the_network_as_it_was(
+    faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def record(network: torch.nn.Module, examples: tuple[torch.Tensor]) -> None:
+        plain = network.forward
+        plain(*examples)  # as warming up does: it moves the statistics of batch norms
+
+        def answer(images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            return plain(images)
+
+        network.forward = answer
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    classifier = module.Classifier
+    monkeypatch.setattr(training, "Classifier", lambda *given: classifier(*given[:-1], True))  # on a CPU too
+    recipe = Recipe.load("cnn-v2", ["epochs=1", "data.batch_size=50", "early_stopping=null"])
+    graphed = train(recipe, faces, tmp_path / "graphed", device="cpu", precision="float32")
+    assert seen == [50, 50]  # of 112 faces
+    monkeypatch.setattr(training, "Classifier", classifier)
+    plain = train(recipe, faces, tmp_path / "plain", device="cpu", precision="float32")
+    assert graphed.weights_file.read_bytes() == plain.weights_file.read_bytes()
+
+
+def test_a_network_that_cannot_be_recorded_trains_without(caplog: pytest.LogCaptureFixture) -> None:
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
+    assert graphs.graphed(network, torch.rand(2, 1, 4, 4), half=False) is None  # there is no GPU
+    assert len(caplog.messages) == 1
+    assert network[0].running_mean.item() == 0

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from mien import InputError, Recipe
-from mien.training.muon import Muon, orthogonal
+from mien.training.muon import Muon, orthogonal, orthogonal_all
 
 
 @pytest.fixture
@@ -63,6 +63,16 @@ def test_the_rest_moves_as_adamw_moves_it(network: nn.Module) -> None:
     move(theirs, torch.optim.AdamW(theirs.parameters(), lr=0.002, weight_decay=0.1), 3)
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_all_together_are_each_by_itself() -> None:
+    shapes = [(16, 8), (16, 144), (32, 16), (32, 288), (32, 144), (8, 8)]
+    matrices = [
+        torch.tensor(np.random.default_rng(i).normal(size=s), dtype=torch.float32) for i, s in enumerate(shapes)
+    ]
+    for alone, together in zip(map(orthogonal, matrices), orthogonal_all(matrices), strict=True):
+        assert together.shape == alone.shape
+        assert torch.allclose(together, alone, atol=1e-5)
 
 
 def test_a_kernel_moves_by_the_orthogonal_step_of_its_nesterov_momentum(network: nn.Module) -> None:

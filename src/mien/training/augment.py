@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 
 from mien.recipes.sections import Augment
+from mien.training.hardware import constant
 
 _GAMMA = 0.4  # largest logarithm of the exponent, either way
 _BLUR = (0.006, 0.04)  # sigma, as a share of the side
@@ -160,7 +161,7 @@ def _jpeg(images: torch.Tensor) -> torch.Tensor:
     device = images.device
     low, high = _JPEG
     quality = torch.randint(low, high + 1, (count, 1, 1, 1, 1, 1), device=device).float()
-    table = torch.tensor(_LUMINANCE, dtype=torch.float32, device=device)
+    table = constant(_LUMINANCE, device)
     steps = ((table * (5000 / quality) + 50) / 100).floor().clamp(1, 255)
     wave = _cosines(device)
     more = -size % 8

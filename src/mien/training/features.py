@@ -1,4 +1,6 @@
-"""Features: what the frozen lower part of a backbone gives for each face, computed once and kept in a memory map.
+"""Features: what the frozen lower part of a backbone gives for each face, computed once and kept.
+
+On a GPU they stay in its memory where they fit there, otherwise in a memory map.
 
 Shapes: N faces, B per batch; what is kept of a face has any shape.
 """
@@ -12,7 +14,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -21,15 +23,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from mien.data.cache import cache_folder, new_array
 from mien.data.faceset import FaceSet
 from mien.files import write_whole
 from mien.models.pretrained import PretrainedClassifier
 from mien.preprocess import Preprocess
-from mien.training.hardware import Hardware
+from mien.training.hardware import Hardware, room, synchronize
 from mien.training.loaders import stored_pixels
 from mien.training.prepare import prepare
 
@@ -45,8 +45,8 @@ class Features:
     """Outcome of the lowest `depth` blocks for some faces."""
 
     depth: int
-    path: Path
-    store: Any  # memory map (N, …): float32, or int16 holding the bits of bfloat16
+    path: Path | None  # None: on a GPU
+    store: Any  # memory map (N, …): float32, or int16 holding the bits of bfloat16; or a tensor on a GPU
     rows: npt.NDArray[np.int64]
     seconds: float  # that it took to compute, in whichever run that was
 
@@ -55,12 +55,14 @@ class Features:
 
     def gather(self, indices: npt.NDArray[np.int64]) -> torch.Tensor:
         """Of the faces at `indices` (B,), as float32 `(B, …)`."""
+        if isinstance(self.store, torch.Tensor):
+            return self.store[torch.from_numpy(self.rows[indices]).to(self.store.device)].float()
         stored = torch.from_numpy(np.ascontiguousarray(self.store[self.rows[indices]]))
         return stored if stored.dtype == torch.float32 else stored.view(torch.bfloat16).float()
 
     def discard(self) -> None:
         """Remove a store that is too large to lie about."""
-        if self.store.nbytes > KEPT_BYTES:
+        if self.path is not None and self.store.nbytes > KEPT_BYTES:
             self.path.unlink(missing_ok=True)
             _seconds_file(self.path).unlink(missing_ok=True)
 
@@ -88,6 +90,14 @@ def frozen_features(
         return None
     halved = hardware.precision == "bfloat16" and outcome.ndim > 2
     shape, kind = (len(faces), *outcome.shape[1:]), np.dtype(np.int16 if halved else np.float32)
+    frozen = _Frozen(network, depth, faces, preprocess, hardware)
+    if math.prod(shape) * kind.itemsize < room(hardware.device):
+        began = time.perf_counter()
+        kept = torch.empty(shape, dtype=torch.bfloat16 if halved else torch.float32, device=hardware.device)
+        for indices, hidden in frozen.outcomes(progress_bar):
+            kept[indices[0] : indices[-1] + 1] = hidden
+        synchronize(hardware.device)
+        return Features(depth, None, kept, np.arange(len(faces)), time.perf_counter() - began)
     path = cache_folder() / f"features-{_key(network, depth, faces, preprocess, hardware)}.npy"
     if not (path.is_file() and _seconds_file(path).is_file()):
         size = math.prod(shape) * kind.itemsize
@@ -95,7 +105,7 @@ def frozen_features(
         if size > 0.9 * shutil.disk_usage(path.parent).free:
             logger.warning("%s: %.1f GB are needed to keep frozen work; it is done in every epoch", path, size / 1e9)
             return None
-        _fill(path, shape, kind, network, depth, faces, preprocess, hardware, progress_bar)
+        _fill(path, shape, kind, frozen, progress_bar)
     store = np.load(path, mmap_mode="r", allow_pickle=False)
     return Features(depth, path, store, np.arange(len(faces)), float(_seconds_file(path).read_text(encoding="utf-8")))
 
@@ -119,30 +129,40 @@ def split_at(network: PretrainedClassifier, depth: int, images: torch.Tensor) ->
     return hidden if bool(close) else None
 
 
-def _fill(
-    path: Path,
-    shape: tuple[int, ...],
-    kind: np.dtype[Any],
-    network: PretrainedClassifier,
-    depth: int,
-    faces: FaceSet,
-    preprocess: Preprocess,
-    hardware: Hardware,
-    progress_bar: bool,
-) -> None:
-    logger.info("frozen work: the lowest %d blocks, once for %d faces", depth, len(faces))
+@dataclass(frozen=True, eq=False)
+class _Frozen:
+    """The lowest `depth` blocks of a network, and the faces that they see."""
+
+    network: PretrainedClassifier
+    depth: int
+    faces: FaceSet
+    preprocess: Preprocess
+    hardware: Hardware
+
+    def outcomes(self, progress_bar: bool) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+        """Faces, some at a time and in order, and what they give."""
+        logger.info("frozen work: the lowest %d blocks, once for %d faces", self.depth, len(self.faces))
+        starts: Iterable[int] = range(0, len(self.faces), _BATCH)
+        if progress_bar:
+            from rich.console import Console  # here alone: a training without bars needs no rich
+            from rich.progress import track
+
+            starts = track(list(starts), "frozen work", console=Console(stderr=True), transient=True)
+        device, halved = self.hardware.device, self.hardware.precision == "bfloat16"
+        for start in starts:
+            indices = np.arange(start, min(start + _BATCH, len(self.faces)))
+            pixels = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess)).to(device)
+            with torch.no_grad(), torch.autocast(device, torch.bfloat16, halved):
+                hidden = self.network.frozen_part(prepare(pixels, self.preprocess), self.depth)
+            yield indices, hidden
+
+
+def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Frozen, progress_bar: bool) -> None:
     began = time.perf_counter()
-    starts: Iterable[int] = range(0, len(faces), _BATCH)
-    if progress_bar:
-        starts = track(list(starts), "frozen work", console=Console(stderr=True), transient=True)
     with tempfile.TemporaryDirectory(prefix="features-", dir=path.parent) as folder:
         part = Path(folder) / path.name
         store = new_array(part, shape, kind)
-        for start in starts:
-            indices = np.arange(start, min(start + _BATCH, len(faces)))
-            pixels = torch.from_numpy(stored_pixels(faces, indices, preprocess)).to(hardware.device)
-            with torch.no_grad(), torch.autocast(hardware.device, torch.bfloat16, hardware.precision == "bfloat16"):
-                hidden = network.frozen_part(prepare(pixels, preprocess), depth)
+        for indices, hidden in frozen.outcomes(progress_bar):
             store[indices] = _bits(hidden, kind)
         store.flush()
         part.replace(path)

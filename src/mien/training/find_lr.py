@@ -151,7 +151,6 @@ def _search(probe: _Probe, hardware: Hardware, steps: int) -> Floats:
             max_epochs=-1,  # the finder counts steps
             check_val_every_n_epoch=sys.maxsize,
             default_root_dir=folder,  # where the finder keeps the network to put it back
-            deterministic="warn" if hardware.device == "cuda" else None,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -45,6 +46,33 @@ def keep_memory() -> None:
     # An older glibc refuses more than 32 MiB; without either, the second setting would do harm.
     if mallopt is not None and (mallopt(_MMAP_THRESHOLD, _MOST) or mallopt(_MMAP_THRESHOLD, 32 * 2**20)):
         mallopt(_TRIM_THRESHOLD, _MOST)
+
+
+def repeatable() -> None:
+    """Make a GPU give the same numbers again where that is cheap: in convolutions, in float32 as such, and in products.
+
+    torch's own switch (`use_deterministic_algorithms`) would also fill each new block of memory and sort each index,
+    which a step of many small kernels pays for. What it adds is little: with these two alone the convolutional networks
+    repeat, and a ViT that moves as a whole does not with it either (the backward pass of interpolated positions).
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is made
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions: a thousandth of what they give
+
+
+def room(device: str | torch.device) -> int:
+    """Bytes that data may take on a GPU: a quarter of what is free, since several trainings may share it.
+
+    None elsewhere: a CPU reads the memory map itself.
+    """
+    return torch.cuda.mem_get_info(device)[0] // 4 if torch.device(device).type == "cuda" else 0
+
+
+@cache
+def constant(values: tuple[float, ...] | tuple[tuple[float, ...], ...], device: torch.device) -> torch.Tensor:
+    """float32 numbers on `device`, put there once: a GPU would finish all that it has to do before each such copy."""
+    with torch.inference_mode(False):  # or training could not use what evaluation asked for first
+        return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def synchronize(device: str) -> None:

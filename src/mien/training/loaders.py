@@ -5,6 +5,7 @@ Shapes: N faces, B per batch, H and W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,12 +18,14 @@ import torch
 from mien.data.faceset import FaceSet
 from mien.images import Pixels
 from mien.preprocess import Preprocess
+from mien.training.hardware import room
 
 if TYPE_CHECKING:
     from mien.training.features import Features
 
 # Pixels uint8 (B, H, W) or (B, H, W, 3), or features float32 (B, …); labels int64 (B,) or targets float32 (B, K).
 Batch = tuple[torch.Tensor, torch.Tensor]
+_UPLOAD = 2048  # faces at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class Batches:
     world: int = 1
     features: Features | None = None  # of these faces, to be given instead of pixels
     targets: npt.NDArray[np.float32] | None = None  # (N, K) of these faces, to be given instead of labels
+    resident: Resident | None = None  # all of that on a GPU, to gather from there
 
     def __post_init__(self) -> None:
         share = -(-len(self.order) // self.world)
@@ -48,14 +52,37 @@ class Batches:
         return len(self._bounds()) - 1
 
     def __iter__(self) -> Iterator[Batch]:
+        if self.resident is not None:
+            yield from self.resident.batches(self.order, self._bounds())
+            return
         for start, end in pairwise(self._bounds()):
             indices = self.order[start:end]
             if self.features is None:
                 shown = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess))
             else:
                 shown = self.features.gather(indices)
-            wanted = self.faces.labels if self.targets is None else self.targets
-            yield shown, torch.from_numpy(wanted[indices])
+            yield shown, torch.from_numpy(self._wanted[indices])
+
+    @property
+    def _wanted(self) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
+        return self.faces.labels if self.targets is None else self.targets
+
+    def resident_on(self, device: torch.device) -> Resident | None:
+        """All faces on `device`, for every later epoch; None where that is no GPU or has no room for them."""
+        wanted, features = torch.from_numpy(self._wanted), self.features
+        if features is not None:
+            # Features are computed on the GPU and stay there where they fit: `features.frozen_features`.
+            kept = isinstance(features.store, torch.Tensor)
+            return Resident(features.store, features.rows, wanted.to(device)) if kept else None
+        side = min(max(self.faces.store.shape[1:3]), self.preprocess.size)
+        if len(self.faces) * side * side * math.prod(self.faces.store.shape[3:]) > room(device):
+            return None
+        places = np.arange(len(self.faces))
+        parts = [
+            torch.from_numpy(stored_pixels(self.faces, some, self.preprocess)).to(device)
+            for some in np.array_split(places, -(-len(places) // _UPLOAD))
+        ]
+        return Resident(torch.cat(parts), places, wanted.to(device))
 
     def _bounds(self) -> list[int]:
         """Where batches begin and end. A last face by itself joins the batch before: batch norm needs two."""
@@ -64,6 +91,25 @@ class Batches:
         if len(starts) > 1 and total - starts[-1] == 1:
             starts.pop()
         return [*starts, total]
+
+
+@dataclass(frozen=True, eq=False)
+class Resident:
+    """All faces of a split on one device, gathered there: FER2013 is 83 MB.
+
+    A small network's batch comes sooner than a copy from the CPU, for which a GPU would have to end all it was told.
+    """
+
+    shown: torch.Tensor  # (M, …) uint8 pixels, or features as they are kept
+    rows: npt.NDArray[np.int64]  # (N,) place of each face in `shown`
+    wanted: torch.Tensor  # (N,) labels or (N, K) targets
+
+    def batches(self, order: npt.NDArray[np.int64], bounds: list[int]) -> Iterator[Batch]:
+        device = self.wanted.device
+        rows, places = (torch.from_numpy(one).to(device) for one in (self.rows[order], order))  # once an epoch
+        for start, end in pairwise(bounds):
+            shown = self.shown.index_select(0, rows[start:end])
+            yield shown if shown.dtype == torch.uint8 else shown.float(), self.wanted.index_select(0, places[start:end])
 
 
 def stored_pixels(faces: FaceSet, indices: npt.NDArray[np.int64], preprocess: Preprocess) -> Pixels:

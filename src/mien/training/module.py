@@ -6,8 +6,10 @@ Shapes: B images, K classes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.data.faceset import FaceSet
@@ -28,8 +30,9 @@ from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.training.augment import mix
+from mien.training.graphs import Forward, graphed
 from mien.training.hardware import training_attention
-from mien.training.loaders import Batch, Batches, chance, class_weights, train_order
+from mien.training.loaders import Batch, Batches, Resident, chance, class_weights, train_order
 from mien.training.muon import Muon
 from mien.training.prepare import prepare
 from mien.training.unfreeze import parameter_groups, set_phase
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from mien.training.features import Features
 
 _EVAL_BATCH = 256
-_Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+_Pairs = tuple[list[torch.Tensor], list[torch.Tensor]]
 _CHECK_EVERY = 50  # steps: looking at the loss makes a GPU wait
 
 
@@ -54,18 +57,22 @@ class Classifier(pl.LightningModule):
         features: Mapping[str, Features] | None = None,
         targets: Mapping[str, npt.NDArray[np.float32]] | None = None,
         start: str = "",
+        graphs: bool = False,
     ) -> None:
         """`features`: by split, what the frozen part of the network gives for its faces, to start from there.
 
         `targets`: by split, what the faces are compared with, in place of their labels: (N, K), and a further column
         for each answer of the votes' head where the recipe has one. `start`: digest of the weights that the network
-        begins with, where they are not fresh.
+        begins with, where they are not fresh. `graphs`: see `mien.training.graphs`; for networks without a backbone.
         """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
         self._train_faces, self._val_faces, self._features = train, val, dict(features or {})
         self._targets, self._start = dict(targets or {}), start
-        self._averaged = average_of(network, recipe.average) if recipe.average else None
+        self._resident: dict[str, Resident | None] = {}
+        self._graphs = graphs and not isinstance(network, PretrainedClassifier)  # whose moving blocks change
+        self._graphed: tuple[int, Forward] | None = None  # and the size of its batch
+        self._averaged = Average(network, recipe.average) if recipe.average else None
         self._classes = classes = len(train.label_set)
         self._two_heads = bool(recipe.targets.people_labels(train.label_set.labels))
         weighted = recipe.data.imbalance == "loss"
@@ -73,10 +80,11 @@ class Classifier(pl.LightningModule):
         self.register_buffer("_class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
         metrics: dict[str, Metric] = {}
         for split in ("train", "val"):
-            metrics[f"{split}_loss"] = MeanMetric()
-            metrics[f"{split}_accuracy"] = MulticlassAccuracy(classes, average="micro")
+            metrics[f"{split}_loss"] = _Mean()
+            # Looking at each batch for labels that cannot be would make a GPU wait.
+            metrics[f"{split}_accuracy"] = MulticlassAccuracy(classes, average="micro", validate_args=False)
         if self._two_heads:
-            metrics["val_people"] = MeanMetric()
+            metrics["val_people"] = _Mean()
         self.figures = MetricCollection(metrics, compute_groups=False)  # type: ignore[arg-type]
 
     def train_dataloader(self) -> Batches:
@@ -88,16 +96,25 @@ class Classifier(pl.LightningModule):
             data.imbalance == "sampler",
             chance(self.recipe.seed, self._start, self.current_epoch),
         )
-        world, rank = self.trainer.world_size, self.trainer.global_rank
-        features = self._features.get("train")
-        size, wanted = data.batch_size, self._targets.get("train")
-        return Batches(self._train_faces, self.preprocess, size, order, rank, world, features, wanted)
+        return self._batches("train", self._train_faces, data.batch_size, order)
 
     def val_dataloader(self) -> Batches:
-        order = np.arange(len(self._val_faces))
+        return self._batches("val", self._val_faces, _EVAL_BATCH, np.arange(len(self._val_faces)))
+
+    def _batches(self, split: str, faces: FaceSet, size: int, order: npt.NDArray[np.int64]) -> Batches:
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        features, wanted = self._features.get("val"), self._targets.get("val")
-        return Batches(self._val_faces, self.preprocess, _EVAL_BATCH, order, rank, world, features, wanted)
+        features, wanted = self._features.get(split), self._targets.get(split)
+        batches = Batches(faces, self.preprocess, size, order, rank, world, features, wanted)
+        if self._resident.get(split) is None:
+            self._resident[split] = batches.resident_on(self.device)
+        return replace(batches, resident=self._resident[split])
+
+    def on_train_start(self) -> None:
+        if self._graphs:
+            pixels, _ = next(iter(self.train_dataloader()))
+            example = prepare(pixels.to(self.device), self.preprocess)
+            forward = graphed(self.network, example, half="bf16" in str(self.trainer.precision))
+            self._graphed = (len(example), forward) if forward else None
 
     def on_train_epoch_start(self) -> None:
         set_phase(self.network, self.recipe.unfreeze, self.current_epoch + 1)
@@ -120,7 +137,10 @@ class Classifier(pl.LightningModule):
         if how.mixup or how.cutmix:
             shown, wanted = mix(shown, self._as_targets(wanted), how)
         with training_attention(self.device.type):
-            logits = self._logits(self.network, shown)
+            if self._graphed and len(shown) == self._graphed[0]:
+                logits = self._graphed[1](shown).float()
+            else:
+                logits = self._logits(self.network, shown)
         own, truth = logits[:, : self._classes], wanted[:, : self._classes] if wanted.ndim == 2 else wanted
         smoothing = self.recipe.targets.smoothing
         loss = functional.cross_entropy(own, truth, self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
@@ -150,7 +170,7 @@ class Classifier(pl.LightningModule):
         """How many of a face's votes are for the answer, on the faces that have votes."""
         voted = shares.sum(dim=1) > 0
         agreeing = shares.gather(1, logits.argmax(dim=1, keepdim=True)).squeeze(1)
-        self.figures["val_people"].update(agreeing[voted])
+        self.figures["val_people"].update(agreeing, weight=voted)
 
     def _logits(self, network: nn.Module, shown: torch.Tensor) -> torch.Tensor:
         if not self._features:
@@ -208,32 +228,73 @@ class Classifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def average_of(network: nn.Module, decay: float) -> AveragedModel:
+class _Mean(Metric):
+    """Mean by weight. That of torchmetrics looks for NaN at each update, which makes a GPU wait."""
+
+    total: torch.Tensor
+    weight: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, value: torch.Tensor, weight: torch.Tensor | float) -> None:
+        self.total += (value * weight).sum()
+        self.weight += weight.sum() if isinstance(weight, torch.Tensor) else weight * value.numel()
+
+    def compute(self) -> torch.Tensor:
+        return self.total / self.weight
+
+
+class Average(AveragedModel):
     """The moving average of a network's weights and statistics, of short memory at first and then of `decay` per step.
 
-    Source: Polyak and Juditsky 1992; the short memory at first is that of tf.train.ExponentialMovingAverage.
+    Source: Polyak and Juditsky 1992; the short memory at first is that of tf.train.ExponentialMovingAverage. Of torch's
+    class the copy of the network and the count of steps are used: its loop over the weights takes a GPU a kernel for
+    each of them, and reads the count at every step, for which all that was begun must end.
     """
 
-    def move(average: _Tensors, now: _Tensors, steps: torch.Tensor | int) -> None:
-        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
-        for theirs, ours in zip(average, now, strict=True):
-            if theirs.is_floating_point():
-                theirs.lerp_(ours, share)
-            else:
-                theirs.copy_(ours)  # counts of steps
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self.requires_grad_(False)
+        self._decay = decay
+        self._steps: int | None = None
+        self._numbers: _Pairs = ([], [])  # theirs and ours
+        self._counts: _Pairs = ([], [])  # of steps, which have no mean
 
-    return AveragedModel(network, multi_avg_fn=move, use_buffers=True).requires_grad_(False)
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Called once a step, first when weights and device are those of the training."""
+        if self._steps is None:
+            self._steps = int(self.n_averaged)  # of an earlier part of the training, where it was resumed
+            for pair in zip(_state(self.module), _state(model), strict=True):
+                chosen = self._numbers if pair[0].is_floating_point() else self._counts
+                for part, tensor in zip(chosen, pair, strict=True):
+                    part.append(tensor)
+        steps = self._steps
+        share = 1 - min(self._decay, (1 + steps) / (10 + steps)) if steps else 1.0
+        torch._foreach_lerp_(*self._numbers, share)
+        if self._counts[0]:
+            torch._foreach_copy_(*self._counts)
+        self._steps += 1
+        self.n_averaged += 1
+
+
+def _state(network: nn.Module) -> list[torch.Tensor]:
+    return [one.detach() for one in itertools.chain(network.parameters(), network.buffers())]
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     how = recipe.optimizer
     parameters = parameter_groups(network, recipe)
+    fused = True if next(network.parameters()).is_cuda else None  # a kernel for all weights of a group
     if how.name == "muon":
-        return Muon(network.parameters(), lr=how.lr, weight_decay=how.weight_decay)
+        return Muon(network.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=fused)
     if how.name == "sgd":
-        return torch.optim.SGD(parameters, lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay)
+        return torch.optim.SGD(parameters, lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay, fused=fused)
     kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[how.name]
-    return kind(parameters, lr=how.lr, weight_decay=how.weight_decay)  # type: ignore[no-any-return]
+    return kind(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=fused)  # type: ignore[no-any-return]
 
 
 def rate_at(recipe: Recipe, steps_per_epoch: int, step: int) -> float:

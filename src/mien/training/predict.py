@@ -17,7 +17,7 @@ from mien.data.faceset import FaceSet
 from mien.images import Pixels
 from mien.models.answer import probabilities
 from mien.predictions import Predictions, Truth
-from mien.training.hardware import Hardware
+from mien.training.hardware import Hardware, repeatable
 from mien.training.loaders import Batches
 from mien.training.prepare import prepare
 from mien.training.run import Run
@@ -65,6 +65,8 @@ def _probabilities(
     model: nn.Module, faces: FaceSet, card: Card, hardware: Hardware, progress: Progress | None
 ) -> npt.NDArray[np.float32]:
     """`(N, O)` of all heads, side by side."""
+    if hardware.device == "cuda":
+        repeatable()
     device = torch.device(hardware.device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = Batches(faces, card.preprocess, _BATCH, np.arange(len(faces)))

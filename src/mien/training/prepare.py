@@ -11,6 +11,7 @@ from torch.nn import functional
 from mien.preprocess import Preprocess
 from mien.recipes.sections import Augment
 from mien.training.augment import augment
+from mien.training.hardware import constant
 
 # BT.601 in cv2's fixed point, so that gray values are the same to the last bit; float32 holds the products exactly.
 _BT601, _ONE = (9798, 19235, 3735), 32768
@@ -24,7 +25,7 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
     images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     images = images.float()
     if how.color == "gray" and images.shape[1] == 3:
-        weights = torch.tensor(_BT601, dtype=torch.float32, device=images.device).view(1, 3, 1, 1)
+        weights = constant(_BT601, images.device).view(1, 3, 1, 1)
         images = (((images * weights).sum(dim=1, keepdim=True) + _ONE // 2) / _ONE).floor()
     images = images / 255
     if images.shape[-2:] != (how.size, how.size):
@@ -33,6 +34,6 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
         images = images.expand(-1, 3, -1, -1)
     if changes is not None and changes.on:
         images = augment(images, changes)
-    mean = torch.tensor(how.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(how.std, device=images.device).view(1, -1, 1, 1)
+    mean = constant(how.mean, images.device).view(1, -1, 1, 1)
+    std = constant(how.std, images.device).view(1, -1, 1, 1)
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -32,11 +32,10 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
 from mien.recognize.align import measure
 from mien.training import folder
-from mien.training.bar import Bar
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
 from mien.training.features import Features, frozen_features
 from mien.training.follow import Follow, best_epoch, monitored
-from mien.training.hardware import Hardware, detect, keep_memory
+from mien.training.hardware import Hardware, detect, keep_memory, repeatable
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
@@ -62,6 +61,7 @@ def train(
     teacher: Predictions | None = None,
     start: Run | None = None,
     branch: Run | None = None,
+    graphs: bool = False,
     progress_bar: bool = False,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
@@ -70,6 +70,7 @@ def train(
     recipe gives them; those of val and test images are not used. With `start` the weights are those of an earlier run
     at first, and what it has seen counts as seen by this one too. With `branch` the run goes on where that one stands,
     finished or not, and leaves it as it is: a constant learning rate may end in a decay and still go on elsewhere.
+    `graphs` records a network from fresh weights as a graph, which a GPU carries out sooner (`mien.training.graphs`).
     `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
     for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
@@ -107,6 +108,8 @@ def train(
         take_weights(network, start, recipe, seen.label_set.labels)
     if hardware.device == "cpu":
         keep_memory()
+    elif hardware.device == "cuda":
+        repeatable()
     trainer = _trainer(recipe, run, hardware, devices, progress_bar)
     if how != "resume":  # only now, when everything else is known to fit
         folder.begin(run, recipe, seen, how, start, branch)
@@ -120,7 +123,8 @@ def train(
     by_split = {split: features.select(mask) for split, mask in parts.items()} if features else None
     given = {split: rows for split, rows in compared.items() if rows is not None}
     origin = begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
-    _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin), run)
+    graphs = graphs and hardware.device == "cuda"
+    _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin, graphs), run)
     if trainer.is_global_zero:
         try:
             facts = _Facts(
@@ -215,6 +219,8 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
         mode = "max" if how.monitor == "val_accuracy" else "min"
         callbacks.append(EarlyStopping(how.monitor, patience=how.patience, mode=mode, check_on_train_epoch_end=True))
     if progress_bar:
+        from mien.training.bar import Bar  # which needs rich, as nothing else here does
+
         callbacks.append(Bar())
     callbacks.append(
         ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
@@ -229,7 +235,6 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
                 max_epochs=recipe.epochs,
                 callbacks=callbacks,
                 plugins=[AtomicCheckpointIO()],
-                deterministic="warn" if hardware.device == "cuda" else None,
                 reload_dataloaders_every_n_epochs=1,  # each epoch has its own order
                 use_distributed_sampler=False,
                 num_sanity_val_steps=0,
@@ -336,10 +341,13 @@ def _versions(recipe: Recipe) -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout that this code runs from, with `+` when its sources were changed since."""
+    """Commit of the checkout that this code runs from, with `+` when its sources were changed since.
+
+    A copy without git has what `MIEN_COMMIT` says.
+    """
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
-        return None
+        return os.environ.get("MIEN_COMMIT") or None
     try:
         head = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
