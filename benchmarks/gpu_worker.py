@@ -23,6 +23,7 @@ from gpu_plan import Job, Setting, ends_any_time, speed_name
 from torch.nn import functional
 
 from mien import FaceSet, Recipe, Votes, train
+from mien.data.votes import beside
 from mien.errors import InterruptedRunError
 from mien.files import write_whole
 from mien.models.build import complete
@@ -31,7 +32,7 @@ from mien.training.module import make_optimizer
 from mien.training.predict import predict
 from mien.training.prepare import prepare
 from mien.training.run import Epoch, Run
-from mien.training.targets import used, with_votes
+from mien.training.targets import used
 from mien.training.train import fresh_network
 
 _BEGAN = time.time()
@@ -171,7 +172,7 @@ def make(setting: Setting, job: Job) -> None:
     else:
         run = train(recipe, faces, out, votes=given, device=setting.device, graphs=setting.graphs)
     answers = predict(run, faces, "test", detect(setting.device))
-    with_votes(answers, given).save(run.predictions_file("test"))
+    beside(answers, given).save(run.predictions_file("test"))
 
 
 def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None, out: Path, setting: Setting) -> Run:
