@@ -10,7 +10,7 @@ import torch
 
 from mien import FaceSet
 from mien.preprocess import Preprocess
-from mien.training.loaders import Batches, chance, class_weights, train_order
+from mien.training.loaders import Batches, chance, class_weights, resident_on, train_order
 
 GRAY48 = Preprocess(size=48, color="gray", mean=(0.5,), std=(0.5,))
 
@@ -58,14 +58,16 @@ def test_batches_cover_the_order_and_keep_the_rest(faces: FaceSet) -> None:
 def test_batches_of_resident_faces_are_the_same(faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
     order = np.random.default_rng(0).permutation(len(faces))[:50]
     targets = np.random.default_rng(1).random((len(faces), 7), dtype=np.float32)
-    for size in (48, 32):  # of the model's input: stored faces are as large, or larger
-        batches = Batches(faces, GRAY48.model_copy(update={"size": size}), 16, order, targets=targets)
-        assert batches.resident_on(torch.device("cpu")) is None  # a CPU reads the memory map
-        with monkeypatch.context() as patch:
-            patch.setattr("mien.training.loaders.room", lambda _: 2**30)
-            patch.setattr("mien.training.loaders._UPLOAD", 30)
-            resident = replace(batches, resident=batches.resident_on(torch.device("cpu")))
-        assert resident.resident is not None
+    cpu = torch.device("cpu")
+    assert resident_on(cpu, faces, GRAY48) is None  # a CPU reads the memory map
+    monkeypatch.setattr("mien.training.loaders.room", lambda _: 2**30)
+    monkeypatch.setattr("mien.training.loaders._UPLOAD", 30)
+    for size, rank, world in ((48, 0, 1), (32, 1, 2)):  # stored faces are as large as the model's input, or larger
+        how = GRAY48.model_copy(update={"size": size})
+        kept = resident_on(cpu, faces, how, targets=targets)
+        assert kept is not None
+        batches = Batches(faces, how, 16, order, rank, world, targets=targets)
+        resident = Batches(faces, how, 16, order, rank, world, resident=kept)
         for (shown, wanted), (theirs, their_targets) in zip(batches, resident, strict=True):
             assert torch.equal(shown, theirs)
             assert torch.equal(wanted, their_targets)

@@ -29,7 +29,7 @@ from mien.errors import DivergedError, InputError, InterruptedRunError
 from mien.files import write_whole
 from mien.models.build import complete
 from mien.recipes.recipe import Recipe
-from mien.training.hardware import Hardware, detect
+from mien.training.hardware import Hardware, detect, repeatable
 from mien.training.loaders import Batch, Batches
 from mien.training.module import Classifier, make_optimizer
 from mien.training.train import fresh_network, quiet_lightning, told_when_out_of_memory
@@ -143,6 +143,8 @@ class _Probe(Classifier):
 def _search(probe: _Probe, hardware: Hardware, steps: int) -> Floats:
     """Train `probe` step by step; `(S,)` learning rates of the steps that were made."""
     before = signal.getsignal(signal.SIGINT)
+    if hardware.device == "cuda":
+        repeatable()
     with quiet_lightning(), told_when_out_of_memory(probe.recipe), tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
             accelerator=hardware.device,

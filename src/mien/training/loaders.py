@@ -61,28 +61,8 @@ class Batches:
                 shown = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess))
             else:
                 shown = self.features.gather(indices)
-            yield shown, torch.from_numpy(self._wanted[indices])
-
-    @property
-    def _wanted(self) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
-        return self.faces.labels if self.targets is None else self.targets
-
-    def resident_on(self, device: torch.device) -> Resident | None:
-        """All faces on `device`, for every later epoch; None where that is no GPU or has no room for them."""
-        wanted, features = torch.from_numpy(self._wanted), self.features
-        if features is not None:
-            # Features are computed on the GPU and stay there where they fit: `features.frozen_features`.
-            kept = isinstance(features.store, torch.Tensor)
-            return Resident(features.store, features.rows, wanted.to(device)) if kept else None
-        side = min(max(self.faces.store.shape[1:3]), self.preprocess.size)
-        if len(self.faces) * side * side * math.prod(self.faces.store.shape[3:]) > room(device):
-            return None
-        places = np.arange(len(self.faces))
-        parts = [
-            torch.from_numpy(stored_pixels(self.faces, some, self.preprocess)).to(device)
-            for some in np.array_split(places, -(-len(places) // _UPLOAD))
-        ]
-        return Resident(torch.cat(parts), places, wanted.to(device))
+            wanted = self.faces.labels if self.targets is None else self.targets
+            yield shown, torch.from_numpy(wanted[indices])
 
     def _bounds(self) -> list[int]:
         """Where batches begin and end. A last face by itself joins the batch before: batch norm needs two."""
@@ -110,6 +90,30 @@ class Resident:
         for start, end in pairwise(bounds):
             shown = self.shown.index_select(0, rows[start:end])
             yield shown if shown.dtype == torch.uint8 else shown.float(), self.wanted.index_select(0, places[start:end])
+
+
+def resident_on(
+    device: torch.device,
+    faces: FaceSet,
+    preprocess: Preprocess,
+    features: Features | None = None,
+    targets: npt.NDArray[np.float32] | None = None,
+) -> Resident | None:
+    """All faces on `device`, for every later epoch; None where that is no GPU or has no room for them."""
+    wanted = torch.from_numpy(faces.labels if targets is None else targets)
+    if features is not None:
+        # Features are computed on the GPU and stay there where they fit: `features.frozen_features`.
+        kept = isinstance(features.store, torch.Tensor)
+        return Resident(features.store, features.rows, wanted.to(device)) if kept else None
+    side = min(max(faces.store.shape[1:3]), preprocess.size)
+    if len(faces) * side * side * math.prod(faces.store.shape[3:]) > room(device):
+        return None
+    places = np.arange(len(faces))
+    parts = [
+        torch.from_numpy(stored_pixels(faces, some, preprocess)).to(device)
+        for some in np.array_split(places, -(-len(places) // _UPLOAD))
+    ]
+    return Resident(torch.cat(parts), places, wanted.to(device))
 
 
 def stored_pixels(faces: FaceSet, indices: npt.NDArray[np.int64], preprocess: Preprocess) -> Pixels:

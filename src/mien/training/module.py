@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ from mien.recipes.recipe import Recipe
 from mien.training.augment import mix
 from mien.training.graphs import Forward, graphed
 from mien.training.hardware import training_attention
-from mien.training.loaders import Batch, Batches, Resident, chance, class_weights, train_order
+from mien.training.loaders import Batch, Batches, Resident, chance, class_weights, resident_on, train_order
 from mien.training.muon import Muon
 from mien.training.prepare import prepare
 from mien.training.unfreeze import parameter_groups, set_phase
@@ -104,10 +103,9 @@ class Classifier(pl.LightningModule):
     def _batches(self, split: str, faces: FaceSet, size: int, order: npt.NDArray[np.int64]) -> Batches:
         world, rank = self.trainer.world_size, self.trainer.global_rank
         features, wanted = self._features.get(split), self._targets.get(split)
-        batches = Batches(faces, self.preprocess, size, order, rank, world, features, wanted)
         if self._resident.get(split) is None:
-            self._resident[split] = batches.resident_on(self.device)
-        return replace(batches, resident=self._resident[split])
+            self._resident[split] = resident_on(self.device, faces, self.preprocess, features, wanted)
+        return Batches(faces, self.preprocess, size, order, rank, world, features, wanted, self._resident[split])
 
     def on_train_start(self) -> None:
         if self._graphs:
