@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+import mien.studies.study  # noqa: F401  before what it imports is replaced below
 from mien import FaceSet, Recipe
 from mien.cli.main import main
 from mien.data.draw import draw_set
