@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import FaceSet, Predictions, Recipe, Recognizer, Run, Votes, train
+from mien import FaceSet, Predictions, Recipe, Recognizer, Run, Votes
 from mien.data.votes import relabeled
 from mien.evaluation.compare import compare_predictions, verdict
 from mien.evaluation.evaluate import format_estimate, score
@@ -27,6 +27,8 @@ from mien.labels import LabelSet, canonical
 from mien.training.hardware import Hardware
 from mien.training.predict import predict
 from mien.training.start import open_start
+from mien.training.targets import Sources
+from mien.training.train import train
 
 FACES, EACH = 200, 5
 
@@ -122,7 +124,7 @@ def write_faces(train_faces: FaceSet, draw: int, folder: Path) -> Path:
 def trained(
     recipe: str, settings: list[str], mine: FaceSet, asked: FaceSet, out: Path, draw: int, start: Run | None = None
 ) -> Predictions:
-    run = train(Recipe.load(recipe, [*settings, f"seed={draw}"]), mine, out, start=start)
+    run = train(Recipe.load(recipe, [*settings, f"seed={draw}"]), mine, out, Sources(start=start))
     assert isinstance(mine.label_set, LabelSet)
     return predict(run, replace(asked, label_set=mine.label_set), str(asked.splits[0]), Hardware("cpu", "float32"))
 

@@ -17,8 +17,9 @@ from unittest import mock
 
 import numpy as np
 
-from mien import FaceSet, Recipe, train
+from mien import FaceSet, Recipe
 from mien.models.build import complete
+from mien.training.train import train
 
 
 def part(faces: FaceSet, count: int) -> FaceSet:

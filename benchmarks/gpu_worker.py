@@ -22,7 +22,7 @@ import torch
 from gpu_plan import Job, Setting, ends_any_time, speed_name
 from torch.nn import functional
 
-from mien import FaceSet, Recipe, Votes, train
+from mien import FaceSet, Recipe, Votes
 from mien.data.votes import beside
 from mien.errors import InterruptedRunError
 from mien.files import write_whole
@@ -32,8 +32,8 @@ from mien.training.module import make_optimizer
 from mien.training.predict import predict
 from mien.training.prepare import prepare
 from mien.training.run import Epoch, Run
-from mien.training.targets import used
-from mien.training.train import fresh_network
+from mien.training.targets import Sources, used
+from mien.training.train import fresh_network, train
 
 _BEGAN = time.time()
 _PROVEN = ("vit-tuned", "small-v2", "tiny-v2", "base-v2")
@@ -103,7 +103,9 @@ def prove(setting: Setting) -> None:
 
 def _tenth(setting: Setting, faces: FaceSet, out: Path, graphs: bool) -> Epoch:
     recipe, votes = Recipe.load("small-v2", ["epochs=2", "schedule.decay_epochs=1"]), Votes.open(setting.votes)
-    return train(recipe, stratified(faces, 0.1), out, votes=votes, device=setting.device, graphs=graphs).history[-1]
+    return train(
+        recipe, stratified(faces, 0.1), out, Sources(votes=votes), hardware=detect(device=setting.device, graphs=graphs)
+    ).history[-1]
 
 
 def agree(plain: Epoch, recorded: Epoch) -> bool:
@@ -170,7 +172,9 @@ def make(setting: Setting, job: Job) -> None:
     if ends_any_time(recipe):
         run = _trained_until(job, recipe, faces, given, out, setting)
     else:
-        run = train(recipe, faces, out, votes=given, device=setting.device, graphs=setting.graphs)
+        run = train(
+            recipe, faces, out, Sources(votes=given), hardware=detect(device=setting.device, graphs=setting.graphs)
+        )
     answers = predict(run, faces, "test", detect(setting.device))
     beside(answers, given).save(run.predictions_file("test"))
 
@@ -188,7 +192,13 @@ def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None
     watch = threading.Thread(target=_watch, args=(deadline, decay, trunk, recipe.epochs - decay, done), daemon=True)
     watch.start()
     try:
-        train(recipe, faces, trunk.folder, votes=votes, device=setting.device, graphs=setting.graphs)
+        train(
+            recipe,
+            faces,
+            trunk.folder,
+            Sources(votes=votes),
+            hardware=detect(device=setting.device, graphs=setting.graphs),
+        )
         return Run(trunk.folder.rename(out))
     except InterruptedRunError as stop:
         print(stop, flush=True)
@@ -196,7 +206,13 @@ def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None
         done.set()
     epochs = len(trunk.history) + decay
     ended = Recipe.load(job.training.recipe, [*job.overrides("")[:-1], f"epochs={epochs}"])
-    return train(ended, faces, out, votes=votes, device=setting.device, graphs=setting.graphs, branch=trunk)
+    return train(
+        ended,
+        faces,
+        out,
+        Sources(votes=votes, branch=trunk),
+        hardware=detect(device=setting.device, graphs=setting.graphs),
+    )
 
 
 def _watch(deadline: float, decay: int, trunk: Run, last: int, done: threading.Event) -> None:

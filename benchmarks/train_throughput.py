@@ -24,10 +24,12 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mien import FaceSet, Recipe, train
+from mien import FaceSet, Recipe
 from mien.models.build import build
+from mien.training.hardware import detect
 from mien.training.loaders import Batches, train_order
 from mien.training.prepare import prepare
+from mien.training.train import train
 
 BATCHES = (32, 64, 128, 256)
 
@@ -90,7 +92,7 @@ def our_epoch(faces: FaceSet, recipe: Recipe, batch: int, precision: str) -> flo
         update={"epochs": 1, "early_stopping": None, "data": recipe.data.model_copy(update={"batch_size": batch})}
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = train(changed, faces, Path(folder) / "run", precision=precision)
+        run = train(changed, faces, Path(folder) / "run", hardware=detect(precision=precision))
         images = int((faces.splits == "train").sum())
         return images / run.history[0].images_per_second
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mien import FaceSet, Recipe, Recognizer
-from mien.cli.console import is_terminal, log_to_stderr, progress
+from mien.cli.console import log_to_stderr, progress
 from mien.data.draw import draw_set
 from mien.errors import MienError
 from mien.images import read
@@ -33,7 +33,8 @@ def main(data: str | None) -> None:
         faces = FaceSet.open(path, size=48, progress=bar)
     out = RUNS / f"demo-{path.name.partition('.')[0]}-{faces.fingerprint[:6]}"  # other data, another folder
     recipes = [Recipe.load(name, [f"epochs={epochs}"]) for name in ("cnn-v1", "cnn-v2")]
-    runs = study(recipes, faces, out, progress_bar=is_terminal())
+    with progress() as bar:
+        runs = study(recipes, faces, out, progress=bar)
     title = f"Demo: two CNNs, {epochs} epochs on {faces.source}"
     page = report(out, title, [" ".join(["python", *sys.argv])], [run.name for run in runs])
 

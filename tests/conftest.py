@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from mien import FaceSet, Recipe, Run, train
+from mien import FaceSet, Recipe, Run
 from mien.data.draw import draw_set
 from mien.training import train as training
+from mien.training.train import train
 
 DRAWN = 140  # faces: 112 for training, 14 public and 14 private
 
@@ -67,14 +68,14 @@ def short_timings() -> Iterator[None]:
 def no_onnx() -> Iterator[None]:
     """Studies leave no model.onnx, which takes as long as a short training; test_readme.py sees that they do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.studies.study.leave_onnx", lambda *_: None)
+        patch.setattr("mien.studies.runs.leave_onnx", lambda *_: None)
         yield
 
 
 @pytest.fixture
 def no_onnx_of_train(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `no_onnx`, of `mien train`: for tests that look at something else of its run."""
-    monkeypatch.setattr("mien.exports.leave_onnx", lambda *_: None)
+    monkeypatch.setattr("mien.studies.runs.leave_onnx", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

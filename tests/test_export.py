@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, export, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, export
 from mien.training.predict import classify
+from mien.training.train import train
 
 SHORT = ["epochs=1", "early_stopping=null"]
 

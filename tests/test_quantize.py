@@ -12,10 +12,11 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, export, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, export
 from mien.cli.main import app
 from mien.quantize import to_int8
 from mien.recognize.classifier import Classifier
+from mien.training.train import train
 
 SHORT = ["epochs=1", "early_stopping=null"]
 RESIDUAL = "model={kind: residual, block: basic, squeeze: true, stem: 8, widths: [8, 16], depths: [1, 1]}"

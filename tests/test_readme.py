@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-import mien.studies.study  # noqa: F401  before what it imports is replaced below
+import mien.studies.runs  # noqa: F401  before what it imports is replaced below
 from mien import FaceSet, Recipe
 from mien.cli.main import main
 from mien.data.draw import draw_set
@@ -119,9 +119,10 @@ def test_commands(
             short += " --recipes cnn-v1,vit-v1.3-frozen --set vit-*:data.preprocess.size=64"  # instead of all
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", shlex.split(line + short))
-            if line.startswith(("mien train", "mien study")) and not any(words in line for words in WITH_A_FILE):
-                patch.setattr("mien.exports.leave_onnx", lambda *_: None)
-                patch.setattr("mien.studies.study.leave_onnx", lambda *_: None)
+            if line.startswith(("mien train", "mien study", "mien sweep")) and not any(
+                words in line for words in WITH_A_FILE
+            ):
+                patch.setattr("mien.studies.runs.leave_onnx", lambda *_: None)
             assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
     for file in made:
         assert (workplace / file).is_file(), file

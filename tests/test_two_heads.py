@@ -31,6 +31,8 @@ from mien.evaluation.evidence import evidence
 from mien.explanation.explain import Explainer
 from mien.model import Model
 from mien.predictions import People, pool
+from mien.training.hardware import detect
+from mien.training.targets import Sources
 
 MODEL = "model={kind: residual, widths: [8, 16], depths: [1, 1], stem: 4}"
 COLUMNS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise", "contempt", "unknown")
@@ -61,7 +63,9 @@ def votes_file(votes: Votes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kept(drawn_faces: FaceSet, votes: Votes, tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = [MODEL, "epochs=3", "early_stopping=null", "mirror=true", "targets={votes_head: 1.0, contempt: true}"]
     out = tmp_path_factory.mktemp("runs") / "both"
-    run = train(Recipe.load("cnn-v2", settings), drawn_faces, out, votes=votes, precision="float32")
+    run = train(
+        Recipe.load("cnn-v2", settings), drawn_faces, out, Sources(votes=votes), hardware=detect(precision="float32")
+    )
     export(run, drawn_faces)
     return run
 

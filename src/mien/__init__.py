@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from mien.predictions import Predictions
     from mien.recipes.recipe import Recipe
     from mien.recognize.recognizer import Face, Recognizer
+    from mien.studies.runs import train
     from mien.studies.study import study
     from mien.studies.sweep import sweep
     from mien.training.run import Run
-    from mien.training.train import train
+    from mien.training.targets import Sources
 
     __version__: str
 
@@ -35,6 +36,7 @@ _HOMES = {
     "Predictions": "mien.predictions",
     "Recipe": "mien.recipes.recipe",
     "Recognizer": "mien.recognize.recognizer",
+    "Sources": "mien.training.targets",
     "Run": "mien.training.run",
     "Votes": "mien.data.votes",
     "calibrate": "mien.actions",
@@ -46,12 +48,12 @@ _HOMES = {
     "export": "mien.exports",
     "study": "mien.studies.study",
     "sweep": "mien.studies.sweep",
-    "train": "mien.training.train",
+    "train": "mien.studies.runs",
 }
 _OF_TRAIN = ("torch", "lightning", "torchmetrics", "transformers", "safetensors", "sklearn", "scipy", "jinja2", "onnx")
 
 __all__ = [
-    "Face", "FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run", "Votes",
+    "Face", "FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run", "Sources", "Votes",
     "calibrate", "card", "compare", "ensemble", "evaluate", "explain", "export", "study", "sweep", "train",
 ]  # fmt: skip
 

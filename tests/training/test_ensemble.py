@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes, evaluate, export, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes, evaluate, export
 from mien.training.ensemble import ensemble
 from mien.training.hardware import Hardware, detect
 from mien.training.predict import classify, predict
+from mien.training.targets import Sources
+from mien.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,9 @@ def members(drawn_faces: FaceSet, tiny_vit: Path, tmp_path_factory: pytest.TempP
         Recipe.load("cnn-v1", [*same, "early_stopping=null", "mirror=true"]),
         Recipe.load("vit-v1.3", [*same, f"model.backbone={tiny_vit}"]),
     ]
-    runs = [train(recipe, drawn_faces, folder / recipe.name, precision="float32") for recipe in recipes]
+    runs = [
+        train(recipe, drawn_faces, folder / recipe.name, hardware=detect(precision="float32")) for recipe in recipes
+    ]
     for run in runs:
         evaluate(run, drawn_faces, "test")
     return runs
@@ -64,9 +68,9 @@ def test_members_with_a_second_head_and_another_past(drawn_faces: FaceSet, tmp_p
     recipe = Recipe.load("cnn-v1", [model, "epochs=1", "early_stopping=null", "targets.votes_head=0.5"])
     votes = Votes("votes.csv", ("anger",), {str(name): np.array([10]) for name in drawn_faces.names})
     fewer = drawn_faces.keep(np.flatnonzero(drawn_faces.splits != "test")[::2])
-    before = train(recipe, drawn_faces, tmp_path / "before", votes=votes)
-    fresh = train(recipe, fewer, tmp_path / "fresh", votes=votes)
-    started = train(recipe, fewer, tmp_path / "started", votes=votes, start=before)
+    before = train(recipe, drawn_faces, tmp_path / "before", Sources(votes=votes))
+    fresh = train(recipe, fewer, tmp_path / "fresh", Sources(votes=votes))
+    started = train(recipe, fewer, tmp_path / "started", Sources(votes=votes, start=before))
     together = Run.open(ensemble([fresh, started], tmp_path / "both").folder)
     assert together.recipe.targets.votes_head == 0.5
     kept, (one, other) = together.predictions("val"), (run.predictions("val") for run in (fresh, started))

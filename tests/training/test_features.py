@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from mien import FaceSet, Recipe, train
+from mien import FaceSet, Recipe
 from mien.models.build import build, complete
 from mien.models.pretrained import PretrainedClassifier
 from mien.training import features as module
 from mien.training import train as training
 from mien.training.features import Features, frozen_features
-from mien.training.hardware import Hardware
+from mien.training.hardware import Hardware, detect
+from mien.training.train import train
 
 CPU = Hardware("cpu", "float32")
 
@@ -65,7 +66,7 @@ def test_kept_in_memory_where_there_is_room_and_trained_on_from_there(
 ) -> None:
     recipe, network = opened(tiny_vit, "epochs=1")
     on_disk = frozen_features(network, 2, drawn_faces, recipe.preprocess, CPU)
-    first = train(recipe, drawn_faces, tmp_path / "first", device="cpu", precision="float32")
+    first = train(recipe, drawn_faces, tmp_path / "first", hardware=detect(device="cpu", precision="float32"))
     before = set(cache.iterdir())
     monkeypatch.setattr(module, "room", lambda _: 2**30)
     in_memory = frozen_features(network, 2, drawn_faces, recipe.preprocess, CPU)
@@ -75,7 +76,7 @@ def test_kept_in_memory_where_there_is_room_and_trained_on_from_there(
     indices = np.array([3, 1, 60])
     mask = np.arange(len(drawn_faces)) % 2 == 0
     assert torch.equal(in_memory.select(mask).gather(indices), on_disk.select(mask).gather(indices))
-    second = train(recipe, drawn_faces, tmp_path / "second", device="cpu", precision="float32")
+    second = train(recipe, drawn_faces, tmp_path / "second", hardware=detect(device="cpu", precision="float32"))
     assert set(cache.iterdir()) == before
     assert second.history[0].val_loss == pytest.approx(first.history[0].val_loss, rel=1e-5)
 
@@ -111,9 +112,9 @@ def test_a_run_with_the_store_has_the_numbers_of_a_run_without(
     tiny_vit: Path, drawn_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, _ = opened(tiny_vit, "unfreeze={schedule: {2: 2}}", "epochs=2", "optimizer={name: sgd, lr: 1e-2}")
-    cached = train(recipe, drawn_faces, tmp_path / "cached", precision="float32")
+    cached = train(recipe, drawn_faces, tmp_path / "cached", hardware=detect(precision="float32"))
     monkeypatch.setattr(training, "frozen_depth", lambda *_: None)
-    plain = train(recipe, drawn_faces, tmp_path / "plain", precision="float32")
+    plain = train(recipe, drawn_faces, tmp_path / "plain", hardware=detect(precision="float32"))
     # Batch norm on the nearly equal features of random weights enlarges rounding from step to step; after another epoch
     # it is a matter of the number of threads.
     for with_store, without, tolerance in zip(cached.history, plain.history, (1e-4, 1e-3), strict=True):
@@ -126,9 +127,9 @@ def test_the_features_of_other_faces_would_be_noticed(
 ) -> None:
     """That the comparison above can fail: every face with its neighbor's features."""
     recipe, _ = opened(tiny_vit, "unfreeze={last: 1}", "epochs=1", "optimizer={name: sgd, lr: 1e-2}")
-    right = train(recipe, drawn_faces, tmp_path / "right", precision="float32")
+    right = train(recipe, drawn_faces, tmp_path / "right", hardware=detect(precision="float32"))
     monkeypatch.setattr(Features, "select", lambda self, mask: replace(self, rows=np.roll(self.rows[mask], 1)))
-    wrong = train(recipe, drawn_faces, tmp_path / "wrong", precision="float32")
+    wrong = train(recipe, drawn_faces, tmp_path / "wrong", hardware=detect(precision="float32"))
     assert abs(wrong.history[0].train_loss - right.history[0].train_loss) > 1e-3
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from mien import FaceSet, InputError, Recipe, Run, evaluate, train
+from mien import FaceSet, InputError, Recipe, Run, evaluate
 from mien.data.draw import draw_set
 from mien.errors import InterruptedRunError
 from mien.training import module
 from mien.training.hardware import Hardware
 from mien.training.predict import predict
 from mien.training.run import Epoch
+from mien.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_resumed_equals_uninterrupted_through_the_phases(
         patch.setattr(module.Classifier, "training_step", stopping)
         with pytest.raises(InterruptedRunError):
             train(recipe, drawn_faces, tmp_path / "run")
-    resumed = train(recipe, drawn_faces, tmp_path / "run", resume=True)
+    resumed = train(recipe, drawn_faces, tmp_path / "run", existing="resume")
     assert numbers(resumed) == numbers(whole)
 
 

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien import FaceSet, Recipe, train
+from mien import FaceSet, Recipe
 from mien.models.build import build, complete
 from mien.training import graphs, module, muon
 from mien.training import train as training
+from mien.training.hardware import detect
 from mien.training.loaders import class_weights
 from mien.training.prepare import prepare
+from mien.training.train import train
 
 
 def _lrs(*overrides: str, steps: int) -> list[float]:
@@ -209,10 +211,10 @@ def test_a_graph_answers_for_whole_batches_and_leaves_the_network_as_it_was(
     classifier = module.Classifier
     monkeypatch.setattr(training, "Classifier", lambda *given: classifier(*given[:-1], True))  # on a CPU too
     recipe = Recipe.load("cnn-v2", ["epochs=1", "data.batch_size=50", "early_stopping=null"])
-    graphed = train(recipe, faces, tmp_path / "graphed", device="cpu", precision="float32")
+    graphed = train(recipe, faces, tmp_path / "graphed", hardware=detect(device="cpu", precision="float32"))
     assert seen == [50, 50]  # of 112 faces
     monkeypatch.setattr(training, "Classifier", classifier)
-    plain = train(recipe, faces, tmp_path / "plain", device="cpu", precision="float32")
+    plain = train(recipe, faces, tmp_path / "plain", hardware=detect(device="cpu", precision="float32"))
     assert graphed.weights_file.read_bytes() == plain.weights_file.read_bytes()
 
 

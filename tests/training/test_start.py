@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes, train
+from mien import FaceSet, InputError, Recipe, Recognizer, Run, Votes
 from mien.labels import FERPLUS8, LabelSet
 from mien.training import module
 from mien.training.predict import classify
 from mien.training.start import check_start, open_start, take_weights
-from mien.training.train import fresh_network
+from mien.training.targets import Sources
+from mien.training.train import fresh_network, train
 
 MODEL = "model={kind: residual, widths: [8], depths: [1], stem: 4, squeeze: true}"
 SETTINGS = (MODEL, "epochs=1", "data.batch_size=16", "early_stopping=null")
@@ -66,7 +67,7 @@ def test_a_people_s_head_begins_as_the_labels_head_and_then_as_itself(
     theirs = load_file(first.weights_file)["classifier.weight"]
     assert torch.equal(network.classifier.weight, torch.cat([theirs, theirs, fresh[14:]]))
     votes = Votes("votes.csv", ("anger", "contempt"), {str(name): np.array([3, 7]) for name in faces.names})
-    second = train(both, faces, tmp_path / "second", votes=votes)
+    second = train(both, faces, tmp_path / "second", Sources(votes=votes))
     again = fresh_network(both, faces)
     take_weights(again, second, both, labels)
     assert torch.equal(again.classifier.weight, load_file(second.weights_file)["classifier.weight"])
@@ -88,7 +89,7 @@ def test_the_batches_are_not_those_of_the_start_with_the_same_seed(
     monkeypatch.setattr(module.Classifier, "training_step", watched)
     train(recipe, faces, tmp_path / "fresh")
     own = len(seen)
-    train(recipe, faces, tmp_path / "started", start=first)
+    train(recipe, faces, tmp_path / "started", Sources(start=first))
     fresh, started = seen[:own], seen[own:]
     faces_of = [sorted(face for batch, _ in part for face in batch) for part in (fresh, started)]
     assert faces_of[0] == faces_of[1]
@@ -124,7 +125,7 @@ def test_what_cannot_be_begun_with_says_what_can(tmp_path: Path) -> None:
 def test_a_training_begins_there_and_says_so(first: Run, recipe: Recipe, faces: FaceSet, tmp_path: Path) -> None:
     slow = recipe.model_copy(update={"optimizer": recipe.optimizer.model_copy(update={"lr": 1e-9})})
     fewer = faces.keep(np.flatnonzero((faces.splits != "train") | (np.arange(len(faces)) % 2 == 0)))
-    run = train(slow, fewer, tmp_path / "second", start=first)
+    run = train(slow, fewer, tmp_path / "second", Sources(start=first))
     assert run.card.training.start == "first"
     theirs = load_file(first.weights_file)["classifier.weight"]
     torch.testing.assert_close(load_file(run.weights_file)["classifier.weight"], theirs, atol=1e-6, rtol=0)
@@ -135,29 +136,29 @@ def test_a_training_begins_there_and_says_so(first: Run, recipe: Recipe, faces: 
 
 def test_another_network_or_input_is_refused(first: Run, recipe: Recipe, faces: FaceSet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has another network than recipe 'cnn-v2'.*recipe\.yaml"):
-        train(Recipe.load("cnn-v2"), faces, tmp_path / "other", start=first)
+        train(Recipe.load("cnn-v2"), faces, tmp_path / "other", Sources(start=first))
     small = Recipe.load("cnn-v1", [MODEL, "data.preprocess.size=32"])
     with pytest.raises(InputError, match=r"sees other input"):
-        train(small, faces, tmp_path / "other", start=first)
+        train(small, faces, tmp_path / "other", Sources(start=first))
     assert not (tmp_path / "other").exists()
 
 
 def test_a_run_is_never_lost_to_its_own_start(first: Run, recipe: Recipe, faces: FaceSet, tmp_path: Path) -> None:
     own = Run(Path(shutil.copytree(first.folder, tmp_path / "own")))
     with pytest.raises(InputError, match="cannot begin with its own weights"):
-        train(recipe, faces, own.folder, start=own, overwrite=True)
+        train(recipe, faces, own.folder, Sources(start=own), existing="replace")
     assert own.finished
     unknown = Run(Path(shutil.copytree(first.folder, tmp_path / "unknown")))
     (unknown.folder / "seen.npz").unlink()
     with pytest.raises(InputError, match=r"seen\.npz: missing or damaged"):
-        train(recipe, faces, own.folder, start=unknown, overwrite=True)
+        train(recipe, faces, own.folder, Sources(start=unknown), existing="replace")
     assert own.finished
 
 
 def test_it_is_resumed_with_the_same_start_alone(first: Run, recipe: Recipe, faces: FaceSet, tmp_path: Path) -> None:
-    run = train(recipe, faces, tmp_path / "run", start=first)
-    assert train(recipe, faces, run.folder, start=first, resume=True).finished
+    run = train(recipe, faces, tmp_path / "run", Sources(start=first))
+    assert train(recipe, faces, run.folder, Sources(start=first), existing="resume").finished
     with pytest.raises(InputError, match=r"was begun with first \w+, this would begin with fresh weights.*--start"):
-        train(recipe, faces, run.folder, resume=True)
+        train(recipe, faces, run.folder, existing="resume")
     with pytest.raises(InputError, match=r"was begun with fresh weights, this would begin with run \w+"):
-        train(recipe, faces, first.folder, start=run, resume=True)
+        train(recipe, faces, first.folder, Sources(start=run), existing="resume")

@@ -10,7 +10,7 @@ import pytest
 from mien import FaceSet, Recipe, Votes
 from mien.errors import InputError
 from mien.predictions import Predictions
-from mien.training.targets import check_sources, first_of_repeats, followed, targets
+from mien.training.targets import Sources, check_sources, first_of_repeats, followed, targets
 
 K = 7
 RESIDUAL = "{kind: residual, widths: [8], depths: [1], stem: 4}"
@@ -37,13 +37,13 @@ def teacher_of(faces: FaceSet, probabilities: np.ndarray) -> Predictions:
 
 
 def test_labels_alone_need_no_targets(train: FaceSet) -> None:
-    assert targets(Recipe.load("cnn-v2"), train, None, None) is None
-    assert targets(Recipe.load("cnn-v2", ["targets.smoothing=0.1"]), train, None, None) is None  # the loss does that
+    assert targets(Recipe.load("cnn-v2"), train, Sources()) is None
+    assert targets(Recipe.load("cnn-v2", ["targets.smoothing=0.1"]), train, Sources()) is None  # the loss does that
 
 
 def test_votes_take_their_share_where_there_are_any(train: FaceSet) -> None:
     recipe = Recipe.load("cnn-v2", ["targets.votes=0.25"])
-    found = targets(recipe, train, votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]}), None)
+    found = targets(recipe, train, Sources(votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]})))
     np.testing.assert_allclose(found[0], [0.75 + 0.25 * 0.25, 0, 0.25 * 0.75, 0, 0, 0, 0], rtol=1e-6)
     np.testing.assert_array_equal(found[1:], np.eye(K, dtype=np.float32)[1:6])
 
@@ -55,7 +55,7 @@ def test_votes_as_labels_say_how_often_each_label_goes_with_such_votes(faces: Fa
     train = replace(train, hashes=train.names, labels=np.array(9 * [neutral] + 3 * [sad] + 7 * [happiness] + [sad]))
     for_neutral, for_happiness = [0, 0, 0, 0, 10, 0, 0], [0, 0, 0, 10, 0, 0, 0]
     votes = votes_of(train, {i: for_neutral if i < 12 else for_happiness for i in range(19)})
-    found = targets(Recipe.load("cnn-v2", ["targets.votes=0.5", "targets.votes_as=labels"]), train, votes, None)
+    found = targets(Recipe.load("cnn-v2", ["targets.votes=0.5", "targets.votes_as=labels"]), train, Sources(votes))
     assert found is not None
     np.testing.assert_allclose(found[0, [neutral, sad]], [0.5 + 0.5 * 0.75, 0.5 * 0.25], atol=0.01)
     np.testing.assert_allclose(found[9, [neutral, sad]], [0.5 * 0.75, 0.5 + 0.5 * 0.25], atol=0.01)
@@ -67,13 +67,13 @@ def test_votes_as_labels_say_how_often_each_label_goes_with_such_votes(faces: Fa
 def test_votes_as_labels_need_faces_of_two_labels_with_votes(train: FaceSet) -> None:
     recipe = Recipe.load("cnn-v2", ["targets.votes=0.5", "targets.votes_as=labels"])
     with pytest.raises(InputError, match=r"votes on train faces of one label alone"):
-        targets(recipe, train, votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]}), None)
+        targets(recipe, train, Sources(votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]})))
 
 
 def test_a_second_head_has_the_shares_of_the_votes_behind_the_labels(train: FaceSet) -> None:
     recipe = Recipe.load("cnn-v2", ["targets.votes_head=0.5"])
     votes = votes_of(train, {1: [2, 0, 6, 0, 0, 0, 0]})
-    found = targets(recipe, train, votes, None)
+    found = targets(recipe, train, Sources(votes))
     assert found is not None
     np.testing.assert_array_equal(found[:, :K], np.eye(K, dtype=np.float32)[train.labels])
     np.testing.assert_array_equal(found[1, K:], [0.25, 0, 0.75, 0, 0, 0, 0])  # in the order of the labels
@@ -81,7 +81,7 @@ def test_a_second_head_has_the_shares_of_the_votes_behind_the_labels(train: Face
     np.testing.assert_array_equal(followed(recipe, train, votes), found)
     assert followed(Recipe.load("cnn-v2", ["targets.votes=0.5"]), train, votes) is None
     with pytest.raises(InputError, match=r"learns from votes: pass --votes FILE"):
-        check_sources(recipe, None, None)
+        check_sources(recipe, Sources())
 
 
 def test_contempt_stands_behind_the_labels_where_it_is_asked_for(train: FaceSet) -> None:
@@ -89,7 +89,7 @@ def test_contempt_stands_behind_the_labels_where_it_is_asked_for(train: FaceSet)
     votes = Votes("votes.csv", columns, {str(train.names[1]): np.array([6, 2])})
     recipe = Recipe.load("cnn-v2", ["targets={votes_head: 0.5, contempt: true}"])
     assert recipe.targets.people_labels(train.label_set.labels) == (*train.label_set.labels, "contempt")
-    found = targets(recipe, train, votes, None)
+    found = targets(recipe, train, Sources(votes))
     assert found is not None
     np.testing.assert_array_equal(found[1, K:], [0, 0, 0, 0, 0.75, 0, 0, 0.25])
 
@@ -100,12 +100,12 @@ def test_a_teacher_is_found_by_pixels_in_any_order(train: FaceSet) -> None:
     order = np.array([3, 1, 5, 0, 4, 2])
     shuffled = teacher_of(train, probabilities)
     shuffled = replace(shuffled, hashes=train.hashes[order], probabilities=probabilities[order])
-    found = targets(Recipe.load("cnn-v2", ["targets.teacher=0.6"]), train, None, shuffled)
+    found = targets(Recipe.load("cnn-v2", ["targets.teacher=0.6"]), train, Sources(teacher=shuffled))
     np.testing.assert_allclose(found, 0.4 * np.eye(K)[train.labels] + 0.6 * probabilities, rtol=1e-5)
 
 
 def test_merged_repeats_share_the_mean_of_their_labels(train: FaceSet) -> None:
-    found = targets(Recipe.load("cnn-v2", ["data.repeats=merge"]), train, None, None)
+    found = targets(Recipe.load("cnn-v2", ["data.repeats=merge"]), train, Sources())
     half = np.zeros(K)
     half[[2, 5]] = 0.5
     np.testing.assert_allclose(found[2], half)
@@ -122,12 +122,12 @@ def test_the_first_of_each_repeat_stays_and_all_of_val(train: FaceSet) -> None:
 def test_sources_and_shares_must_fit(train: FaceSet) -> None:
     plain, asking = Recipe.load("cnn-v2"), Recipe.load("cnn-v2", ["targets.votes=0.5"])
     votes, teacher = votes_of(train, {}), teacher_of(train, np.full((6, K), 1 / K, dtype=np.float32))
-    check_sources(plain, None, None)
-    check_sources(asking, votes, None)
+    check_sources(plain, Sources())
+    check_sources(asking, Sources(votes))
     with pytest.raises(InputError, match=r"recipe 'cnn-v2' learns from votes: pass --votes FILE"):
-        check_sources(asking, None, None)
+        check_sources(asking, Sources())
     with pytest.raises(InputError, match=r"no use for --teacher\. Give it a share: --set targets\.teacher=0\.5"):
-        check_sources(plain, None, teacher)
+        check_sources(plain, Sources(teacher=teacher))
     with pytest.raises(InputError, match=r"votes 0\.7 and teacher 0\.5 are shares of one target"):
         Recipe.load("cnn-v2", ["targets.votes=0.7", "targets.teacher=0.5"])
 
@@ -136,6 +136,6 @@ def test_a_teacher_of_other_faces_or_labels_is_refused(train: FaceSet) -> None:
     recipe = Recipe.load("cnn-v2", ["targets.teacher=0.5"])
     teacher = teacher_of(train, np.full((6, K), 1 / K, dtype=np.float32))
     with pytest.raises(InputError, match="says nothing of 1 of the 6 train faces"):
-        targets(recipe, train, None, teacher.keep(np.arange(6) != 3))
+        targets(recipe, train, Sources(teacher=teacher.keep(np.arange(6) != 3)))
     with pytest.raises(InputError, match="the teacher speaks of a, b"):
-        targets(recipe, train, None, replace(teacher, label_names=tuple("abcdefg")))
+        targets(recipe, train, Sources(teacher=replace(teacher, label_names=tuple("abcdefg"))))

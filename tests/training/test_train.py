@@ -12,14 +12,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mien import FaceSet, InputError, Recipe, Run, Votes, train
+from mien import FaceSet, InputError, Recipe, Run, Votes
 from mien.cards import Alignment, Card
 from mien.errors import InterruptedRunError
 from mien.recipes.sections import Optimizer, Residual, Schedule, Targets
 from mien.training import follow, module
 from mien.training import train as training
 from mien.training.follow import best_epoch
+from mien.training.hardware import detect
 from mien.training.run import Epoch
+from mien.training.targets import Sources
+from mien.training.train import train
 
 TIMES = ("seconds", "images_per_second")
 
@@ -64,7 +67,7 @@ def interrupt(
     with pytest.MonkeyPatch.context() as patch:
         stop_in(epoch, patch)
         with pytest.raises(InterruptedRunError, match=match):
-            train(recipe, faces, out, precision=precision, branch=branch)
+            train(recipe, faces, out, Sources(branch=branch), hardware=detect(precision=precision))
 
 
 def test_it_learns(finished: Run) -> None:
@@ -134,12 +137,12 @@ def test_resumed_with_muon_and_a_second_head_equals_uninterrupted(
     )
     columns = ("anger", "happiness")
     votes = Votes("votes.csv", columns, {str(name): np.array([i % 11, 10]) for i, name in enumerate(faces.names)})
-    whole = train(recipe, faces, tmp_path / "whole", votes=votes)
+    whole = train(recipe, faces, tmp_path / "whole", Sources(votes=votes))
     with pytest.MonkeyPatch.context() as patch:
         stop_in(3, patch)
         with pytest.raises(InterruptedRunError):
-            train(recipe, faces, tmp_path / "parts", votes=votes)
-    resumed = train(recipe, faces, tmp_path / "parts", votes=votes, resume=True)
+            train(recipe, faces, tmp_path / "parts", Sources(votes=votes))
+    resumed = train(recipe, faces, tmp_path / "parts", Sources(votes=votes), existing="resume")
     assert numbers(resumed) == numbers(whole)
     assert weights_equal(resumed, whole)
 
@@ -154,7 +157,7 @@ def test_a_branch_equals_an_uninterrupted_run_of_its_recipe(faces: FaceSet, reci
     trunk = tmp_path / "trunk"
     interrupt(until(100, 5), faces, trunk, 3)
     before = {path: path.read_bytes() for path in trunk.rglob("*") if path.is_file()}
-    ended = train(until(4, 2), faces, tmp_path / "branch", branch=Run(trunk))
+    ended = train(until(4, 2), faces, tmp_path / "branch", Sources(branch=Run(trunk)))
     whole = train(until(4, 2), faces, tmp_path / "whole")
     assert numbers(ended) == numbers(whole)
     assert weights_equal(ended, whole)
@@ -162,38 +165,38 @@ def test_a_branch_equals_an_uninterrupted_run_of_its_recipe(faces: FaceSet, reci
     interrupt(
         until(5, 2), faces, tmp_path / "parts", 4, branch=Run(trunk)
     )  # a branch is stopped and taken up as any run
-    parts = train(until(5, 2), faces, tmp_path / "parts", resume=True)
+    parts = train(until(5, 2), faces, tmp_path / "parts", existing="resume")
     assert numbers(parts) == numbers(train(until(5, 2), faces, tmp_path / "longer"))
     with pytest.raises(InputError, match=r"has finished 2 epochs.*ends after 5 at the earliest: --set epochs=5"):
-        train(until(4, 3), faces, tmp_path / "early", branch=Run(trunk))
+        train(until(4, 3), faces, tmp_path / "early", Sources(branch=Run(trunk)))
     with pytest.raises(
         InputError, match=r"another recipe \(different: seed\).*epochs and schedule\.decay_epochs alone"
     ):
-        train(until(4, 2).model_copy(update={"seed": 5}), faces, tmp_path / "other", branch=Run(trunk))
+        train(until(4, 2).model_copy(update={"seed": 5}), faces, tmp_path / "other", Sources(branch=Run(trunk)))
     with pytest.raises(InputError, match=r"its learning rate falls already"):
-        train(until(9, 1), faces, tmp_path / "fallen", branch=ended)
+        train(until(9, 1), faces, tmp_path / "fallen", Sources(branch=ended))
     with pytest.raises(InputError, match=r"leave out --start"):
-        train(until(4, 2), faces, tmp_path / "both", branch=Run(trunk), start=whole)
+        train(until(4, 2), faces, tmp_path / "both", Sources(branch=Run(trunk), start=whole))
     with pytest.raises(InputError, match=r"checkpoints/last\.ckpt is missing"):
-        train(until(4, 2), faces, tmp_path / "none", branch=Run(tmp_path))
+        train(until(4, 2), faces, tmp_path / "none", Sources(branch=Run(tmp_path)))
     assert not (tmp_path / "early").exists()
 
 
 def test_a_branch_keeps_the_start_of_its_trunk(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     plain = recipe.model_copy(update={"schedule": Schedule(), "epochs": 2, "early_stopping": None})
     start = train(plain.model_copy(update={"epochs": 1}), faces, tmp_path / "start")
-    trunk = train(plain, faces, tmp_path / "trunk", start=start)
+    trunk = train(plain, faces, tmp_path / "trunk", Sources(start=start))
     longer = plain.model_copy(update={"epochs": 3, "schedule": Schedule(decay_epochs=1)})
-    branch = train(longer, faces, tmp_path / "branch", branch=trunk)
+    branch = train(longer, faces, tmp_path / "branch", Sources(branch=trunk))
     assert branch.card.training.start == "start"
-    assert numbers(branch) == numbers(train(longer, faces, tmp_path / "whole", start=start))
+    assert numbers(branch) == numbers(train(longer, faces, tmp_path / "whole", Sources(start=start)))
 
 
 def test_resumed_equals_uninterrupted(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     whole = train(recipe, faces, tmp_path / "whole")
     interrupt(recipe, faces, tmp_path / "parts", 3, r"2 finished epochs are saved.*--resume")
     assert not Run(tmp_path / "parts").finished
-    resumed = train(recipe, faces, tmp_path / "parts", resume=True)
+    resumed = train(recipe, faces, tmp_path / "parts", existing="resume")
     assert numbers(resumed) == numbers(whole)
     assert weights_equal(resumed, whole)
     assert np.array_equal(resumed.predictions("val").probabilities, whole.predictions("val").probabilities)
@@ -206,7 +209,7 @@ def test_interrupted_in_the_first_epoch_says_so_and_can_be_resumed(
     interrupt(short, faces, tmp_path / "run", 1, "before the first epoch")
     with pytest.raises(InputError, match="is not empty"):
         train(short, faces, tmp_path / "run")
-    assert len(train(short, faces, tmp_path / "run", resume=True).history) == 2
+    assert len(train(short, faces, tmp_path / "run", existing="resume").history) == 2
 
 
 def test_early_stopping_keeps_patience(faces: FaceSet, tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_early_stopping_keeps_patience(faces: FaceSet, tmp_path: Path) -> None:
     assert len(history) == best.epoch + 2 < 30
     # Finished: nothing more is trained, even when the end of the program was lost.
     (run.folder / "card.json").unlink()
-    again = train(recipe, faces, tmp_path / "run", resume=True)
+    again = train(recipe, faces, tmp_path / "run", existing="resume")
     assert numbers(again) == [replace(row, seconds=0, images_per_second=0) for row in history]
 
 
@@ -234,7 +237,7 @@ def test_a_non_empty_folder_is_left_alone(faces: FaceSet, recipe: Recipe, tmp_pa
     with pytest.raises(InputError, match=r"is not empty.*--resume.*--overwrite"):
         train(recipe, faces, tmp_path)
     with pytest.raises(InputError, match="no run, so --overwrite will not touch it"):
-        train(recipe, faces, tmp_path, overwrite=True)
+        train(recipe, faces, tmp_path, existing="replace")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
@@ -242,7 +245,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(faces: FaceSet, recipe: Rec
     short = recipe.model_copy(update={"epochs": 2})
     train(short, faces, tmp_path / "run")
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    again = train(short.model_copy(update={"seed": 5}), faces, tmp_path / "run", overwrite=True)
+    again = train(short.model_copy(update={"seed": 5}), faces, tmp_path / "run", existing="replace")
     assert again.card.training.seed == 5
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
@@ -250,10 +253,10 @@ def test_overwrite_replaces_the_run_and_nothing_else(faces: FaceSet, recipe: Rec
 def test_resume_refuses_another_recipe_or_other_data(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     interrupt(recipe, faces, tmp_path / "run", 2)
     with pytest.raises(InputError, match=r"another recipe \(different: seed\)"):
-        train(recipe.model_copy(update={"seed": 9}), faces, tmp_path / "run", resume=True)
+        train(recipe.model_copy(update={"seed": 9}), faces, tmp_path / "run", existing="resume")
     fewer = replace(faces, splits=np.where(np.cumsum(faces.splits == "train") == 1, "test", faces.splits))
     with pytest.raises(InputError, match="begun on other data"):
-        train(recipe, fewer, tmp_path / "run", resume=True)
+        train(recipe, fewer, tmp_path / "run", existing="resume")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
@@ -277,7 +280,7 @@ def test_disk_full_keeps_the_last_good_checkpoint(
         with pytest.raises(InputError, match=r"No space left on device.*--resume"):
             train(recipe, faces, tmp_path / "run")
     assert not full.is_symlink()
-    resumed = train(recipe, faces, tmp_path / "run", resume=True)
+    resumed = train(recipe, faces, tmp_path / "run", existing="resume")
     whole = train(recipe, faces, tmp_path / "whole")
     assert numbers(resumed) == numbers(whole)
 
@@ -308,27 +311,27 @@ def test_the_card_says_how_faces_are_cut_and_when_answers_are_unsure(
 def test_overwrite_keeps_the_old_run_until_all_else_fits(faces: FaceSet, finished: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(finished.folder, tmp_path / "run")))
     with pytest.raises(InputError, match="at least 16 pixels"):
-        train(Recipe.load("cnn-v2", ["data.preprocess.size=8"]), faces, run.folder, overwrite=True)
+        train(Recipe.load("cnn-v2", ["data.preprocess.size=8"]), faces, run.folder, existing="replace")
     assert weights_equal(run, finished)
 
 
 def test_resume_leaves_other_folders_alone(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("name: mine")
     with pytest.raises(InputError, match="no run to resume"):
-        train(recipe, faces, tmp_path, resume=True)
+        train(recipe, faces, tmp_path, existing="resume")
     assert (tmp_path / "recipe.yaml").read_text() == "name: mine"
 
 
 def test_resuming_a_finished_run_changes_nothing(faces: FaceSet, finished: Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*") if path.is_file()}
-    assert train(finished.recipe, faces, finished.folder, resume=True).card == finished.card
+    assert train(finished.recipe, faces, finished.folder, existing="resume").card == finished.card
     assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*") if path.is_file()} == before
 
 
 def test_resume_in_another_precision_is_refused(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     interrupt(recipe, faces, tmp_path / "run", 2, precision="float32")
     with pytest.raises(InputError, match=r"was begun in precision float32.*--precision float32"):
-        train(recipe, faces, tmp_path / "run", precision="bfloat16", resume=True)
+        train(recipe, faces, tmp_path / "run", hardware=detect(precision="bfloat16"), existing="resume")
 
 
 def test_a_damaged_record_of_what_was_seen_is_named(finished: Run, tmp_path: Path) -> None:
@@ -343,7 +346,7 @@ def test_a_damaged_record_of_what_was_seen_is_named(finished: Run, tmp_path: Pat
 def test_a_loss_that_is_no_number_stops_with_advice(faces: FaceSet, tmp_path: Path) -> None:
     recipe = Recipe.load("cnn-v1", ["epochs=20", "optimizer.lr=10", "optimizer.name=sgd"])
     with pytest.raises(InputError, match=r"no longer a number.*--set optimizer\.lr=1\b"):
-        train(recipe, faces, tmp_path / "run", precision="float32")
+        train(recipe, faces, tmp_path / "run", hardware=detect(precision="float32"))
 
 
 def test_checkpoints_are_read_without_running_code(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
@@ -357,7 +360,7 @@ def test_checkpoints_are_read_without_running_code(faces: FaceSet, recipe: Recip
 
     torch.save(Evil(), run.last_checkpoint)
     with pytest.raises(InputError, match=r"last\.ckpt.*cannot be read"):
-        train(recipe, faces, tmp_path / "run", resume=True)
+        train(recipe, faces, tmp_path / "run", existing="resume")
     assert not (tmp_path / "owned").exists()
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from mien import FaceSet, InputError, Recipe, train
+from mien import FaceSet, InputError, Recipe
 from mien.models.build import build, complete
 from mien.models.pretrained import PretrainedClassifier
+from mien.training.train import train
 from mien.training.unfreeze import check_unfreeze, frozen_depth, parameter_groups, set_phase
 
 BATCH = 8

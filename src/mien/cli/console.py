@@ -159,9 +159,10 @@ def progress() -> Iterator[Progress | None]:
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
 
         def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
+            work = what.partition(":")[0]  # what follows is news of the same work
+            if work not in tasks:
+                tasks[work] = bar.add_task(what, total=total)
+            bar.update(tasks[work], description=what, completed=done, total=total)
 
         yield show
 

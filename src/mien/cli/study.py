@@ -18,7 +18,6 @@ from mien.cli.console import (
     PrecisionOption,
     SkipOption,
     VotesOption,
-    is_terminal,
     note,
     opener,
     progress,
@@ -70,7 +69,9 @@ def study(
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe, names
     from mien.studies import study as studies
+    from mien.training.hardware import detect
 
+    hardware = detect(device, precision)
     if docs and not keep:
         raise InputError("--docs is written from what is kept: give --keep results too")
     extra = [[f"seed={seed}"] for seed in _seeds(seeds)] if seeds else [[]]
@@ -80,16 +81,15 @@ def study(
     faces = opener(data, labels, skip_unreadable=skip_unreadable)
     smallest = min(recipe.data.preprocess.size or DEFAULT_SIZE for recipe in chosen)
     tagged = Votes.open(votes) if votes else None
-    planned, missing = studies.plan(chosen, out, faces(smallest), device, precision, tagged)
+    planned, missing = studies.plan(chosen, out, faces(smallest), tagged, hardware)
     _tell(planned, missing)
     if not planned:
         raise InputError("none of these recipes can be trained here; the lines above say why")
     runs = []
     for one in planned:
         seen = faces(one.recipe.preprocess.size)  # each sees native pictures reduced once
-        done = studies.study(
-            [one.recipe], seen, out, device=device, precision=precision, votes=tagged, progress_bar=is_terminal()
-        )
+        with progress() as bar:
+            done = studies.study([one.recipe], seen, out, tagged, hardware, bar)
         if evidence:
             with progress() as bar:
                 studies.measure_evidence(done, seen, tagged, bar)

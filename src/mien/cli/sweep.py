@@ -15,9 +15,9 @@ from mien.cli.console import (
     PrecisionOption,
     SkipOption,
     VotesOption,
-    is_terminal,
     note,
     opener,
+    progress,
     say,
     table,
 )
@@ -54,18 +54,12 @@ def sweep(
     from mien.studies import sweep as sweeps
     from mien.training.hardware import detect
 
-    detect(device, precision)
+    hardware = detect(device, precision)
     planned = sweeps.plan(recipe, grids, settings or [])
     faces = opener(data, labels, skip_unreadable=skip_unreadable)
-    found = sweeps.sweep(
-        planned,
-        faces,
-        out,
-        device=device,
-        precision=precision,
-        votes=Votes.open(votes) if votes else None,
-        progress_bar=is_terminal(),
-    )
+    tagged = Votes.open(votes) if votes else None
+    with progress() as bar:
+        found = sweeps.sweep(planned, faces, out, tagged, hardware, bar)
     if as_json:
         say(found.model_dump_json(indent=2))
     else:

@@ -17,7 +17,6 @@ from mien.cli.console import (
     PrecisionOption,
     SkipOption,
     VotesOption,
-    is_terminal,
     open_faces,
     open_votes,
     progress,
@@ -27,6 +26,8 @@ from mien.cli.console import (
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
     from mien.recipes.recipe import Recipe
+    from mien.training.folder import Existing
+    from mien.training.hardware import Hardware
 
 
 def train(
@@ -75,6 +76,8 @@ def train(
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe
 
+    if resume and overwrite:
+        raise InputError("--resume goes on with a run, --overwrite replaces it: leave out one of them")
     if find_lr and (resume or overwrite or devices > 1):
         raise InputError("--find-lr trains no run, on one device: leave out --resume, --overwrite and --devices")
     if find_lr and (start or branch):
@@ -82,62 +85,53 @@ def train(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
 
-    from mien.exports import leave_onnx
     from mien.models.build import complete
-    from mien.report.plots import curves
-    from mien.report.style import save
+    from mien.studies.runs import curves_file
+    from mien.studies.runs import train as run_training
     from mien.training.hardware import detect
     from mien.training.run import Run
     from mien.training.start import open_start
-    from mien.training.train import train as run_training
+    from mien.training.targets import Sources
 
-    detect(device, precision)  # a mistake there should not wait for the data
+    hardware = detect(device, precision, devices)  # a mistake there should not wait for the data
     chosen = complete(chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
     tagged, faces = open_votes(votes, faces, ferplus)
     if find_lr:
-        _find_lr(chosen, faces, out, device, precision)
+        _find_lr(chosen, faces, out, hardware)
         return
-    run = run_training(
-        chosen,
-        faces,
-        out,
-        resume=resume,
-        overwrite=overwrite,
-        device=device,
-        precision=precision,
-        devices=devices,
+    sources = Sources(
         votes=tagged if chosen.targets.of_votes or not ferplus else None,
         teacher=Run.open(teacher).predictions("train") if teacher else None,
         start=open_start(start) if start else None,
         branch=Run(branch) if branch else None,
-        progress_bar=is_terminal(),
     )
+    with progress() as bar:
+        existing: Existing = "resume" if resume else "replace" if overwrite else "refuse"
+        run = run_training(chosen, faces, out, sources, hardware, existing, bar)
     if not run.finished:
         return  # a further process of a distributed training
     done = run.card.training
-    picture = run.folder / "report" / "curves.png"
-    save(curves(run.history, chosen.name, done.best_epoch), picture)
-    leave_onnx(run, faces)
     monitor: str = chosen.early_stopping.monitor if chosen.early_stopping else "val_accuracy"
     if run.card.people and monitor == "val_accuracy":
         monitor = "mean of val_accuracy and val_people"
     say(f"{run.folder}: {done.epochs} epochs, {done.minutes:.1f} minutes on {done.device} ({done.precision})")
     say(
-        f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); curves: {picture}"
+        f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); "
+        f"curves: {curves_file(run)}"
     )
     only_val = "" if (faces.splits == "test").any() else " --split val"
     relabeled = f" --votes {votes} --ferplus {ferplus}" if ferplus else ""
     say(f"next: mien evaluate {run.folder} --data {data}{relabeled}{only_val}")
 
 
-def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, device: str, precision: str) -> None:
+def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> None:
     from mien.report.plots_search import learning_rates
     from mien.report.style import save
     from mien.training.find_lr import find_lr, save_csv
 
     with progress() as bar:
-        search = find_lr(recipe, faces, device=device, precision=precision, progress=bar)
+        search = find_lr(recipe, faces, hardware, progress=bar)
     place = out if out.name not in ("", "..") else out.resolve()
     picture, numbers = (place.with_name(f"{place.name}-find-lr{suffix}") for suffix in (".png", ".csv"))
     save_csv(search, numbers)

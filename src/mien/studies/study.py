@@ -24,7 +24,6 @@ from mien.evaluation.evaluate import Evaluation, evaluate, score
 from mien.evaluation.evidence import Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
 from mien.evaluation.seeds import RecipeComparison, compare_over_seeds, same_recipe
-from mien.exports import leave_onnx
 from mien.files import write_whole
 from mien.model import SPLITS, Model
 from mien.models.build import complete
@@ -37,11 +36,11 @@ from mien.recipes.sections import Pretrained
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import question
 from mien.report.html import write_report
+from mien.studies.runs import train
 from mien.training.estimate import estimate_seconds
-from mien.training.hardware import detect
+from mien.training.hardware import Hardware, detect
 from mien.training.run import Run
-from mien.training.targets import check_sources, used
-from mien.training.train import train
+from mien.training.targets import Sources, check_sources, used
 
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
 _LATENCIES = "latency.json"
@@ -55,11 +54,8 @@ def study(
     recipes: Sequence[Recipe],
     faces: FaceSet,
     out: Path,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
     votes: Votes | None = None,
-    progress_bar: bool = False,
+    hardware: Hardware | None = None,
     progress: Progress | None = None,
 ) -> list[Run]:
     """Train what is missing under `out`, one folder per recipe (see `run_name`), and evaluate all.
@@ -67,7 +63,7 @@ def study(
     What an interrupted study has finished is kept, and a training that was stopped goes on from its last epoch. `votes`
     are for the recipes that give them a share of their targets.
     """
-    runs = []
+    hardware, runs = hardware or detect(), []
     for recipe in map(complete, recipes):
         run = Run(out / run_name(recipe))
         try:
@@ -76,19 +72,9 @@ def study(
                 logger.info("%s: finished before", run.name)
             else:
                 logger.info("%s: training", run.name)
-                train(
-                    recipe,
-                    faces,
-                    run.folder,
-                    resume=True,
-                    device=device,
-                    precision=precision,
-                    votes=used(votes, recipe),
-                    progress_bar=progress_bar,
-                )
-                leave_onnx(run, faces)
+                train(recipe, faces, run.folder, Sources(used(votes, recipe)), hardware, "resume", progress)
             for split in SPLITS if (faces.splits == "test").any() else ("val",):
-                evaluate(run, faces, split, device=device, progress=progress)
+                evaluate(run, faces, split, device=hardware.device, progress=progress)
         except (InterruptedRunError, KeyboardInterrupt) as stop:
             raise InterruptedRunError(
                 f"stopped at {run.name}. Finished runs and epochs are kept: run the same command again"
@@ -124,12 +110,11 @@ def plan(
     recipes: Sequence[Recipe],
     out: Path,
     faces: FaceSet,
-    device: str = "auto",
-    precision: str = "auto",
     votes: Votes | None = None,
+    hardware: Hardware | None = None,
 ) -> tuple[list[Planned], list[NotRun]]:
     """The recipes in the order of their cost, and those whose checkpoint, votes or teacher are not at hand."""
-    hardware = detect(device, precision)
+    hardware = hardware or detect()
     images = {split: int((faces.splits == split).sum()) for split in ("train", "val")}
     known: dict[str, float] = {}  # recipes that differ in what costs nothing take equally long
     planned, missing = [], []
@@ -137,7 +122,7 @@ def plan(
         try:
             ready = _finished_recipe(recipe, out) or complete(recipe)
             if not Run(out / run_name(ready)).finished:
-                check_sources(ready, used(votes, ready), None)
+                check_sources(ready, Sources(used(votes, ready)))
                 key = _cost_key(ready)
                 known[key] = known.get(key) or estimate_seconds(
                     ready, len(faces.label_set), images["train"], images["val"], hardware
@@ -199,14 +184,14 @@ def describe_data(faces: FaceSet) -> DataReport:
     )
 
 
-def time_runs(runs: Sequence[Run], folder: Path, device: str = "auto") -> None:
+def time_runs(runs: Sequence[Run], folder: Path, hardware: Hardware | None = None) -> None:
     """Time all runs side by side on this machine, unless it was done for the same runs before."""
     path = folder / _LATENCIES
     known = set(load_latencies(path)) >= {run.name for run in runs}
     if known and path.stat().st_mtime > max(run.weights_file.stat().st_mtime for run in runs):
         return
     networks = {run.name: (_whole(run), run.card.preprocess) for run in runs}
-    save_latencies(path, measure(networks, device=detect(device).device))
+    save_latencies(path, measure(networks, device=(hardware or detect()).device))
 
 
 def _whole(run: Run) -> nn.Module:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import DivergedError, InputError, InterruptedRunError
@@ -23,11 +24,12 @@ from mien.models.build import complete
 from mien.recipes.recipe import Recipe
 from mien.report.plots_search import sweep_curves
 from mien.report.style import save
+from mien.studies.runs import train
 from mien.training import folder
 from mien.training.hardware import Hardware, detect
 from mien.training.run import Epoch, Run
-from mien.training.targets import used
-from mien.training.train import fresh_network, train
+from mien.training.targets import Sources, used
+from mien.training.train import fresh_network
 
 _LONGEST_NAME = 120  # characters; file systems allow 255 bytes
 
@@ -220,11 +222,9 @@ def sweep(
     settings: Sequence[Setting],
     open_faces: Callable[[int], FaceSet],
     out: Path,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
     votes: Votes | None = None,
-    progress_bar: bool = False,
+    hardware: Hardware | None = None,
+    progress: Progress | None = None,
 ) -> Sweep:
     """Train what is missing under `out`, one folder per setting, and write `sweep.csv` and `sweep.png` there.
 
@@ -233,7 +233,7 @@ def sweep(
     targets. The test split is never looked at. Raises `InputError` for folders that hold something else before anything
     is trained; `InterruptedRunError` on Ctrl-C.
     """
-    hardware = detect(device, precision)  # a mistake there should not wait for the data
+    hardware = hardware or detect()
     if not settings:
         raise InputError("a sweep needs at least one setting; `plan` makes them")
     if Run(out).begun:
@@ -246,16 +246,9 @@ def sweep(
     for i, setting in enumerate(waiting, start=1):
         logger.info("%s: %d of %d", setting.name, i, len(waiting))
         try:
-            train(
-                setting.recipe,
-                faces[setting.recipe.preprocess.size],
-                out / setting.name,
-                resume=True,
-                device=device,
-                precision=precision,
-                votes=used(votes, setting.recipe),
-                progress_bar=progress_bar,
-            )
+            learned = Sources(used(votes, setting.recipe))
+            of_size = faces[setting.recipe.preprocess.size]
+            train(setting.recipe, of_size, out / setting.name, learned, hardware, "resume", progress)
         except DivergedError as error:
             problems[setting.name] = error.what
             logger.warning("%s: diverged, %s", setting.name, error.what)
@@ -279,7 +272,7 @@ def _check(settings: Sequence[Setting], faces: Mapping[int, FaceSet], out: Path,
         recipe, seen = setting.recipe, faces[setting.recipe.preprocess.size]
         run = Run(out / setting.name)
         request = folder.Request(recipe, seen, hardware.precision)
-        if folder.plan(run, request, resume=True, overwrite=False) == "done":
+        if folder.plan(run, request, "resume") == "done":
             continue
         waiting.append(setting)
         if any(_same_network(recipe, other) for other in built):

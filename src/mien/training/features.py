@@ -14,7 +14,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mien.data.cache import cache_folder, new_array
+from mien.data.cache import Progress, cache_folder, new_array
 from mien.data.faceset import FaceSet
 from mien.files import write_whole
 from mien.models.pretrained import PretrainedClassifier
@@ -74,7 +74,7 @@ def frozen_features(
     preprocess: Preprocess,
     hardware: Hardware,
     *,
-    progress_bar: bool = False,
+    progress: Progress | None = None,
 ) -> Features | None:
     """The outcome of the lowest `depth` blocks for all `faces`, from an earlier run's store or computed now.
 
@@ -94,7 +94,7 @@ def frozen_features(
     if math.prod(shape) * kind.itemsize < room(hardware.device):
         began = time.perf_counter()
         kept = torch.empty(shape, dtype=torch.bfloat16 if halved else torch.float32, device=hardware.device)
-        for indices, hidden in frozen.outcomes(progress_bar):
+        for indices, hidden in frozen.outcomes(progress):
             kept[indices[0] : indices[-1] + 1] = hidden
         synchronize(hardware.device)
         return Features(depth, None, kept, np.arange(len(faces)), time.perf_counter() - began)
@@ -105,7 +105,7 @@ def frozen_features(
         if size > 0.9 * shutil.disk_usage(path.parent).free:
             logger.warning("%s: %.1f GB are needed to keep frozen work; it is done in every epoch", path, size / 1e9)
             return None
-        _fill(path, shape, kind, frozen, progress_bar)
+        _fill(path, shape, kind, frozen, progress)
     store = np.load(path, mmap_mode="r", allow_pickle=False)
     return Features(depth, path, store, np.arange(len(faces)), float(_seconds_file(path).read_text(encoding="utf-8")))
 
@@ -139,30 +139,26 @@ class _Frozen:
     preprocess: Preprocess
     hardware: Hardware
 
-    def outcomes(self, progress_bar: bool) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+    def outcomes(self, progress: Progress | None) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
         """Faces, some at a time and in order, and what they give."""
         logger.info("frozen work: the lowest %d blocks, once for %d faces", self.depth, len(self.faces))
-        starts: Iterable[int] = range(0, len(self.faces), _BATCH)
-        if progress_bar:
-            from rich.console import Console  # here alone: a training without bars needs no rich
-            from rich.progress import track
-
-            starts = track(list(starts), "frozen work", console=Console(stderr=True), transient=True)
         device, halved = self.hardware.device, self.hardware.precision == "bfloat16"
-        for start in starts:
+        for start in range(0, len(self.faces), _BATCH):
             indices = np.arange(start, min(start + _BATCH, len(self.faces)))
             pixels = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess)).to(device)
             with torch.no_grad(), torch.autocast(device, torch.bfloat16, halved):
                 hidden = self.network.frozen_part(prepare(pixels, self.preprocess), self.depth)
             yield indices, hidden
+            if progress:
+                progress("frozen work", int(indices[-1]) + 1, len(self.faces))
 
 
-def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Frozen, progress_bar: bool) -> None:
+def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Frozen, progress: Progress | None) -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="features-", dir=path.parent) as folder:
         part = Path(folder) / path.name
         store = new_array(part, shape, kind)
-        for indices, hidden in frozen.outcomes(progress_bar):
+        for indices, hidden in frozen.outcomes(progress):
             store[indices] = _bits(hidden, kind)
         store.flush()
         part.replace(path)

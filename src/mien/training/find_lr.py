@@ -57,9 +57,7 @@ class LrSearch:
 def find_lr(
     recipe: Recipe,
     faces: FaceSet,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
+    hardware: Hardware | None = None,
     steps: int = STEPS,
     progress: Progress | None = None,
 ) -> LrSearch:
@@ -68,7 +66,7 @@ def find_lr(
     Phases of unfreezing stay at that of the first epoch, and rates per block keep their proportions. The schedule is
     left out. Raises `InputError` for fewer than ten batches, `InterruptedRunError` on Ctrl-C.
     """
-    hardware = detect(device, precision)
+    hardware = hardware or detect()
     recipe = complete(recipe)
     seen = faces.select("train", "val")
     fit = seen.select("train")

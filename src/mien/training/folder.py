@@ -19,6 +19,7 @@ _FILES = ("recipe.yaml", "backbone.json", "card.json", "model.safetensors", "mod
 _FOLDERS = ("checkpoints", "predictions", "report")
 
 Plan = Literal["new", "replace", "resume", "done"]
+Existing = Literal["refuse", "resume", "replace"]  # what may be done with a folder that holds something
 _FREE = ("name", "describe", "expected", "epochs", "schedule", "early_stopping")  # in which a branch may differ
 
 
@@ -33,7 +34,7 @@ class Request:
     branch: Run | None = None  # the run that this one goes on from
 
 
-def plan(run: Run, request: Request, *, resume: bool, overwrite: bool) -> Plan:
+def plan(run: Run, request: Request, existing: Existing) -> Plan:
     """What is to be done with the folder. Changes nothing; raises `InputError` where it must be left alone."""
     folder = run.folder
     if folder.exists() and not folder.is_dir():
@@ -42,9 +43,9 @@ def plan(run: Run, request: Request, *, resume: bool, overwrite: bool) -> Plan:
         _check_branch(request.branch, request, run)
     if not folder.is_dir() or not any(folder.iterdir()):
         return "new"
-    if resume:
+    if existing == "resume":
         return _plan_resume(run, request)
-    if not overwrite:
+    if existing == "refuse":
         raise InputError(
             f"{folder}: is not empty. Continue the run in it with --resume, replace it with --overwrite, "
             "or choose another --out"

@@ -6,16 +6,19 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import EarlyStopping
 
+from mien.data.cache import Progress
 from mien.recipes.recipe import Recipe
 from mien.training.checkpoint import save_weights
 from mien.training.module import Classifier
 from mien.training.run import Epoch, Run, write_history
 
 logger = logging.getLogger(__name__)
+_EVERY = 10  # batches between two looks at the loss: each makes a GPU wait
 
 
 def monitored(row: Epoch, recipe: Recipe) -> float:
@@ -84,4 +87,22 @@ class Follow(pl.Callback):
             seconds=round(time.perf_counter() - self._began, 3),
             images_per_second=round(images / (self._trained - self._began), 1),
             **figures,
+        )
+
+
+class Show(pl.Callback):
+    """Tells `progress` how far the epoch is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        done, batches = batch_idx + 1, int(trainer.num_training_batches)
+        if not trainer.is_global_zero or (done % _EVERY and done != batches):
+            return
+        loss = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
+        self._progress(
+            f"training: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, loss {loss:.4f}", done, batches
         )

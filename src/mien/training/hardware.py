@@ -22,8 +22,12 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Hardware:
+    """Where and how to compute; `detect` finds it out."""
+
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["float32", "bfloat16"]
+    devices: int = 1  # processes of a training, one device each
+    graphs: bool = False  # record networks from fresh weights as graphs, where that is cuda (`mien.training.graphs`)
 
     @property
     def name(self) -> str:
@@ -91,8 +95,11 @@ def training_attention(device: str) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
 
 
-def detect(device: str = "auto", precision: str = "auto") -> Hardware:
-    """Resolve `auto`: the best device present, and bfloat16 where that device computes in it natively."""
+def detect(device: str = "auto", precision: str = "auto", devices: int = 1, graphs: bool = False) -> Hardware:
+    """Resolve `auto`: the best device present, and bfloat16 where that device computes in it natively.
+
+    Raises `InputError` for an unknown name, or a device that is not there.
+    """
     if device not in DEVICES:
         raise InputError(f"unknown device '{device}'. Known: {', '.join(DEVICES)}")
     if precision not in PRECISIONS:
@@ -103,7 +110,7 @@ def detect(device: str = "auto", precision: str = "auto") -> Hardware:
         raise InputError(f"device '{chosen}' is not available here. Leave out --device, or use --device cpu")
     if precision == "auto":
         precision = "bfloat16" if _native_bfloat16(chosen) else "float32"
-    return Hardware(chosen, precision)  # type: ignore[arg-type]
+    return Hardware(chosen, precision, devices, graphs and chosen == "cuda")  # type: ignore[arg-type]
 
 
 def _native_bfloat16(device: str) -> bool:

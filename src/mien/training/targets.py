@@ -5,6 +5,9 @@ Shapes: N faces, K classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
@@ -16,13 +19,31 @@ from mien.labels import LabelSet
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 
+if TYPE_CHECKING:
+    from mien.training.run import Run
+
 Floats = npt.NDArray[np.float32]
 
 
-def check_sources(recipe: Recipe, votes: Votes | None, teacher: Predictions | None) -> None:
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What a training learns from, or begins with, beside its faces."""
+
+    votes: Votes | None = None  # of taggers; those of val follow the people's head, those of test are not used
+    teacher: Predictions | None = None  # a model's, for the train split
+    start: Run | None = None  # whose weights come first; what it has seen counts as seen
+    branch: Run | None = None  # a training to go on from where it stands, to another end of its schedule
+
+
+def check_sources(recipe: Recipe, sources: Sources) -> None:
     """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it does not use."""
     how = recipe.targets
-    for wanted, given, name in ((how.of_votes, votes, "votes"), (bool(how.teacher), teacher, "teacher")):
+    if sources.start and sources.branch:
+        raise InputError("a branch began as its trunk did: leave out --start")
+    for wanted, given, name in (
+        (how.of_votes, sources.votes, "votes"),
+        (bool(how.teacher), sources.teacher, "teacher"),
+    ):
         if wanted and given is None:
             what = "FILE" if name == "votes" else "RUN"
             raise MissingSourceError(f"recipe '{recipe.name}' learns from {name}: pass --{name} {what}")
@@ -37,14 +58,14 @@ def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
     return votes if recipe.targets.of_votes else None
 
 
-def targets(recipe: Recipe, train: FaceSet, votes: Votes | None, teacher: Predictions | None) -> Floats | None:
+def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats | None:
     """`(N, K)` rows that sum to 1, for the train faces; None where the labels say it all.
 
     Where a face has no votes, its label takes their share. With `data.repeats: merge` identical images share the mean
     of what is said of them. With `targets.votes_head` the shares of the votes stand behind, in a column for each answer
     of that head, zeros where there are no votes.
     """
-    how = recipe.targets
+    how, votes, teacher = recipe.targets, sources.votes, sources.teacher
     if not (how.of_votes or how.teacher or recipe.data.repeats == "merge"):
         return None
     label = np.eye(len(train.label_set), dtype=np.float32)[train.labels]

@@ -19,6 +19,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mien.cards import Alignment, Card, Head, Training
+from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
 from mien.errors import InputError, InterruptedRunError
@@ -27,20 +28,19 @@ from mien.logs import quieted
 from mien.models.build import build, complete, count_parameters
 from mien.models.checkpoints import display_name
 from mien.models.pretrained import PretrainedClassifier
-from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
 from mien.recognize.align import measure
 from mien.training import folder
 from mien.training.checkpoint import LIGHTNING_PRECISION, AtomicCheckpointIO
 from mien.training.features import Features, frozen_features
-from mien.training.follow import Follow, best_epoch, monitored
+from mien.training.follow import Follow, Show, best_epoch, monitored
 from mien.training.hardware import Hardware, detect, keep_memory, repeatable
 from mien.training.module import Classifier
 from mien.training.predict import predict
 from mien.training.run import Run
 from mien.training.start import check_start, take_weights
-from mien.training.targets import check_sources, first_of_repeats, followed, targets
+from mien.training.targets import Sources, check_sources, first_of_repeats, followed, targets
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
 _LOOKED_AT = 512  # train faces, to learn how they are cut
@@ -51,35 +51,25 @@ def train(
     recipe: Recipe,
     faces: FaceSet,
     out: str | Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
-    devices: int = 1,
-    votes: Votes | None = None,
-    teacher: Predictions | None = None,
-    start: Run | None = None,
-    branch: Run | None = None,
-    graphs: bool = False,
-    progress_bar: bool = False,
+    sources: Sources | None = None,
+    hardware: Hardware | None = None,
+    existing: folder.Existing = "refuse",
+    progress: Progress | None = None,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run to `out`.
 
-    `votes` of taggers and the probabilities of a `teacher` for the train split become targets, in the shares that the
-    recipe gives them; those of val and test images are not used. With `start` the weights are those of an earlier run
-    at first, and what it has seen counts as seen by this one too. With `branch` the run goes on where that one stands,
-    finished or not, and leaves it as it is: a constant learning rate may end in a decay and still go on elsewhere.
-    `graphs` records a network from fresh weights as a graph, which a GPU carries out sooner (`mien.training.graphs`).
-    `resume` continues from the last finished epoch, to the same numbers as an uninterrupted run. Raises `InputError`
-    for a non-empty `out` without `overwrite`, data without train or val, and a loss that is no longer a number;
+    `sources`: what it learns from beside its faces, in the shares that the recipe gives them, or begins with.
+    `hardware`: what `detect` finds, if left out. `existing`: a folder that holds something is refused; or resumed from
+    the last finished epoch, to the same numbers as an uninterrupted run; or replaced, if it is a run. Raises
+    `InputError` for such a folder, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
     """
-    hardware = detect(device, precision)
+    hardware, sources = hardware or detect(), sources or Sources()
     if isinstance(recipe.model, Ensemble):
         raise InputError(f"recipe '{recipe.name}' is an ensemble: train its members, then mien ensemble RUN RUN …")
     recipe = complete(recipe)
-    check_sources(recipe, votes, teacher)
+    check_sources(recipe, sources)
+    votes, start, branch = sources.votes, sources.start, sources.branch
     seen = faces.select("train", "val")
     shown = first_of_repeats(seen) if recipe.data.repeats == "merge" else np.ones(len(seen), dtype=bool)
     parts = {split: shown & (seen.splits == split) for split in ("train", "val")}
@@ -87,18 +77,16 @@ def train(
     if not len(fit) or not len(val):
         raise InputError(f"{faces.source}: training needs a train split with at least two images of each class")
     run = Run(Path(out))
-    if start and branch:
-        raise InputError("a branch began as its trunk did: leave out --start")
     if start:
         check_start(start, recipe, run)
     begun_with = start.identity if start else branch.begun_with if branch and branch.begun else ""
     how: folder.Plan = "resume"
     if _is_first_process():
         request = folder.Request(recipe, seen, hardware.precision, begun_with, branch)
-        how = folder.plan(run, request, resume=resume, overwrite=overwrite)
+        how = folder.plan(run, request, existing)
     if how == "done":
         return run
-    wanted = targets(recipe, seen.select("train"), votes, teacher)
+    wanted = targets(recipe, seen.select("train"), sources)
     if wanted is not None:
         wanted = wanted[shown[seen.splits == "train"]]
     compared = {"train": wanted, "val": followed(recipe, val, votes)}
@@ -110,21 +98,20 @@ def train(
         keep_memory()
     elif hardware.device == "cuda":
         repeatable()
-    trainer = _trainer(recipe, run, hardware, devices, progress_bar)
+    trainer = _trainer(recipe, run, hardware, progress)
     if how != "resume":  # only now, when everything else is known to fit
         folder.begin(run, recipe, seen, how, start, branch)
         if not branch and isinstance(network, PretrainedClassifier):
             run.save_backbone_config(network.backbone.config)
     try:
         with told_when_out_of_memory(recipe):
-            features = _features(network, recipe, seen, hardware, progress_bar)
+            features = _features(network, recipe, seen, hardware, progress)
     except KeyboardInterrupt as stop:
         raise _interrupted(run) from stop
     by_split = {split: features.select(mask) for split, mask in parts.items()} if features else None
     given = {split: rows for split, rows in compared.items() if rows is not None}
     origin = begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
-    graphs = graphs and hardware.device == "cuda"
-    _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin, graphs), run)
+    _fit(trainer, Classifier(network, recipe, fit, val, by_split, given, origin, hardware.graphs), run)
     if trainer.is_global_zero:
         try:
             facts = _Facts(
@@ -143,13 +130,13 @@ def train(
 
 
 def _features(
-    network: torch.nn.Module, recipe: Recipe, seen: FaceSet, hardware: Hardware, progress_bar: bool
+    network: torch.nn.Module, recipe: Recipe, seen: FaceSet, hardware: Hardware, progress: Progress | None
 ) -> Features | None:
     depth = frozen_depth(network, recipe)
     if depth is None:
         return None
     assert isinstance(network, PretrainedClassifier)
-    return frozen_features(network, depth, seen, recipe.preprocess, hardware, progress_bar=progress_bar)
+    return frozen_features(network, depth, seen, recipe.preprocess, hardware, progress=progress)
 
 
 def _is_first_process() -> bool:
@@ -212,16 +199,14 @@ def _interrupted(run: Run) -> InterruptedRunError:
     )
 
 
-def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progress_bar: bool) -> pl.Trainer:
+def _trainer(recipe: Recipe, run: Run, hardware: Hardware, progress: Progress | None) -> pl.Trainer:
     callbacks: list[Callback] = [Follow(run, recipe)]
     if recipe.early_stopping:
         how = recipe.early_stopping
         mode = "max" if how.monitor == "val_accuracy" else "min"
         callbacks.append(EarlyStopping(how.monitor, patience=how.patience, mode=mode, check_on_train_epoch_end=True))
-    if progress_bar:
-        from mien.training.bar import Bar  # which needs rich, as nothing else here does
-
-        callbacks.append(Bar())
+    if progress:
+        callbacks.append(Show(progress))
     callbacks.append(
         ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     )
@@ -229,8 +214,8 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
         with quiet_lightning():
             return pl.Trainer(
                 accelerator=hardware.device,
-                devices=devices,
-                strategy=_strategy(recipe, devices),
+                devices=hardware.devices,
+                strategy=_strategy(recipe, hardware.devices),
                 precision=LIGHTNING_PRECISION[hardware.precision],
                 max_epochs=recipe.epochs,
                 callbacks=callbacks,
@@ -243,7 +228,7 @@ def _trainer(recipe: Recipe, run: Run, hardware: Hardware, devices: int, progres
                 enable_model_summary=False,
             )
     except MisconfigurationException as error:
-        raise InputError(f"--device {hardware.device} --devices {devices} cannot be had here: {error}") from error
+        raise InputError(f"--device {hardware.device} --devices {hardware.devices} cannot be had: {error}") from error
 
 
 def _strategy(recipe: Recipe, devices: int) -> str:
