@@ -53,7 +53,7 @@ def test_the_file_holds_no_pickle(tmp_path: Path) -> None:
         for member in archive.namelist():
             assert b"|O" not in archive.read(member)[:128]  # numpy's mark of an object array
     with np.load(tmp_path / "test.npz", allow_pickle=False) as stored:
-        assert set(stored.files) == {field.name for field in fields(Predictions)} - {"people"}
+        assert set(stored.files) == {field.name for field in fields(Predictions)} - {"people"} | {"format"}
 
 
 class Evil:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import get_args
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mien import formats
 from mien.confidence import RISK
 from mien.errors import InputError, unknown_name
 from mien.files import write_whole
@@ -71,6 +73,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: int = formats.CARD
     recipe: str
     labels: tuple[str, ...]
     preprocess: Preprocess
@@ -145,9 +148,22 @@ class Card(BaseModel):
         if not path.is_file():
             raise InputError(f"{path}: missing. Is {path.parent} a finished run? Continue it: mien train … --resume")
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (ValidationError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
             raise InputError(f"{path}: not a card that this version reads ({error})") from error
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Card:
+        """A card as it was saved; `InputError`, which names `source`, for anything else or for one of a newer mien."""
+        try:
+            told = json.loads(text)
+            formats.check(told.get("format") if isinstance(told, dict) else None, formats.CARD, source)
+            return cls.model_validate(
+                {**told, "format": formats.CARD} if isinstance(told, dict) else told, strict=False
+            )
+        except (ValidationError, ValueError) as error:
+            raise InputError(f"{source}: not a card that this version reads ({error})") from error
 
 
 def _fitted(for_temperature: Predictions, for_threshold: Predictions, risk: float) -> dict[str, float]:

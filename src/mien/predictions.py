@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mien import formats
 from mien.confidence import FEWEST_IMAGES, fit_temperature, tempered, threshold_for
 from mien.errors import InputError
 from mien.files import write_whole
@@ -151,6 +152,7 @@ class Predictions:
     def save(self, path: Path) -> None:
         """Write one compressed `.npz` (no pickle), whole or not at all."""
         values = {"split": np.asarray(self.split), "label_names": np.asarray(self.label_names)}
+        values["format"] = np.asarray(formats.PREDICTIONS)
         values |= {key: getattr(self, key) for key in _ROWS}
         if self.people is not None:
             values |= {_PEOPLE + f.name: np.asarray(getattr(self.people, f.name)) for f in fields(People)}
@@ -166,8 +168,11 @@ class Predictions:
             raise InputError(f"{path}: no predictions there. Make them: mien evaluate RUN --data PATH")
         try:
             with np.load(path, allow_pickle=False) as stored:
+                formats.check(int(stored["format"]) if "format" in stored else None, formats.PREDICTIONS, path)
                 values: dict[str, Any] = {key: stored[key] for key in ("split", "label_names", *_ROWS)}
                 people = {f.name: stored[_PEOPLE + f.name] for f in fields(People) if _PEOPLE + f.name in stored}
+        except InputError:
+            raise
         except Exception as error:  # numpy, zipfile and zlib each raise their own on a damaged file
             raise InputError(f"{path}: not a predictions file ({error})") from error
         values["split"] = str(values["split"])

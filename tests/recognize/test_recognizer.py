@@ -67,7 +67,7 @@ def test_what_is_no_model_of_ours_says_so(model: Path, tmp_path: Path) -> None:
         Recognizer(tmp_path / "cut.onnx")
     with pytest.raises(InputError, match="holds no card"):
         Recognizer(changed(model, tmp_path / "bare.onnx", "no card"))
-    with pytest.raises(InputError, match="its card is not one that this version reads"):
+    with pytest.raises(InputError, match="its card: not a card that this version reads"):
         Recognizer(changed(model, tmp_path / "odd.onnx", "card"))
     with pytest.raises(InputError, match="answers with 7 numbers, its card has 8 labels"):
         Recognizer(changed(model, tmp_path / "eight.onnx", "labels"))

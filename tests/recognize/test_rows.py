@@ -20,10 +20,10 @@ ROWS = [
     Row(Face("c.jpg", "happy", {"happy": 0.51, "sad": 0.49}, (0, 0, 5, 6), None, unsure=True), 2),
 ]
 COLUMNS = ["source", "frame", "time_s", "face_id", "x", "y", "width", "height", "detection_score", "emotion", "p_happy",
-           "p_sad", "unsure"]  # fmt: skip
+           "p_sad", "unsure", "format"]  # fmt: skip
 WANTED = [
-    ["a, b.jpg", 12, 0.48, 1, 1, 2, 30, 40, 0.8765, "sad", 0.25, 0.75, False],
-    ["c.jpg", None, None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True],
+    ["a, b.jpg", 12, 0.48, 1, 1, 2, 30, 40, 0.8765, "sad", 0.25, 0.75, False, 2],
+    ["c.jpg", None, None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True, 2],
 ]
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from mien.cards import Card
 from mien.confidence import tempered
@@ -108,7 +107,4 @@ def _card(session: Any, source: str) -> Card:
     text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
         raise InputError(f"{source}: holds no card, so nothing says its labels and preprocessing. Export it with mien")
-    try:
-        return Card.model_validate_json(text)
-    except ValidationError as error:
-        raise InputError(f"{source}: its card is not one that this version reads ({error})") from error
+    return Card.parse(text, f"{source}: its card")

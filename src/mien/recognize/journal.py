@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mien import formats
 from mien.errors import InputError, not_writable
 from mien.recognize.recognizer import Face
 from mien.recognize.rows import check_absent
@@ -37,7 +38,7 @@ class Journal:
             self._file.truncate(whole)  # without a line that was cut off
             self._file.seek(whole)
             if not whole:
-                self._append(dict(settings))
+                self._append({"format": formats.JOURNAL, **settings})
         except OSError as error:
             raise not_writable(self.path, error) from error
 
@@ -100,6 +101,7 @@ def _whole(line: bytes) -> dict[str, Any] | None:
 
 
 def _check(told: dict[str, Any], settings: dict[str, Any], path: Path) -> None:
+    formats.check(told.get("format"), formats.JOURNAL, path)
     other = [f"{key} was {told.get(key)}, now {value}" for key, value in settings.items() if told.get(key) != value]
     if other:
         raise InputError(

@@ -1,7 +1,8 @@
 """Rows: recognized faces as a table, one row per face per frame, written as CSV, JSON lines or Parquet.
 
-Columns: source, frame, time_s, face_id, x, y, width, height, detection_score, emotion, p_<label> …, unsure. Boxes are
-in pixels of the upright picture, probabilities 0–1. `frame` (from 0) and `time_s` (seconds) are empty for pictures.
+Columns: source, frame, time_s, face_id, x, y, width, height, detection_score, emotion, p_<label> …, unsure, format.
+Boxes are in pixels of the upright picture, probabilities 0–1. `frame` (from 0) and `time_s` (seconds) are empty for
+pictures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
+from mien import formats
 from mien.errors import InputError, MissingExtraError, not_writable
 from mien.recognize.recognizer import Face
 
@@ -47,6 +49,7 @@ class Row:
             "emotion": self.face.emotion,
             **{f"p_{label}": round(p, 6) for label, p in self.face.probabilities.items()},
             "unsure": self.face.unsure,
+            "format": formats.TABLE,
         }
 
 
@@ -153,7 +156,7 @@ class _Parquet:
         types = {
             "source": pa.string(), "frame": whole, "time_s": real, "face_id": whole, "x": whole, "y": whole,
             "width": whole, "height": whole, "detection_score": real, "emotion": pa.string(),
-            **{f"p_{label}": real for label in labels}, "unsure": pa.bool_(),
+            **{f"p_{label}": real for label in labels}, "unsure": pa.bool_(), "format": whole,
         }  # fmt: skip
         self._schema = pa.schema(list(types.items()))
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mien import formats
 from mien.cards import Card
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
@@ -156,7 +157,8 @@ class Run:
     def _write_seen(self, fingerprint: str, seen: Sequence[tuple[npt.NDArray[np.str_], ...]], start: str) -> None:
         train, val = (np.unique(np.concatenate(parts)) for parts in zip(*seen, strict=True))
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, fingerprint=np.array(fingerprint), train=train, val=val, start=np.array(start))
+        told = {"format": np.array(formats.RUN), "fingerprint": np.array(fingerprint), "start": np.array(start)}
+        np.savez_compressed(buffer, train=train, val=val, **told)  # type: ignore[arg-type]
         write_whole(self._seen_file, buffer.getbuffer())
 
     def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
@@ -186,8 +188,11 @@ class Run:
     def _load_seen(self) -> dict[str, npt.NDArray[np.str_]]:
         try:
             with np.load(self._seen_file, allow_pickle=False) as stored:
+                formats.check(int(stored["format"]) if "format" in stored else None, formats.RUN, self.folder)
                 known = {key: stored[key] for key in ("fingerprint", "train", "val")}
                 return {**known, "start": stored["start"]} if "start" in stored else known
+        except InputError:
+            raise
         except Exception as error:  # zip and array readers each raise their own on a damaged file
             raise InputError(
                 f"{self._seen_file}: missing or damaged ({error}); the run cannot be scored leak-free"

@@ -1,0 +1,25 @@
+"""Formats: a number for each kind of file that mien writes. Older ones are read, newer ones are refused.
+
+Number 1 is what version 0.1 wrote, which held no number.
+"""
+
+from __future__ import annotations
+
+from mien.errors import InputError
+
+CARD = 2  # 2: a people's head, and whose truth answers
+RUN = 2  # 2: `val_people` in the history
+PREDICTIONS = 2  # 2: the people's head and its votes
+TABLE = 2  # 2: the number itself, as the last column
+JOURNAL = 2  # 2: the number itself
+
+
+def check(found: object, known: int, source: object) -> None:
+    """Raise `InputError` where `source` says that a newer mien wrote it; a missing number is the first."""
+    number = 1 if found is None else found
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise InputError(f"{source}: has no number of a format where one should be, but {found!r}")
+    if number > known:
+        raise InputError(
+            f"{source}: was written by a newer mien (format {number}; this one reads up to {known}). Upgrade mien"
+        )
