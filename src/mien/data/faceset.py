@@ -28,7 +28,7 @@ VAL_FRACTION = 0.1
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FaceSet:
     """Faces of one source. All arrays have one row per face; pixels stay on disk until they are asked for."""
 
@@ -107,6 +107,20 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<FaceSet {self.source}: {len(self):,} faces of {len(self.label_set)} classes>"
+
+    def __str__(self) -> str:
+        """Counts of each split, a line each."""
+        lines = [f"{self.source}: {len(self):,} faces, fingerprint {self.fingerprint}"]
+        for split, counts in self.counts().items():
+            if total := sum(counts.values()):
+                told = ", ".join(f"{label} {count:,}" for label, count in counts.items())
+                lines.append(f"  {split} {total:,}: {told}")
+        if self.unreadable:
+            lines.append(f"  left out, since they cannot be read: {len(self.unreadable):,}")
+        return "\n".join(lines)
 
     def gather(self, indices: npt.NDArray[np.int64]) -> Pixels:
         """Pixels of the faces at `indices` (B,) → `(B, H, W)` or `(B, H, W, 3)`."""

@@ -58,6 +58,11 @@ class Comparison(Frozen):
     per_class: tuple[ClassRow, ...]
     pairs: tuple[PairedTest, ...]
 
+    def __str__(self) -> str:
+        """Who is better, a line for each pair."""
+        header = f"{', '.join(self.models)} on {self.split}, n = {self.n:,} (accuracy; in brackets 95 % intervals)"
+        return "\n".join([header, *(f"  {verdict(pair)}" for pair in self.pairs)])
+
 
 def compare(
     *models: Named,

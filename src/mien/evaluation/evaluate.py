@@ -68,6 +68,20 @@ class Evaluation(Frozen):
     temperature: float = 1.0  # of the card; all figures above are of the answers that it gives
     untempered: Calibration | None = None  # of the network's own probabilities; None where the temperature is 1
 
+    def __str__(self) -> str:
+        """The headline figures with their intervals, and the class that is found least."""
+        clean = self.leak_free
+        lines = [f"{self.model} on {self.split}, n = {self.scores.n:,}; in brackets 95 % intervals"]
+        lines.append(f"  accuracy {format_estimate(self.scores.accuracy)}")
+        if clean:
+            lines[-1] += f"; leak-free {format_estimate(clean.accuracy)}, n = {clean.n:,}"
+        lines.append(f"  macro F1 {format_estimate(self.scores.macro_f1)}")
+        found = [(row.recall, row) for row in self.per_class if row.recall is not None]
+        if found:
+            recall, row = min(found, key=lambda pair: pair[0])
+            lines.append(f"  found least: {row.label}, recall {figure_text(recall)} of {row.support:,} images")
+        return "\n".join(lines)
+
 
 def evaluate(
     model: Named,

@@ -47,6 +47,16 @@ class Face:
     detection_score: float | None  # 0–1; None where the picture was taken as a face
     unsure: bool  # the most probable emotion is less probable than the threshold
 
+    def __str__(self) -> str:
+        x, y, width, height = self.box
+        others = sorted((p, name) for name, p in self.probabilities.items() if name != self.emotion)[::-1][:2]
+        told = ", ".join(f"{name} {p:.2f}" for p, name in others)
+        unsure = ", unsure" if self.unsure else ""
+        return (
+            f"{self.source}: {self.emotion} {self.confidence:.2f}{unsure} ({told}) "
+            f"at x {x}, y {y}, {width} × {height} pixels"
+        )
+
     @property
     def confidence(self) -> float:
         """Probability of `emotion`."""

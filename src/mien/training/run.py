@@ -65,6 +65,23 @@ class Run:
             )
         return run
 
+    def __str__(self) -> str:
+        """What was done, in a few lines."""
+        if not self.finished:
+            done = len(self.history) if self.history_file.is_file() else 0
+            return f"{self.folder}: not finished, {done} epochs done"
+        card = self.card
+        training = card.training
+        return "\n".join(
+            [
+                f"{self.folder}: {card.recipe}, {card.parameters:,} parameters, seed {training.seed}",
+                f"  {training.epochs} epochs on {training.data} (train {training.train_images:,}, "
+                f"val {training.val_images:,}), {training.minutes:,.1f} minutes on {training.device}",
+                f"  best epoch {training.best_epoch}: {training.best_value:.4f} on val",
+                f"  answers {', '.join(card.labels)}{' and, of their own, what people see' if card.people else ''}",
+            ]
+        )
+
     @property
     def begun(self) -> bool:
         """Whether a training wrote this folder, finished or not."""
