@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer and make:
 #   make demo    set up .venv, train two CNNs on drawn faces, compare them, write a report
-#   make test    set up .venv, run all tests
+#   make test    set up .venv, run the tests that are quick: three minutes on two cores
+# `make test-all` runs the long ones too: the README's commands, studies, the browser.
 # `make demo DATA=path/to/fer2013.zip` does the same on real data, with a short budget.
 
 PYTHON ?= python3
@@ -8,20 +9,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
 
-.PHONY: demo test lint check clean
+.PHONY: demo test test-all lint check clean
 
 demo: $(VENV)/.done
 	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
 
 test: $(VENV)/.done
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+test-all: test
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.done
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: test lint
+check: test-all lint
 
 # The constraints keep torch at one build; without them a package may pull gigabytes of another one.
 $(VENV)/.done: pyproject.toml constraints.txt

@@ -12,6 +12,8 @@ from mien import Run, Votes
 from mien.evaluation.evidence import evidence
 from mien.studies.study import gather, result_lines
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EVIDENCE = sorted(path for path in (ROOT / "docs" / "evidence").glob("*.json") if path.stem != "seconds")
 

@@ -18,6 +18,8 @@ from mien.quantize import to_int8
 from mien.recognize.classifier import Classifier
 from mien.training.train import train
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["epochs=1", "early_stopping=null"]
 RESIDUAL = "model={kind: residual, block: basic, squeeze: true, stem: 8, widths: [8, 16], depths: [1, 1]}"
 

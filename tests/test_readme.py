@@ -93,6 +93,7 @@ MADE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "made"), list(enumerate(MADE)))
 def test_commands(
     block: int,
@@ -128,6 +129,7 @@ def test_commands(
         assert (workplace / file).is_file(), file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
 def test_commands_of_the_guides(
     guide: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -144,6 +146,7 @@ def test_commands_of_the_guides(
         assert (guide.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_python(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     load = Recipe.load
     monkeypatch.setattr(Recipe, "load", lambda name: load(name, ["epochs=1"]))

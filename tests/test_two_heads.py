@@ -242,6 +242,7 @@ def test_either_head_is_explained(kept: Run, drawn_faces: FaceSet) -> None:
         Explainer(kept.folder, label="contempt", truth="labels")
 
 
+@pytest.mark.slow
 def test_on_the_command_line(
     run: Run, drawn_zip: Path, votes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

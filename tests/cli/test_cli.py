@@ -143,6 +143,7 @@ def votes(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_onnx_of_train")
 def test_votes_ensemble_teacher_export(mien, drawn_zip: Path, drawn_folder: Path, votes: Path, tmp_path: Path) -> None:
     short = ["--data", drawn_zip, "--set", "epochs=1"]
@@ -203,6 +204,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path,
     assert "file" in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_onnx")
 def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
     done = mien(
@@ -214,6 +216,7 @@ def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "docs" / "results.json").read_text())) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_onnx", "no_onnx_of_train")
 def test_study_shows_each_recipe_the_pictures_at_its_own_size(mien, drawn_zip: Path, tmp_path: Path) -> None:
     """A recipe of 30 pixels beside one of 40, on pictures of 48: the same numbers as trained alone."""
@@ -228,6 +231,7 @@ def test_study_shows_each_recipe_the_pictures_at_its_own_size(mien, drawn_zip: P
     assert first[0].train_loss == second[0].train_loss
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_onnx")
 def test_study_goes_by_cost_and_names_what_cannot_be_had(
     mien, drawn_zip: Path, tiny_vit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -331,6 +335,7 @@ def test_corrupt_image_is_named_and_skipped_only_on_request(mien, drawn_folder: 
     assert f"left out: train/sad/{bad.name}" in done.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(drawn_zip: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-c", "from mien.cli.main import main; main()",
@@ -380,6 +385,7 @@ def test_sweep_ends_with_1_and_names_what_diverged(mien, drawn_zip: Path, tmp_pa
     assert "diverged: lr=10 (1 of 2)" in done.err
 
 
+@pytest.mark.slow
 def test_find_lr_leaves_the_run_s_folder_free_and_says_how_to_use_what_it_found(
     mien, drawn_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,6 +404,7 @@ def test_find_lr_leaves_the_run_s_folder_free_and_says_how_to_use_what_it_found(
     assert Run(tmp_path / "run").recipe.optimizer.lr == 3.2e-4
 
 
+@pytest.mark.slow
 def test_find_lr_without_a_suggestion_says_so(mien, drawn_zip: Path, tmp_path: Path, monkeypatch) -> None:
     from mien.training import find_lr
 

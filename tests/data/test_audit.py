@@ -87,6 +87,7 @@ def test_the_drawn_set_has_the_one_leak_that_was_drawn(drawn_zip: Path) -> None:
     assert found.leak_free == {"val": 14, "test": 13, "pooled": 27}
 
 
+@pytest.mark.slow
 def test_fer2013(fer2013: FaceSet) -> None:
     found = audit(fer2013)
     assert found.images == {"train": 28_709, "val": 3_589, "test": 3_589}

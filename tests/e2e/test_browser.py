@@ -46,7 +46,7 @@ main()
 """
 LOCAL = re.compile(r"\(?'(127\.0\.0\.1|::1|localhost)'")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt install chromium")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt install chromium"), pytest.mark.slow]
 
 
 @dataclass

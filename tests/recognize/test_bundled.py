@@ -60,6 +60,7 @@ def test_their_probabilities_are_calibrated_on_test(name: str) -> None:
     assert after.ece < before.ece
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOST_BYTES)
 def test_the_alignment_is_what_a_detector_sees_in_the_train_faces(name: str, fer2013: FaceSet) -> None:
     told = Recognizer(name).card.alignment
@@ -90,6 +91,7 @@ def test_probabilities_for_any_crop(name: str, drawn_faces: FaceSet) -> None:
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOST_BYTES)
 def test_they_answer_what_is_kept_of_their_runs(name: str, fer2013: FaceSet) -> None:
     kept = Predictions.load(RESULTS / name / "predictions" / "test.npz")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 CASES, SECONDS = 200, 5.0
 

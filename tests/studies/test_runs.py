@@ -10,6 +10,8 @@ import mien
 from mien import FaceSet, Recipe, Recognizer, Run
 from mien.studies.sweep import plan, sweep
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["epochs=1", "early_stopping=null"]
 WHOLE = ("card.json", "model.safetensors", "model.onnx", "history.csv", "report/curves.png", "predictions/val.npz")
 

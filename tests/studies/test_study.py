@@ -18,7 +18,7 @@ from mien.studies import study as studies
 NAMES = ("cnn-v1", "cnn-v2")
 
 
-pytestmark = pytest.mark.usefixtures("no_onnx")
+pytestmark = [pytest.mark.usefixtures("no_onnx"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from mien.training.train import train
 FAST = ("epochs=2", "optimizer.name=sgd", "data.batch_size=8")
 GRID = ("optimizer.lr=1e-2,1e-4,10",)  # at 10 the loss is no number from the second epoch on
 
-pytestmark = pytest.mark.usefixtures("no_onnx")
+pytestmark = [pytest.mark.usefixtures("no_onnx"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,7 @@ def test_the_same_seed_gives_the_same_curve_and_changes_no_other_numbers(faces: 
     torch.set_rng_state(state)
 
 
+@pytest.mark.slow
 def test_blocks_keep_their_share_of_the_rate(tiny_vit: Path, faces: FaceSet) -> None:
     """Layer decay .5 over four blocks: the finder alone would give every group one rate."""
     seen: list[list[float]] = []
@@ -116,6 +117,7 @@ def test_blocks_keep_their_share_of_the_rate(tiny_vit: Path, faces: FaceSet) -> 
         assert len(blocks) == 6  # final norm, four blocks, what lies below them
 
 
+@pytest.mark.slow
 def test_the_phase_of_unfreezing_stays_that_of_the_first_epoch(
     tiny_vit: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

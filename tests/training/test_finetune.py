@@ -35,6 +35,7 @@ def numbers(run: Run) -> list[Epoch]:
     return [replace(row, seconds=0, images_per_second=0) for row in run.history]
 
 
+@pytest.mark.slow
 def test_color_faces_of_224_pixels_train_a_vit(color_faces: FaceSet, tiny_vit: Path, tmp_path: Path) -> None:
     assert color_faces.store.shape[1:] == (224, 224, 3)
     recipe = vit_recipe(tiny_vit, "data.preprocess.size=null", "data.augment.flip=0.5")

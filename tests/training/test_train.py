@@ -147,6 +147,7 @@ def test_resumed_with_muon_and_a_second_head_equals_uninterrupted(
     assert weights_equal(resumed, whole)
 
 
+@pytest.mark.slow
 def test_a_branch_equals_an_uninterrupted_run_of_its_recipe(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     """Epochs at a constant rate do not depend on the end of the run, so a trunk has many ends and goes on."""
 
@@ -182,6 +183,7 @@ def test_a_branch_equals_an_uninterrupted_run_of_its_recipe(faces: FaceSet, reci
     assert not (tmp_path / "early").exists()
 
 
+@pytest.mark.slow
 def test_a_branch_keeps_the_start_of_its_trunk(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     plain = recipe.model_copy(update={"schedule": Schedule(), "epochs": 2, "early_stopping": None})
     start = train(plain.model_copy(update={"epochs": 1}), faces, tmp_path / "start")
