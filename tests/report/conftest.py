@@ -86,7 +86,7 @@ def made_up_card(recipe: Recipe, labels: Sequence[str], history: Sequence[Epoch]
     best = max(history, key=lambda row: row.val_accuracy)
     training = Training(
         data="fer2013.zip",
-        fingerprint="5196275ab108e25f" * 4,
+        fingerprint="1800e4590929427e2b40c63dd39e9c5f" if tuple(labels) == FER7.labels else "5196275ab108e25f" * 2,
         train_images=28709,
         val_images=val_images,
         seed=seed,
@@ -138,7 +138,7 @@ def made_up_report(
     shown = {"train": 8, "val": 1, "test": 1} if test else {"train": 8, "val": 1}
     data = DataReport(
         source="fer2013.zip",
-        fingerprint="5196275ab108e25f" * 4,
+        fingerprint="1800e4590929427e2b40c63dd39e9c5f" if tuple(labels) == FER7.labels else "5196275ab108e25f" * 2,
         labels=tuple(labels),
         counts={s: {label: times * n for label, n in zip(labels, counts, strict=True)} for s, times in shown.items()},
         repeated={"test images that also stand in train": 300} if test else {},

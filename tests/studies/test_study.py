@@ -189,3 +189,13 @@ def test_evidence_of_each_run_goes_into_the_report(folder: Path, drawn_faces: Fa
     told = {section.title: section for section in page.sections}
     assert {"Calibration", "Abstention", "Robustness", "Recipes over seeds"} <= set(told)
     assert told["Robustness"].points[-1] == "Not measured, which needs the weights: cnn-v1-s1 and cnn-v2-s1."
+
+
+def test_the_study_s_figures_do_not_stand_beside_other_data(folder: Path) -> None:
+    """The drawn faces have FER2013's labels, and are not FER2013."""
+    found = studies.gather(folder, "title", [])
+    assert not found.data.is_fer2013
+    assert all(run.recipe.expected.accuracy is None for run in found.runs)
+    text = studies.report(folder, "title", []).with_suffix(".md").read_text()
+    assert "the study gives" not in text
+    assert "CNN or ViT" not in text

@@ -36,7 +36,7 @@ def study(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the runs and the report.")],
     recipes: Annotated[
-        str | None, typer.Option("--recipes", help="Names with commas; all built-in ones if left out.")
+        str | None, typer.Option("--recipes", help="Names with commas; all of the study if left out.")
     ] = None,
     seeds: Annotated[
         str | None, typer.Option("--seeds", help="Seeds with commas, one run each; the recipe's own if left out.")
@@ -67,7 +67,7 @@ def study(
     """Train what is missing, evaluate, compare and write one report. Interrupted, it goes on where it stopped."""
     from mien.data.votes import Votes
     from mien.errors import InputError
-    from mien.recipes.recipe import Recipe, names
+    from mien.recipes.recipe import Recipe
     from mien.studies import study as studies
     from mien.training.hardware import detect
 
@@ -75,7 +75,7 @@ def study(
     if docs and not keep:
         raise InputError("--docs is written from what is kept: give --keep results too")
     extra = [[f"seed={seed}"] for seed in _seeds(seeds)] if seeds else [[]]
-    wanted = _names(recipes) or names()
+    wanted = _names(recipes) or list(studies.RECIPES)
     changes = _settings(settings or [], wanted)
     chosen = [Recipe.load(name, [*changes[name], *seed]) for name in wanted for seed in extra]
     faces = opener(data, labels, skip_unreadable=skip_unreadable)

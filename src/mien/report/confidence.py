@@ -9,6 +9,8 @@ from mien.report import plots_confidence
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.wording import NONE
 
+_TELLS = 0.05  # of an ECE: where chance alone makes more than that, a small one shows nothing
+
 
 def calibration_section(evaluation: Evaluation) -> Section:
     """Before and after the temperature, beside what a perfectly calibrated model would show."""
@@ -56,17 +58,24 @@ def range_if_perfect(found: Calibration) -> str:
 
 
 def calibration_sentence(evaluation: Evaluation) -> str:
-    """Whether confidence can be read as a chance, in plain words."""
+    """Whether confidence can be read as a chance, in plain words; not where too few images or a guesser say so."""
     found, before = evaluation.calibration, evaluation.untempered
     if found is None:
         return "Calibration was not measured."
     chance, where = range_if_perfect(found), f"{evaluation.split}, n = {found.n:,}"
-    if found.as_good_as_perfect:
-        told = "The confidence can be read as the chance of being right"
-        told += f": ECE {figure_text(found.ece)} ({where}) is no larger than what chance alone makes, {chance}"
+    measured = f"ECE {figure_text(found.ece)} ({where})"
+    if evaluation.scores.accuracy.low <= 1 / len(evaluation.labels):
+        told = f"It is not shown to be right more often than a guess, so its confidence says nothing; {measured}"
+    elif not found.as_good_as_perfect:
+        told = (
+            f"The confidence is off by more than chance explains: {measured}, where a perfect model would show {chance}"
+        )
+    elif found.ece_if_perfect[1] > _TELLS:
+        told = "Whether the confidence can be read as the chance of being right, so few images cannot tell: "
+        told += f"{measured}, and chance alone makes {chance}"
     else:
-        told = "The confidence is off by more than chance explains"
-        told += f": ECE {figure_text(found.ece)} ({where}), where a perfect model would show {chance}"
+        told = "The confidence can be read as the chance of being right: "
+        told += f"{measured} is no larger than what chance alone makes, {chance}"
     return f"{told}; without temperature it would be {figure_text(before.ece)}." if before else f"{told}."
 
 

@@ -12,6 +12,7 @@ from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.evidence import Evidence
 from mien.evaluation.latency import Latency
 from mien.evaluation.seeds import RecipeComparison
+from mien.labels import FER7
 from mien.recipes.recipe import Recipe
 from mien.training.run import Epoch
 
@@ -47,6 +48,10 @@ class NotRun:
     why: str
 
 
+_FER2013 = "1800e4590929427e2b40c63dd39e9c5f"  # fingerprint of all 35,887 faces in their splits
+_FER2013_COUNTS = {"train": 28_709, "val": 3_589, "test": 3_589}
+
+
 @dataclass(frozen=True)
 class DataReport:
     """The data set, as counted by the program."""
@@ -57,6 +62,12 @@ class DataReport:
     counts: Mapping[str, Mapping[str, int]]  # split → label → images
     repeated: Mapping[str, int]  # "test images that also stand in train" → count
     leak_free: Mapping[str, int]  # split → images that the leak-free score keeps
+
+    @property
+    def is_fer2013(self) -> bool:
+        """Whether it is the data of the study, whose figures say nothing beside those of other data."""
+        totals = {split: sum(counts.values()) for split, counts in self.counts.items()}
+        return self.fingerprint == _FER2013 or (self.labels == FER7.labels and totals == _FER2013_COUNTS)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mien.evaluation.evaluate import figure_text, format_estimate
 from mien.report import plots_cost
 from mien.report.content import RunReport, StudyReport
-from mien.report.families import FAMILIES, Family, called, family, question, short_names
+from mien.report.families import FAMILIES, Family, asked_runs, called, family, short_names
 from mien.report.layout import Picture, Section
 from mien.report.results import device
 from mien.report.wording import listed
@@ -99,7 +99,7 @@ def _frontier_sentence(runs: Sequence[RunReport], split: str) -> str:
 def _question_costs(report: StudyReport) -> list[str]:
     """What the ViT of the study's question costs beside its CNN."""
     by_name = {run.name: run for run in report.runs}
-    asked = [by_name[name] for name in question(report.runs)]
+    asked = [by_name[name] for name in asked_runs(report)]
     if not asked:
         return []
     *others, vit = asked

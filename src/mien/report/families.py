@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Cnn, Ensemble, Pretrained, Residual, Vit
-from mien.report.content import RunReport
+from mien.report.content import RunReport, StudyReport
 
 Family = Literal["CNN from zero", "ViT from zero", "pre-trained ViT", "pre-trained CNN", "pre-trained"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -51,6 +51,11 @@ def question(runs: Sequence[RunReport]) -> tuple[str, ...]:
     if sides[0] not in best or sides[-1] not in best:
         return ()
     return tuple(best[side].name for side in sides if side in best)
+
+
+def asked_runs(report: StudyReport) -> tuple[str, ...]:
+    """The runs that answer the study's question in a report; none where its data are not those of the study."""
+    return question(report.runs) if report.data.is_fer2013 else ()
 
 
 def leading(runs: Sequence[RunReport], all_up_to: int = 4) -> list[RunReport]:

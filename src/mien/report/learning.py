@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
+from typing import Literal
 
 from mien.evaluation.evaluate import figure_text
 from mien.report import plots
@@ -15,6 +16,7 @@ from mien.training.run import Epoch
 
 FOLDED = "In front stands the best of each family by val accuracy; the others unfold below."
 ROWS = 5  # runs in one picture of loss against accuracy: it fills a screen
+_SHOWN = 0.0005  # of a loss: less is printed as nothing
 SENTENCES = 6  # runs that get a sentence each; more get a line of a table
 
 
@@ -52,68 +54,82 @@ def loss_against_accuracy(runs: Sequence[RunReport]) -> Section:
     if not drawn:
         return Section("Loss against accuracy")
     n = min(run.card.training.val_images for run in drawn)
+    half = figure_text(0.98 / sqrt(n))
     text = (
-        "The study's discovery: does the loss rise while the accuracy still rises? These are figures of single epochs "
-        f"on val, n = {n:,}; the 95 % interval of one such accuracy is at most ± {figure_text(0.98 / sqrt(n))}."
+        "The study's discovery: the loss may rise while the accuracy still rises. Loss is a distance: it grows without "
+        "end where a wrong answer becomes surer. Accuracy is a count of right answers, however sure. These are figures "
+        f"of single epochs on val, n = {n:,}; the 95 % interval of one such accuracy is ± {half} "
+        "at most, and a rise within it shows nothing."
     )
-    rising = sum(_rises(run.history) for run in drawn)
-    text += f" It does in {rising} of {len(drawn)} {plural('run', len(drawn))}."
+    turns = [_turn(run.history, run.card.training.val_images) for run in drawn]
+    text += f" It does in {turns.count('yes')} of {len(drawn)} {plural('run', len(drawn))}"
+    text += f"; {turns.count('cannot tell')} cannot tell." if "cannot tell" in turns else "."
     shown, folded = _pictures(runs, drawn)
     text += f" {FOLDED}" if folded else ""
     few = len(drawn) <= SENTENCES
     return Section(
         "Loss against accuracy",
         text=(text,),
-        points=tuple(turning_sentence(run.name, run.history) for run in drawn) if few else (),
+        points=tuple(turning_sentence(run.name, run.history, run.card.training.val_images) for run in drawn)
+        if few
+        else (),
         tables=() if few else (_table(drawn),),
         pictures=shown,
         folded=folded,
     )
 
 
-def turning_sentence(name: str, history: Sequence[Epoch]) -> str:
-    """Whether val loss rose while val accuracy still rose: between the epochs of lowest loss and of best accuracy."""
+def turning_sentence(name: str, history: Sequence[Epoch], n: int) -> str:
+    """Whether val loss rose while val accuracy (of n images) still rose: from the lowest loss to the best accuracy."""
     lowest, best = plots.turning_epochs(history)
+    turn = _turn(history, n)
     if lowest is None:
         return f"{name}: no val loss is finite; the training diverged."
-    if best.epoch <= lowest.epoch:
+    if turn == "no":
         return (
             f"{name}: no. The best val accuracy (epoch {best.epoch}) does not come after "
             f"the lowest val loss (epoch {lowest.epoch})."
         )
     return (
-        f"{name}: yes. From epoch {lowest.epoch} (lowest val loss) to epoch {best.epoch} (best val accuracy), val loss "
-        f"rose by {figure_text(best.val_loss - lowest.val_loss)} (from {figure_text(lowest.val_loss)} to "
+        f"{name}: {turn}. From epoch {lowest.epoch} (lowest val loss) to epoch {best.epoch} (best val accuracy), val "
+        f"loss rose by {figure_text(best.val_loss - lowest.val_loss)} (from {figure_text(lowest.val_loss)} to "
         f"{figure_text(best.val_loss)}) while val accuracy rose by "
         f"{figure_text(best.val_accuracy - lowest.val_accuracy)} "
         f"(from {figure_text(lowest.val_accuracy)} to {figure_text(best.val_accuracy)})."
     )
 
 
-def _rises(history: Sequence[Epoch]) -> bool:
+def _turn(history: Sequence[Epoch], n: int) -> Literal["yes", "no", "cannot tell", "diverged"]:
+    """Whether loss rose while accuracy rose; a rise of nothing, or within the interval of n images, cannot tell."""
     lowest, best = plots.turning_epochs(history)
-    return lowest is not None and best.epoch > lowest.epoch
+    if lowest is None:
+        return "diverged"
+    if best.epoch <= lowest.epoch:
+        return "no"
+    seen = best.val_loss - lowest.val_loss >= _SHOWN and best.val_accuracy - lowest.val_accuracy > 0.98 / sqrt(n)
+    return "yes" if seen else "cannot tell"
 
 
 def _table(runs: Sequence[RunReport]) -> Table:
     """What `turning_sentence` says, a line for each run."""
     header = ("Model", "Loss rises while accuracy rises", "Lowest val loss", "Best val accuracy", "Val loss, rise",
               "Val accuracy, rise")  # fmt: skip
-    rows = tuple((Cell(run.name), *_cells(run.history)) for run in runs)
+    rows = tuple((Cell(run.name), *_cells(run.history, run.card.training.val_images)) for run in runs)
     note = "Rises are those from the epoch of lowest val loss to the later one of best val accuracy."
     return Table(header, rows, note)
 
 
-def _cells(history: Sequence[Epoch]) -> tuple[Cell, ...]:
+def _cells(history: Sequence[Epoch], n: int) -> tuple[Cell, ...]:
     lowest, best = plots.turning_epochs(history)
     highest = Cell(figure_text(best.val_accuracy), f"epoch {best.epoch}")
     if lowest is None:
         return (Cell("diverged"), Cell(NONE), highest, Cell(NONE), Cell(NONE))
     bottom = Cell(figure_text(lowest.val_loss), f"epoch {lowest.epoch}")
-    if not _rises(history):
+    turn = _turn(history, n)
+    if turn == "no":
         return (Cell("no"), bottom, highest, Cell(NONE), Cell(NONE))
     rises = (best.val_loss - lowest.val_loss, best.val_accuracy - lowest.val_accuracy)
-    return (Cell("yes"), bottom, highest, *(Cell(figure_text(rise)) for rise in rises))
+    return (Cell(turn), bottom, highest, *(Cell(figure_text(rise)) for rise in rises))
 
 
 def _pictures(runs: Sequence[RunReport], drawn: Sequence[RunReport]) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest, detectable, holm, negative
 from mien.evaluation.evaluate import format_estimate
 from mien.report.content import StudyReport
-from mien.report.families import question
+from mien.report.families import asked_runs
 from mien.report.layout import Cell, Section, Table
 from mien.report.wording import NONE, p_text, plural
 
@@ -22,7 +22,7 @@ def shown_pairs(report: StudyReport) -> list[PairedTest]:
         return []
     chosen = list(comparison.pairs)
     if len(comparison.models) > ALL_UP_TO:
-        best, asked = report.best.name, question(report.runs)
+        best, asked = report.best.name, asked_runs(report)
         wanted = [(first, second) for i, first in enumerate(asked) for second in asked[i + 1 :]]
         wanted += [(other, best) for other in comparison.models if {other, best} not in map(set, wanted)]
         chosen = [_find(comparison, first, second) for first, second in wanted if first != second]
@@ -72,7 +72,7 @@ def paired_tests(report: StudyReport) -> Section:
     )
     note += "that a test of this size finds in 80 of 100 cases."
     if len(pairs) < len(comparison.pairs):
-        which = "those under “CNN or ViT?”, and " if question(report.runs) else ""
+        which = "those under “CNN or ViT?”, and " if asked_runs(report) else ""
         note += f" Of the {len(comparison.pairs)} pairs it holds {which}those of {report.best.name}, the best by val "
         note += "accuracy, with every other run."
     return Section("Paired tests", tables=(Table(header, rows, note),))

@@ -8,7 +8,7 @@ from mien.evaluation.classes import ClassComparison, ClassTest
 from mien.evaluation.compare import PairedTest, verdict
 from mien.evaluation.evaluate import format_estimate
 from mien.report.content import DataReport, RunReport, StudyReport
-from mien.report.families import called, family, question
+from mien.report.families import asked_runs, called, family
 from mien.report.layout import Cell, Section, Table
 from mien.report.pairs import between, shown_pairs
 from mien.report.wording import NONE, listed, p_text, share, spoken
@@ -54,7 +54,7 @@ def question_section(report: StudyReport) -> Section:
 def _sides(report: StudyReport) -> list[RunReport]:
     """The runs of `families.question`; none without their comparison."""
     by_name = {run.name: run for run in report.runs}
-    return [by_name[name] for name in question(report.runs)] if report.comparison else []
+    return [by_name[name] for name in asked_runs(report)] if report.comparison else []
 
 
 def _tests(report: StudyReport, first: RunReport, second: RunReport) -> ClassComparison | None:
@@ -84,7 +84,7 @@ def _pair(report: StudyReport, first: RunReport, second: RunReport) -> PairedTes
 def _classes_won(tests: ClassComparison) -> str:
     k = len(tests.rows)
     won = {side: [row for row in tests.rows if row.better == side] for side in (0, 1)}
-    asked = "Does the ViT win 5 of 7 classes, as in the study?" if k == 7 else "Does the ViT win most classes?"
+    asked = "Does the ViT win 5 of 7 classes, as in the study?"
     return (
         f"{asked} By F1 on {tests.split} (n = {tests.n:,}) it wins {_count(won[1], k)} against {tests.first}"
         f"{_surely(won[1])}, and the CNN wins {_count(won[0], k)}{_surely(won[0])}. By paired tests of recall (exact "

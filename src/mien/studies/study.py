@@ -6,7 +6,7 @@ import json
 import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -31,8 +31,7 @@ from mien.models.checkpoints import display_name
 from mien.models.ensemble import EnsembleNet
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
-from mien.recipes.recipe import names as recipe_names
-from mien.recipes.sections import Pretrained
+from mien.recipes.sections import Expected, Pretrained
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import question
 from mien.report.html import write_report
@@ -42,6 +41,11 @@ from mien.training.hardware import Hardware, detect
 from mien.training.run import Run
 from mien.training.targets import Sources, check_sources, used
 
+RECIPES = (  # the study, its future work, what stands beside them for a fair comparison, and the first bundled models
+    "cnn-v1", "cnn-v2", "cnn-v2.1", "efficientnet-lite0-ft", "mien-small", "mien-tiny", "resnet50-ft", "vit-scratch",
+    "vit-scratch-tuned", "vit-v1.3", "vit-v1.3-frozen", "vit-v1.5", "vit-v1.5-frozen", "vit-v1.6", "vit-v1.6.6",
+    "vit-v1.6.7", "vit-v1.6.7-dropout", "vit-v1.6.7-last4", "vit-v1.6.7-layer-decay", "vit-v1.6.7-weight-decay",
+)  # fmt: skip
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results
 _LATENCIES = "latency.json"
 _KEPT = ("recipe.yaml", "card.json", "history.csv", "predictions/val.npz", "predictions/test.npz",
@@ -221,17 +225,25 @@ def gather(
         run.name: {split: found.tempered(run.card.temperature) for split, found in predictions.items()}
         for run, predictions in kept.items()
     }
+    data = _read_data(folder / "data.json")
+    if not data.is_fer2013:  # the study's figures say nothing of other data
+        runs = [replace(run, recipe=_without_figures(run.recipe)) for run in runs]
+        not_run = [replace(one, recipe=_without_figures(one.recipe)) for one in not_run]
     return StudyReport(
         title=title,
         commands=commands,
-        data=_read_data(folder / "data.json"),
+        data=data,
         runs=runs,
         not_run=not_run,
         comparisons=_comparisons(by_name),
         seeds=_over_seeds(kept),
-        class_tests=_class_tests(question(runs), by_name),
+        class_tests=_class_tests(question(runs) if data.is_fer2013 else (), by_name),
         environment=environment(),
     )
+
+
+def _without_figures(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"expected": Expected()})  # type: ignore[call-arg]
 
 
 def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Latency | None) -> RunReport:
@@ -409,9 +421,9 @@ def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -
 
 
 def _never_run(results: Path) -> list[NotRun]:
-    """The built-in recipes of which no run is kept."""
+    """The recipes of the study of which no run is kept."""
     kept = {Run(path.parent).recipe.name for path in results.glob("*/card.json")}
-    return [NotRun(Recipe.load(name), "") for name in recipe_names() if name not in kept]
+    return [NotRun(Recipe.load(name), "") for name in RECIPES if name not in kept]
 
 
 def result_lines(run: RunReport) -> list[dict[str, object]]:
