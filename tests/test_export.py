@@ -23,7 +23,7 @@ def networks(
     """One short run of each kind of network."""
     folder = tmp_path_factory.mktemp("networks")
     convnext = save_checkpoint(folder / "checkpoint", "convnextv2")
-    residual = "model={kind: residual, block: separable, squeeze: true, stem: 8, widths: [8, 16], depths: [1, 1]}"
+    residual = "model={kind: residual, squeeze: true, stem: 8, widths: [8, 16], depths: [1, 1]}"
     tiny = ["data.preprocess.size=32", "unfreeze=none", *SHORT]
     recipes = {
         "cnn-v2": Recipe.load("cnn-v2", [*SHORT, "mirror=true"]),

@@ -314,3 +314,15 @@ def test_what_a_checkpoint_gives_is_asked_for_by_name() -> None:
 def test_a_child_s_unfreezing_replaces_its_parent_s(tmp_path: Path) -> None:
     write(tmp_path / "mine.yaml", name="mine", extends="vit-v1.6.7", describe="x", unfreeze={"last": 2})
     assert Recipe.load(str(tmp_path / "mine.yaml")).unfreeze.blocks(20) == 2
+
+
+def test_keys_of_version_0_1_that_are_gone_are_read_where_they_did_nothing() -> None:
+    """Recipes that are kept under results/ hold them."""
+    kept = Path(__file__).parents[2] / "results" / "mien-tiny" / "recipe.yaml"
+    assert "cutmix: 0.0" in kept.read_text()
+    assert "block: basic" in kept.read_text()
+    assert Recipe.read(kept).model == Recipe.load("mien-tiny").model
+    with pytest.raises(InputError, match=r"data\.augment\.cutmix: unknown key"):
+        Recipe.load("mien-small", ["data.augment.cutmix=1"])
+    with pytest.raises(InputError, match=r"model\.block: unknown key"):
+        Recipe.load("mien-small", ["model.block=separable"])

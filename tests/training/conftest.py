@@ -22,7 +22,7 @@ def recipe() -> Recipe:
         [
             "epochs=4",
             "data.imbalance=sampler",
-            "data.augment={flip: 0.5, rotate: 10, erase: 0.5, mixup: 0.2, cutmix: 1.0}",
+            "data.augment={flip: 0.5, rotate: 10, erase: 0.5, mixup: 0.2}",
             "average=0.9",
             "schedule={name: cosine, warmup_epochs: 1}",
             "early_stopping.patience=3",

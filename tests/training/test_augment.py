@@ -114,23 +114,6 @@ def test_mixup_mixes_images_and_targets_in_one_share(gray: tuple[torch.Tensor, t
     assert sum(shares) == pytest.approx(1, abs=1e-3)
 
 
-def test_cutmix_pastes_a_rectangle_and_counts_its_area(gray: tuple[torch.Tensor, torch.Tensor]) -> None:
-    torch.manual_seed(1)
-    for _ in range(20):
-        images, targets = mix(*gray, Augment(cutmix=1.0))
-        torch.testing.assert_close(images.mean(dim=(1, 2, 3)), targets @ (torch.arange(10) / 10))
-        assert all(len(image.unique()) <= 2 for image in images)
-        changed = (images[:, 0] != gray[0][:, 0]).any(dim=0)  # of any image: the rectangle
-        rows, columns = changed.any(dim=1), changed.any(dim=0)
-        assert changed.sum() == rows.sum() * columns.sum()
-
-
-def test_both_kinds_of_mixing_are_met(gray: tuple[torch.Tensor, torch.Tensor]) -> None:
-    torch.manual_seed(0)
-    flat = [bool((mix(*gray, Augment(mixup=1.0, cutmix=1.0))[0].flatten(2).std(dim=2) == 0).all()) for _ in range(60)]
-    assert 15 <= sum(flat) <= 45  # mixup leaves images of one value; cutmix nearly never
-
-
 def faces_like(count: int, size: int = 48, channels: int = 1) -> torch.Tensor:
     """Smooth pictures with edges, in whole gray values."""
     random = np.random.default_rng(0)

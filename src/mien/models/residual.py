@@ -1,10 +1,10 @@
-"""A residual network for small faces, of plain or of separable blocks.
+"""A residual network for small faces.
 
 Shapes: B images, C channels, S pixels, K classes.
 
 Source: He et al. 2016, "Deep Residual Learning"; the shortcut that averages before its 1x1 convolution is ResNet-D of
-He et al. 2019, "Bag of Tricks"; separable blocks are the inverted residuals of MobileNetV2, Sandler et al. 2018;
-squeeze-and-excitation is Hu et al. 2018. Every stage halves the side of its images in its first block.
+He et al. 2019, "Bag of Tricks"; squeeze-and-excitation is Hu et al. 2018. Every stage halves the
+side of its images in its first block.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ class ResidualNet(nn.Module):
 
     def __init__(self, channels: int, classes: int, how: Residual) -> None:
         super().__init__()
-        block = {"basic": _Basic, "separable": _Separable}[how.block]
         layers: list[nn.Module] = [_Standardize()] if how.standardize else []
         layers += [*_conv(channels, how.stem, 3, stride=how.stem_stride), nn.ReLU(inplace=True)]
         before = how.stem
         for width, depth in zip(how.widths, how.depths, strict=True):
             for place in range(depth):
-                layers.append(block(before, width, 2 if place == 0 else 1, how))
+                layers.append(_Block(before, width, 2 if place == 0 else 1, how))
                 before = width
         self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(how.dropout)
@@ -53,7 +52,7 @@ class _Standardize(nn.Module):
         return change * (change.square().mean(dim=(2, 3), keepdim=True) + _LEAST_VARIANCE).rsqrt()
 
 
-class _Basic(nn.Module):
+class _Block(nn.Module):
     """Two 3x3 convolutions beside the shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, how: Residual) -> None:
@@ -68,27 +67,6 @@ class _Basic(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.change(images) + self.shortcut(images))
-
-
-class _Separable(nn.Module):
-    """1x1 to `expand` times the width, 3x3 within each channel, 1x1 back; no activation after the sum."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int, how: Residual) -> None:
-        super().__init__()
-        inner = how.expand * inputs
-        self.change = nn.Sequential(
-            *_conv(inputs, inner, 1),
-            nn.ReLU(inplace=True),
-            *_conv(inner, inner, 3, stride=stride, groups=inner),
-            nn.ReLU(inplace=True),
-            *([_Squeeze(inner)] if how.squeeze else []),
-            *_conv(inner, outputs, 1),
-        )
-        self.shortcut = _shortcut(inputs, outputs, stride)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self.change(images) + self.shortcut(images)
-        return output
 
 
 class _Squeeze(nn.Module):
@@ -125,6 +103,6 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def _conv(inputs: int, outputs: int, side: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    convolution = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, groups=groups, bias=False)
+def _conv(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, bias=False)
     return [convolution, nn.BatchNorm2d(outputs)]

@@ -13,6 +13,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _without(values: Any, gone: dict[str, Any]) -> Any:
+    """Without keys of version 0.1 that are gone, where they stand at the value that did nothing; kept recipes do."""
+    if not isinstance(values, dict):
+        return values
+    return {key: value for key, value in values.items() if key not in gone or value != gone[key]}
+
+
 class Input(Section):
     """From pixels to model input, as far as the recipe says it; a pre-trained checkpoint gives what is left out."""
 
@@ -49,12 +56,16 @@ class Augment(Section):
     scale: float = Field(0.0, ge=0, lt=1, description="largest relative change of scale either way")
     erase: float = Field(0.0, ge=0, le=1, description="chance of one erased rectangle of 2–20 % of the area")
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of mixup; 0: none (Zhang et al. 2018)")
-    cutmix: float = Field(0.0, ge=0, le=10, description="alpha of cutmix; 0: none (Yun et al. 2019)")
     gamma: float = Field(0.0, ge=0, le=1, description="chance of a brightness curve, exponent e^-0.4 to e^0.4")
     blur: float = Field(0.0, ge=0, le=1, description="chance of a Gaussian blur, sigma 0.6 to 4 % of the side")
     resolution: float = Field(0.0, ge=0, le=1, description="chance of losing pixels: 25 to 67 % of the side are left")
     noise: float = Field(0.0, ge=0, le=1, description="chance of Gaussian noise, deviation up to 15 % of white")
     jpeg: float = Field(0.0, ge=0, le=1, description="chance of JPEG's losses, quality 5 to 50")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_1(cls, values: Any) -> Any:
+        return _without(values, {"cutmix": 0})
 
     @property
     def on(self) -> bool:
@@ -132,15 +143,18 @@ class Residual(Section):
     """A residual network for small faces, trained from fresh weights; every stage halves the side of its images."""
 
     kind: Literal["residual"]
-    block: Literal["basic", "separable"] = Field("basic", description="two 3x3 convolutions, or an inverted residual")
     standardize: bool = Field(False, description="bring each image to mean 0 and deviation 1 first, whatever the light")
     stem: int = Field(32, ge=1, le=4096, description="channels of the first convolution")
     stem_stride: Literal[1, 2] = Field(1, description="2 halves the side at once")
     widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1, description="channels per stage")
     depths: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(min_length=1, description="blocks per stage")
-    expand: int = Field(4, ge=1, le=16, description="of separable blocks: inner channels per channel")
     squeeze: bool = Field(False, description="squeeze-and-excitation in every block")
     dropout: float = Field(0.0, ge=0, lt=1, description="before the last, linear layer")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_1(cls, values: Any) -> Any:
+        return _without(values, {"block": "basic", "expand": 4})
 
     @model_validator(mode="after")
     def _one_depth_per_width(self) -> Residual:

@@ -51,34 +51,13 @@ def augment(images: torch.Tensor, how: Augment) -> torch.Tensor:
 def mix(images: torch.Tensor, targets: torch.Tensor, how: Augment) -> tuple[torch.Tensor, torch.Tensor]:
     """`(B, C, S, S)` images and their `(B, K)` targets, each mixed with another of the batch in one random share.
 
-    mixup adds the images (Zhang et al. 2018, eq. 1), cutmix pastes a rectangle (Yun et al. 2019, eq. 1 and 2); with
-    both on, each batch meets one of them with equal chance.
+    Source: mixup, Zhang et al. 2018, eq. 1.
     """
-    kinds = [kind for kind in ("mixup", "cutmix") if getattr(how, kind)]
-    if not kinds:
+    if not how.mixup:
         return images, targets
-    kind = kinds[int(torch.randint(len(kinds), ()))]
-    alpha = getattr(how, kind)
-    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    share = float(torch.distributions.Beta(how.mixup, how.mixup).sample())
     other = torch.randperm(len(images), device=images.device)
-    if kind == "mixup":
-        images = share * images + (1 - share) * images[other]
-    else:
-        images, share = _paste(images, images[other], share)
-    return images, share * targets + (1 - share) * targets[other]
-
-
-def _paste(images: torch.Tensor, others: torch.Tensor, share: float) -> tuple[torch.Tensor, float]:
-    """A rectangle of about 1 - `share` of the area from `others`, cut off at the edge; and what share is left."""
-    size = images.shape[-1]
-    half = math.sqrt(1 - share) * size / 2
-    centers = torch.rand(2) * size
-    (top, left), (bottom, right) = (
-        [min(max(round(float(center) + way * half), 0), size) for center in centers] for way in (-1, 1)
-    )
-    mixed = images.clone()
-    mixed[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
-    return mixed, 1 - (bottom - top) * (right - left) / size**2
+    return share * images + (1 - share) * images[other], share * targets + (1 - share) * targets[other]
 
 
 def _affine(images: torch.Tensor, how: Augment) -> torch.Tensor:

@@ -132,7 +132,7 @@ class Classifier(pl.LightningModule):
         how = self.recipe.data.augment
         if not self._features:
             shown = prepare(shown, self.preprocess, how)
-        if how.mixup or how.cutmix:
+        if how.mixup:
             shown, wanted = mix(shown, self._as_targets(wanted), how)
         with training_attention(self.device.type):
             if self._graphed and len(shown) == self._graphed[0]:
