@@ -14,7 +14,7 @@ from mien.errors import InputError
 from mien.evaluation.evaluate import Estimate
 from mien.report.places import Box, Spot, place_names
 
-# The house style is shared by all pictures of a report, whichever module draws them.
+# The style is shared by all pictures of a report, whichever module draws them.
 from mien.report.style import BLUE, FAINT, GREEN, INK, PURPLE, SKY, VERMILLION, WIDTH, Share, shorten, styled
 
 # Color and shape, so that neither has to be told apart alone.

@@ -62,7 +62,7 @@ _R = TypeVar("_R")
 
 
 def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
-    """`draw`, under the house style; the caller's own matplotlib settings are neither used nor changed."""
+    """`draw`, under the style of all pictures; the caller's own matplotlib settings are neither used nor changed."""
 
     @wraps(draw)
     def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
