@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pytest
 
 from mien import Run, Votes
 from mien.evaluation.evidence import evidence
-from mien.studies.study import gather, result_lines
+from mien.studies.study import gather
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from keep_results import result_lines  # noqa: E402  a script beside the package
+
 EVIDENCE = sorted(path for path in (ROOT / "docs" / "evidence").glob("*.json") if path.stem != "seconds")
 
 

@@ -208,12 +208,10 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path,
 @pytest.mark.usefixtures("no_onnx")
 def test_study(mien, drawn_zip: Path, tmp_path: Path) -> None:
     done = mien(
-        "study", "--recipes", "cnn-v1,cnn-v2", "--data", drawn_zip, "--out", tmp_path / "study", "--set", "epochs=1",
-        "--keep", tmp_path / "results", "--docs", tmp_path / "docs",
-    )  # fmt: skip
+        "study", "--recipes", "cnn-v1,cnn-v2", "--data", drawn_zip, "--out", tmp_path / "study", "--set", "epochs=1"
+    )
     assert done.code == 0, done.err
     assert (tmp_path / "study" / "report.html").is_file()
-    assert len(json.loads((tmp_path / "docs" / "results.json").read_text())) == 6
 
 
 @pytest.mark.slow
@@ -302,7 +300,6 @@ MISTAKES = {
         "mien-tiny",
         "mien-small",
     ),
-    "give --keep results too": ("study", "--data", "x", "--out", "y", "--docs", "z"),
     "--seeds a: expected whole numbers": ("study", "--data", "x", "--out", "y", "--seeds", "a"),
     "Missing option '--out'": ("train", "cnn-v2", "--data", "x"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from mien.studies import study as studies
 
 NAMES = ("cnn-v1", "cnn-v2")
 
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import keep_results  # noqa: E402  a script beside the package
 
 pytestmark = [pytest.mark.usefixtures("no_onnx"), pytest.mark.slow]
 
@@ -66,11 +70,11 @@ def test_times_of_other_days_do_not_stand_beside_each_other(folder: Path, tmp_pa
     results, file = tmp_path / "results", folder / "latency.json"
     both, one = [Run(folder / name) for name in NAMES], [Run(folder / NAMES[0])]
     studies.time_runs(both, folder)
-    studies.keep(both, folder, results)
+    keep_results.keep(both, folder, results)
     assert load_latencies(results / "latency.json").keys() == set(NAMES)
     file.unlink()
     studies.time_runs(one, folder)
-    studies.keep(one, folder, results)
+    keep_results.keep(one, folder, results)
     assert load_latencies(results / "latency.json").keys() == {NAMES[1]}
     file.unlink()
 
@@ -78,8 +82,8 @@ def test_times_of_other_days_do_not_stand_beside_each_other(folder: Path, tmp_pa
 def test_docs_come_from_what_is_kept_alone(folder: Path, tmp_path: Path) -> None:
     results, docs = tmp_path / "results", tmp_path / "docs"
     runs = [Run(folder / name) for name in NAMES]
-    studies.keep(runs, folder, results)
-    studies.write_docs(results, docs, "A study", ["mien study"])
+    keep_results.keep(runs, folder, results)
+    keep_results.write_docs(results, docs, "A study", ["mien study"])
     lines = json.loads((docs / "results.json").read_text())
     assert {(line["run"], line["split"]) for line in lines} == {
         (name, split) for name in NAMES for split in ("val", "test", "pooled")
@@ -99,7 +103,7 @@ def test_docs_come_from_what_is_kept_alone(folder: Path, tmp_path: Path) -> None
 def test_kept_results_without_weights_are_never_trained_over(
     folder: Path, recipes: list[Recipe], drawn_faces: FaceSet, tmp_path: Path
 ) -> None:
-    studies.keep([Run(folder / "cnn-v1")], folder, tmp_path / "results")
+    keep_results.keep([Run(folder / "cnn-v1")], folder, tmp_path / "results")
     before = (tmp_path / "results" / "cnn-v1" / "card.json").read_bytes()
     with pytest.raises(InputError, match="it is kept"):
         studies.study(recipes[:1], drawn_faces, tmp_path / "results")
@@ -119,11 +123,11 @@ def test_a_run_that_was_stopped_while_finishing_is_finished(
 
 def test_what_is_kept_holds_nothing_of_an_earlier_run(folder: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    studies.keep([Run(folder / "cnn-v2")], folder, results)
+    keep_results.keep([Run(folder / "cnn-v2")], folder, results)
     (folder / "cnn-v2-s1" / "predictions" / "test.npz").rename(tmp_path / "aside.npz")
     try:
         (results / "cnn-v2").rename(results / "cnn-v2-s1")
-        studies.keep([Run(folder / "cnn-v2-s1")], folder, results)
+        keep_results.keep([Run(folder / "cnn-v2-s1")], folder, results)
     finally:
         (tmp_path / "aside.npz").rename(folder / "cnn-v2-s1" / "predictions" / "test.npz")
     assert not (results / "cnn-v2-s1" / "predictions" / "test.npz").exists()

@@ -48,12 +48,6 @@ def study(
             help="KEY=VALUE for every recipe, or PATTERN:KEY=VALUE for those whose name fits, as in 'vit-*:epochs=3'.",
         ),
     ] = None,
-    keep: Annotated[
-        Path | None, typer.Option("--keep", help="Also copy what docs quote (no large weights) to this folder.")
-    ] = None,
-    docs: Annotated[
-        Path | None, typer.Option("--docs", help="With --keep: write results.json and study.md here from it.")
-    ] = None,
     evidence: Annotated[
         bool,
         typer.Option("--evidence", help="Also measure robustness and, with --votes, people: minutes for each run."),
@@ -72,8 +66,6 @@ def study(
     from mien.training.hardware import detect
 
     hardware = detect(device, precision)
-    if docs and not keep:
-        raise InputError("--docs is written from what is kept: give --keep results too")
     extra = [[f"seed={seed}"] for seed in _seeds(seeds)] if seeds else [[]]
     wanted = _names(recipes) or list(studies.RECIPES)
     changes = _settings(settings or [], wanted)
@@ -98,12 +90,6 @@ def study(
     command = shlex.join(["mien", *sys.argv[1:]])
     page = studies.report(out, TITLE, [command], [run.name for run in runs], missing)
     say(f"report: {page}")
-    if keep:
-        studies.keep(runs, out, keep)
-        say(f"kept: {keep}")
-        if docs:
-            studies.write_docs(keep, docs, TITLE, [command])
-            say(f"docs: {docs / 'study.md'}, {docs / 'results.json'}")
 
 
 def _tell(planned: Sequence[Planned], missing: Sequence[NotRun]) -> None:
