@@ -1,4 +1,4 @@
-"""Annotate: the picture with a box around every face, its emotion, and bars for its probabilities."""
+"""Annotate: the picture with a box around every face, and bars for its most probable emotions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mien.recognize.recognizer import Face
 PALETTE = ("#D55E00", "#009E73", "#CC79A7", "#F0E442", "#999999", "#0072B2", "#56B4E9", "#E69F00")
 UNSURE = "#BBBBBB"
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
-_BACK, _INK, _TRACK = (20, 20, 20, 190), "#FFFFFF", (255, 255, 255, 60)
+_BACK, _INK, _TRACK = (20, 20, 20, 235), "#FFFFFF", (255, 255, 255, 30)
 _BARS = 3  # most probable emotions that get one
 _SMALLEST_TEXT, _LARGEST_TEXT = 10, 34  # pixels
 
@@ -50,12 +50,14 @@ def _mark(marked: Pixels, face: Face, name: str) -> None:
     x, y, w, h = face.box
     text = int(np.clip(w / 7, _SMALLEST_TEXT, min(_LARGEST_TEXT, max(width, height) / 25 + _SMALLEST_TEXT)))
     font, line = _font(text), round(text * 1.3)
-    title = f"{name} {headline(face)}".strip()
+    # The first bar says the emotion, unless a video still shows the one that has lasted.
+    lasted = face.emotion if face.emotion != max(face.probabilities, key=face.probabilities.__getitem__) else ""
+    title = " ".join(word for word in (name, "unsure" if face.unsure else "", lasted) if word)
     best = sorted(face.probabilities, key=lambda label: -face.probabilities[label])[:_BARS]
     rows = [(f"{label} {face.probabilities[label]:.2f}", label) for label in best]
     inner = max(w, *(int(font.getlength(words)) + text for words in (title, *(words for words, _ in rows))))
     # Below the box where there is room, else above it, else over its lower part.
-    needed = line * (len(rows) + 1)
+    needed = line * (len(rows) + bool(title))
     top = y + h if y + h + needed <= height else y - needed if y >= needed else max(0, height - needed)
     left = int(np.clip(x, 0, max(0, width - inner)))
     x0, y0, x1, y1 = min(x, left), min(y, top), max(x + w, left + inner), max(y + h, top + needed)
@@ -63,7 +65,7 @@ def _mark(marked: Pixels, face: Face, name: str) -> None:
     pen = ImageDraw.Draw(part, "RGBA")
     color = UNSURE if face.unsure else color_of(face.emotion, list(face.probabilities))
     pen.rectangle((x - x0, y - y0, x - x0 + w - 1, y - y0 + h - 1), outline=color, width=max(1, text // 7))
-    _panel(pen, (left - x0, top - y0, inner, line), font, title, color, face, rows)
+    _panel(pen, (left - x0, top - y0, inner, line), font, title, face, rows)
     marked[y0:y1, x0:x1] = np.asarray(part)
 
 
@@ -72,16 +74,16 @@ def _panel(
     place: tuple[int, int, int, int],
     font: Font,
     title: str,
-    color: str,
     face: Face,
     rows: Sequence[tuple[str, str]],
 ) -> None:
-    """A title and a bar for each row (words, label), at `place`: left, top, width, height of a line."""
+    """A title, if there is one, and a bar for each row (words, label): at left, top, width, height of a line."""
     left, top, inner, line = place
     indent = left + line // 4
-    pen.rectangle((left, top, left + inner - 1, top + line * (len(rows) + 1) - 1), fill=_BACK)
-    pen.text((indent, top + line / 2), title, fill=color, font=font, anchor="lm")
-    for row, (words, label) in enumerate(rows, start=1):
+    pen.rectangle((left, top, left + inner - 1, top + line * (len(rows) + bool(title)) - 1), fill=_BACK)
+    if title:
+        pen.text((indent, top + line / 2), title, fill=_INK, font=font, anchor="lm")
+    for row, (words, label) in enumerate(rows, start=int(bool(title))):
         y0, y1 = top + row * line + 1, top + (row + 1) * line - 2
         pen.rectangle((left, y0, left + inner - 1, y1), fill=_TRACK)
         share = round(face.probabilities[label] * (inner - 1))
@@ -91,7 +93,7 @@ def _panel(
 
 def _translucent(color: str) -> tuple[int, int, int, int]:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return red, green, blue, 130  # dark enough for white letters
+    return red, green, blue, 72  # dark enough for white letters, also those on yellow over a white picture
 
 
 @cache

@@ -35,8 +35,8 @@ from mien.recipes.sections import Expected, Pretrained
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import question
 from mien.report.html import write_report
+from mien.studies.estimate import estimate_seconds
 from mien.studies.runs import train
-from mien.training.estimate import estimate_seconds
 from mien.training.hardware import Hardware, detect
 from mien.training.run import Run
 from mien.training.targets import Sources, check_sources, used
