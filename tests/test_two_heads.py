@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -282,3 +283,12 @@ def test_on_the_command_line(
     code, out, err = mien("calibrate", run.folder, "--risk", "0.5")
     assert code == 0, err
     assert "what people see: temperature" in out
+    card = run.card  # as if the people's head alone had been calibrated again
+    evidence_file = run.folder / "report" / "evidence-test.json"
+    told = json.loads(evidence_file.read_text())
+    told["abstention"]["at_threshold"]["threshold"], told["abstention"]["wanted"] = card.threshold, card.risk
+    told["evaluation"]["temperature"] = card.temperature
+    told["people"]["temperature"] = 3.0
+    evidence_file.write_text(json.dumps(told))
+    code, _, err = mien("card", run.folder)
+    assert (code, "measured with people's temperature 3.0" in err) == (2, True), err

@@ -104,6 +104,7 @@ def _check_it_is_of(one: Evidence, name: str, described: Card, file: Path) -> No
         ("temperature", one.evaluation.temperature, described.temperature),
         ("threshold", there.threshold if there else None, described.threshold),
         ("wanted risk", one.abstention.wanted, described.risk),
+        *_of_people(one, described),
     )
     for what, measured, ours in told:
         if measured != ours:
@@ -111,6 +112,18 @@ def _check_it_is_of(one: Evidence, name: str, described: Card, file: Path) -> No
                 f"{file}: measured with {what} {measured}, the card of {name} has {ours}. Measure again (mien evaluate "
                 f"{name} --data PATH --report), name another file (--evidence), or remove this one"
             )
+
+
+def _of_people(one: Evidence, described: Card) -> list[tuple[str, object, object]]:
+    """The same of a people's head, where evidence was measured with votes."""
+    if one.people is None:
+        return []
+    there, head = one.people.abstention.at_threshold, described.people
+    return [
+        ("people's labels", one.people.labels, head.labels if head else ()),
+        ("people's temperature", one.people.temperature, head.temperature if head else None),
+        ("people's threshold", there.threshold if there else None, head.threshold if head else None),
+    ]
 
 
 def model_card(
