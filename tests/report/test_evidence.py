@@ -74,7 +74,7 @@ def test_the_diagram_shows_the_bins(cnn: tuple[Evidence, Card, Predictions]) -> 
     found, card, predictions = cnn
     after = found.evaluation.calibration
     assert after is not None
-    figure = plots_confidence.reliability(after, found.evaluation.untempered)
+    figure = plots_confidence.reliability("m", after, found.evaluation.untempered)
     curves = {line.get_label(): line.get_xydata() for line in figure.axes[0].get_lines()}
     answers = predictions.tempered(card.temperature)
     top = answers.probabilities.max(axis=1)
@@ -84,7 +84,7 @@ def test_the_diagram_shows_the_bins(cnn: tuple[Evidence, Card, Predictions]) -> 
     assert len(np.asarray(curves["before temperature"])) == len(found.evaluation.untempered.bins)  # type: ignore[union-attr]
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == len(predictions)
     with pytest.raises(InputError, match="holds no bins"):
-        plots_confidence.reliability(after.model_copy(update={"bins": ()}))
+        plots_confidence.reliability("m", after.model_copy(update={"bins": ()}))
 
 
 def test_abstention_in_words_and_in_the_picture(tiny: tuple[Evidence, Card, Predictions]) -> None:
@@ -96,13 +96,13 @@ def test_abstention_in_words_and_in_the_picture(tiny: tuple[Evidence, Card, Pred
         f"{100 * given.mean():.0f} % of the images are answered (test, n = 3,589), .{round(1000 * wrong)} [" in sentence
     )
     assert sentence.endswith("The wanted risk is .20, fitted on val, and is kept here.")
-    assert len(abstention_section(found.abstention).tables[0].rows) == 10
-    figure = plots_confidence.risk_coverage(found.abstention)
+    assert len(abstention_section("m", found.abstention).tables[0].rows) == 10
+    figure = plots_confidence.risk_coverage("m", found.abstention)
     x, y = figure.axes[0].get_lines()[0].get_data()
     assert (x[-1], y[-1]) == pytest.approx((1, (predictions.predicted != predictions.labels).mean()))
     bare = found.abstention.model_copy(update={"at_threshold": None, "wanted": None})
     assert "mien calibrate RUN" in abstention_sentence(bare)
-    plots_confidence.risk_coverage(bare)
+    plots_confidence.risk_coverage("m", bare)
 
 
 def test_models_side_by_side(tiny: tuple[Evidence, Card, Predictions], cnn: tuple[Evidence, Card, Predictions]) -> None:

@@ -31,7 +31,7 @@ def calibration_section(evaluation: Evaluation) -> Section:
     pictures: tuple[Picture, ...] = ()
     if after.bins:
         alt = "Reliability diagram: accuracy against confidence in 15 bins, and the images in each."
-        figure = plots_confidence.reliability(after, before)
+        figure = plots_confidence.reliability(evaluation.model, after, before)
         pictures = (Picture.of("reliability", figure, alt, wide=False),)
     return Section(
         "Calibration",
@@ -79,8 +79,8 @@ def calibration_sentence(evaluation: Evaluation) -> str:
     return f"{told}; without temperature it would be {figure_text(before.ece)}." if before else f"{told}."
 
 
-def abstention_section(found: Abstention) -> Section:
-    """The threshold of the card, and the curve."""
+def abstention_section(model: str, found: Abstention) -> Section:
+    """The threshold of the card of `model`, and the curve."""
     rows = tuple(
         (
             Cell(figure_text(one.coverage, 2)),
@@ -96,7 +96,10 @@ def abstention_section(found: Abstention) -> Section:
     )
     header = ("Answered", "Wrong among them", "Confidence from", "Images")
     picture = Picture.of(
-        "risk-coverage", plots_confidence.risk_coverage(found), "Risk against coverage, as in the table.", wide=False
+        "risk-coverage",
+        plots_confidence.risk_coverage(model, found),
+        "Risk against coverage, as in the table.",
+        wide=False,
     )
     return Section(
         "Abstention", text=(abstention_sentence(found),), tables=(Table(header, rows, note),), pictures=(picture,)

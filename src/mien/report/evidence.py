@@ -39,7 +39,7 @@ def parts(found: Evidence) -> tuple[Section, ...]:
     """The sections of what was measured beside the scores; they fit a model card too."""
     return (
         calibration_section(found.evaluation),
-        abstention_section(found.abstention),
+        abstention_section(found.evaluation.model, found.abstention),
         *((humans_section(found.humans),) if found.humans else ()),
         *((robustness_section(found.robustness),) if found.robustness else ()),
         *((groups_section(found.groups),) if found.groups else ()),

@@ -9,11 +9,11 @@ from mien.errors import InputError
 from mien.evaluation.abstain import Abstention
 from mien.evaluation.calibrate import Calibration
 from mien.evaluation.evaluate import figure_text
-from mien.report.style import BLUE, FAINT, INK, PALE, VERMILLION, WIDTH, Share, styled
+from mien.report.style import BLUE, FAINT, INK, PALE, VERMILLION, WIDTH, Share, shorten, styled
 
 
 @styled
-def reliability(after: Calibration, before: Calibration | None = None) -> Figure:
+def reliability(model: str, after: Calibration, before: Calibration | None = None) -> Figure:
     """Accuracy against confidence, bin by bin, and below it how many images each bin holds.
 
     `before`: the same without the temperature, in gray. Source: Niculescu-Mizil and Caruana, ICML 2005.
@@ -29,7 +29,7 @@ def reliability(after: Calibration, before: Calibration | None = None) -> Figure
     axes.set_ylabel("accuracy of the bin")
     axes.set_ylim(0, 1)
     axes.legend(loc="upper left")
-    axes.set_title(f"ECE {figure_text(after.ece)}, n = {after.n:,}", fontsize=9.5)
+    axes.set_title(f"{shorten(model, 30)}: ECE {figure_text(after.ece)}, n = {after.n:,}", fontsize=9.5)
     width = min(one.high - one.low for one in after.bins)
     middles = [(one.low + one.high) / 2 for one in after.bins]
     counts.bar(middles, [one.n for one in after.bins], width * 0.9, color=BLUE)
@@ -50,7 +50,7 @@ def _line(axes: Axes, found: Calibration, color: str, label: str) -> None:
 
 
 @styled
-def risk_coverage(found: Abstention) -> Figure:
+def risk_coverage(model: str, found: Abstention) -> Figure:
     """Share of wrong answers against the share of images that are answered, with its interval as a band."""
     figure = Figure(figsize=(0.62 * WIDTH, 3.4))
     axes = figure.subplots()
@@ -68,6 +68,7 @@ def risk_coverage(found: Abstention) -> Figure:
         text = f"threshold {figure_text(there.threshold)}"
         axes.annotate(text, (there.coverage, there.risk.value), xytext=(-6, 10), textcoords="offset points",
                       ha="right", fontsize=8)  # fmt: skip
+    axes.set_title(f"{shorten(model, 30)}, {found.split}", fontsize=9.5)
     axes.set_xlabel(f"coverage: share of {found.n:,} images that are answered")
     axes.set_ylabel("risk: share of wrong answers")
     axes.set_xlim(0, 1)

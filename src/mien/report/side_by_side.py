@@ -37,7 +37,7 @@ def calibrations(found: Mapping[str, Evidence]) -> Section:
             )
         )
         if len(pictures) < DRAWN and after.bins:
-            figure = plots_confidence.reliability(after, before)
+            figure = plots_confidence.reliability(name, after, before)
             pictures.append(Picture.of(f"reliability-{name}", figure, f"{name}: reliability diagram.", wide=False))
     header = ("Model", "ECE before", "ECE after", "Perfect model", "Within", "Equal mass", "Classwise", "Brier")
     note = (
@@ -58,7 +58,7 @@ def abstentions(found: Mapping[str, Evidence]) -> Section:
         pictures=tuple(
             Picture.of(
                 f"risk-{name}",
-                plots_confidence.risk_coverage(one.abstention),
+                plots_confidence.risk_coverage(name, one.abstention),
                 f"{name}: risk against coverage.",
                 wide=False,
             )

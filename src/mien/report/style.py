@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from mien.errors import InputError
+from mien.files import write_whole
 
 if TYPE_CHECKING:
     from mien.images import Pixels
@@ -76,10 +77,7 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all; its folder is made when it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(png_bytes(figure))
-    part.replace(path)
+    write_whole(path, png_bytes(figure))
 
 
 @styled  # ticks come to be, and read the style, when a figure is drawn
