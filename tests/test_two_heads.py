@@ -121,7 +121,7 @@ def test_a_model_of_one_head_has_no_people(trained_run: Run, drawn_faces: FaceSe
     export(trained_run, drawn_faces)
     assert Recognizer(trained_run.folder).truth == "labels"
     assert "truth" not in Recognizer(trained_run.folder).settings
-    with pytest.raises(InputError, match=r"has one head, of labels: it was trained without votes"):
+    with pytest.raises(InputError, match=r"has one head, of labels\. Leave out the truth"):
         Recognizer(trained_run.folder, truth="people")
 
 

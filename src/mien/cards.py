@@ -109,8 +109,8 @@ class Card(BaseModel):
         if wanted == "people":
             if self.people is None:
                 raise InputError(
-                    f"the model '{self.recipe}' has one head, of labels: it was trained without votes. "
-                    "Leave out the truth, or train with --votes and targets.votes_head"
+                    f"the model '{self.recipe}' has one head, of labels. "
+                    "Leave out the truth, or take a model that keeps one of votes too (targets.votes_head)"
                 )
             return self.people
         return Head(labels=self.labels, temperature=self.temperature, threshold=self.threshold, risk=self.risk)
