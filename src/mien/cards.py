@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien import formats
-from mien.confidence import RISK
+from mien.confidence import RISK, tempered
 from mien.errors import InputError, unknown_name
 from mien.files import write_whole
 from mien.predictions import People, Predictions, Truth
@@ -118,6 +118,11 @@ class Card(BaseModel):
     def columns(self, truth: Truth) -> slice:
         """Where the outputs of a head stand."""
         return slice(len(self.labels), sum(self.widths)) if truth == "people" else slice(0, len(self.labels))
+
+    def answers(self, said: npt.NDArray[np.float32], truth: Truth | None = None) -> npt.NDArray[np.float32]:
+        """Probabilities `(N, K)` of the head of `truth`, at its temperature, among those `(N, O)` of all heads."""
+        head = self.head(truth)
+        return tempered(said[:, self.columns(truth or self.truth)], head.temperature).astype(np.float32)
 
     def people_of(self, said: npt.NDArray[np.float32]) -> People | None:
         """The people's head among the probabilities `(N, O)` of all heads, its votes not known yet."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import torch
 
-from mien.confidence import tempered
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, MienError, MissingExtraError, not_writable, unknown_name
 from mien.files import write_whole
@@ -120,8 +119,7 @@ def _parity(before: Classify, classifier: Classifier, faces: FaceSet, size: int)
     said, now = before(images), classifier.probabilities(images)
     largest, same = 0.0, np.ones(len(images), dtype=bool)
     for truth in card.truths:
-        temperature, columns = card.head(truth).temperature, card.columns(truth)
-        ours, theirs = (tempered(one[:, columns], temperature) for one in (said, now))
+        ours, theirs = (card.answers(one, truth) for one in (said, now))
         largest = max(largest, float(np.abs(ours - theirs).max()))
         same &= ours.argmax(axis=1) == theirs.argmax(axis=1)
     return Parity(n=len(images), largest=largest, same_emotion=int(same.sum()), bytes=size)

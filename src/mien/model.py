@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.cards import Card
-from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
@@ -42,7 +41,7 @@ class Model:
     def __init__(self, name: str, card: Card, source: Run | Recognizer, place: Path | None, device: str) -> None:
         """Use `Model.open`. `place`: of a model file that is not bundled."""
         self.name, self.card = name, card
-        self.run = source if isinstance(source, Run) else None
+        self.run = source if isinstance(source, Run) else None  # None: a file alone, without gradients or what is kept
         self._file = source if isinstance(source, Recognizer) else None
         self._place, self._device = place, device
 
@@ -76,11 +75,6 @@ class Model:
         return cls(run.name, run.card, run, None, device)
 
     @property
-    def is_file(self) -> bool:
-        """Whether it is a model file alone, without a run: no gradients, nothing kept."""
-        return self.run is None
-
-    @property
     def content(self) -> bytes:
         """The bytes of a model file."""
         assert self.run is None
@@ -97,8 +91,7 @@ class Model:
 
     def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> Floats:
         """Probabilities `(N, K)` of the head of `truth` (the card's own if left out), at its temperature."""
-        head, columns = self.card.head(truth), self.card.columns(truth or self.card.truth)
-        return tempered(self.outputs(crops)[:, columns], head.temperature).astype(np.float32)
+        return self.card.answers(self.outputs(crops), truth)
 
     @cached_property
     def _outputs(self) -> Classify:
@@ -138,10 +131,10 @@ class Model:
         if self.run is None:
             return beside(self._made(faces, split, progress), votes)
         path = self.folder_for(faces, "predictions") / f"{split}.npz"
-        kept = Predictions.load(path) if path.is_file() else None
-        if kept is not None and _same_images(kept, faces.select(split)) and (votes is None or kept.people is None):
+        kept = _read(path, faces.select(split))
+        if kept is not None and (votes is None or kept.people is None):
             return kept
-        if kept is None or not _same_images(kept, faces.select(split)):
+        if kept is None:
             from mien.training.hardware import detect
             from mien.training.predict import predict
 
@@ -206,9 +199,14 @@ def of_split(faces: FaceSet, split: str) -> FaceSet:
     return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))
 
 
-def _same_images(kept: Predictions, faces: FaceSet) -> bool:
-    return (
+def _read(path: Path, faces: FaceSet) -> Predictions | None:
+    """The predictions kept at `path`; None where there are none, or they are not of these faces."""
+    if not path.is_file():
+        return None
+    kept = Predictions.load(path)
+    same = (
         kept.label_names == faces.label_set.labels
         and np.array_equal(kept.hashes, faces.hashes)
         and np.array_equal(kept.labels, faces.labels)
     )
+    return kept if same else None

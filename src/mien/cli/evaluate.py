@@ -74,7 +74,7 @@ def evaluate(
     With --votes the model stands beside the people who tagged the faces, with --groups groups stand beside each other.
     """
     from mien.errors import InputError
-    from mien.evaluation.evaluate import evaluate as score_model
+    from mien.evaluation.evaluate import scored
     from mien.evaluation.evidence import evidence
     from mien.evaluation.groups import read_groups
     from mien.evaluation.suspects import check_suspects
@@ -93,9 +93,9 @@ def evaluate(
         note(f"{why}: leak-free leaves out what stands in train and val here; it may have seen more")
     with progress() as bar:
         predictions = opened.predictions(faces, split, votes=tagged, progress=bar)
-    evaluation = score_model(opened, faces, split, votes=tagged) if opened.run else None
+    evaluation = scored(opened, faces, predictions)
     folder = out or _folder(opened, faces)
-    lines = _write_scores(opened, faces, evaluation) if evaluation else []
+    lines = _write_scores(opened, faces, evaluation) if opened.run else []
     lines += _write_suspects(faces, split, folder, device) if suspects else []
     robust = report and robust_faces != 0
     with progress() as bar:

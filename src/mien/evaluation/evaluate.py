@@ -100,10 +100,14 @@ def evaluate(
     for other labels than the model's, or an empty split.
     """
     opened = Model.open(model, device=device)
-    predictions = opened.predictions(faces, split, votes=votes, progress=progress)
-    evaluation = score(predictions, opened.name, temperature=opened.card.temperature)
-    if not opened.is_file:
-        write_whole(evaluation_file(opened, faces, split), evaluation.model_dump_json(indent=2) + "\n")
+    return scored(opened, faces, opened.predictions(faces, split, votes=votes, progress=progress))
+
+
+def scored(model: Model, faces: FaceSet, predictions: Predictions) -> Evaluation:
+    """What the model's `predictions` of `faces` are worth; a run keeps it in its folder."""
+    evaluation = score(predictions, model.name, temperature=model.card.temperature)
+    if model.run is not None:
+        write_whole(evaluation_file(model, faces, predictions.split), evaluation.model_dump_json(indent=2) + "\n")
     return evaluation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from mien.cards import Card
+from mien.cards import Card, Head
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
@@ -70,7 +70,8 @@ def evidence(
     images.
     """
     answers = predictions.tempered(card.temperature)
-    people = people_on_votes(predictions, card, votes) if votes else None
+    voted = beside(predictions, votes)
+    people = voted.answers("people").tempered(card.head("people").temperature) if votes and voted.people else None
     humans = human_ceiling(people or answers, votes, seed=seed) if votes else None
     robust: Robustness | None = None
     robust_people: Robustness | None = None
@@ -86,21 +87,12 @@ def evidence(
         robustness=robust,
         humans=humans,
         groups=by_group(answers, groups, known=known, seed=seed) if groups else None,
-        people=_people_head(predictions, card, votes, robust_people, seed) if votes and people is not None else None,
+        people=_people_head(voted, card.head("people"), robust_people, seed) if people is not None else None,
     )
 
 
-def people_on_votes(predictions: Predictions, card: Card, votes: Votes) -> Predictions | None:
-    """What the people's head answers, at its temperature, with the votes beside it; None of a model with one head."""
-    if predictions.people is None or card.people is None:
-        return None
-    return beside(predictions, votes).answers("people").tempered(card.people.temperature)
-
-
-def _people_head(
-    predictions: Predictions, card: Card, votes: Votes, robust: Robustness | None, seed: int
-) -> PeopleHead | None:
-    voted, head = beside(predictions, votes), card.head("people")
+def _people_head(voted: Predictions, head: Head, robust: Robustness | None, seed: int) -> PeopleHead:
+    """Of predictions with votes beside them."""
     single, most_frequent = voted.each_vote(), voted.by_votes()
     return PeopleHead(
         n=len(most_frequent),

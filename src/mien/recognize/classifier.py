@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.cards import Card
-from mien.confidence import tempered
 from mien.errors import InputError, MissingExtraError
 from mien.images import Pixels
 from mien.predictions import Truth
@@ -59,9 +58,7 @@ class Classifier:
 
         Crops are uint8 of any size, gray or RGB. Without a truth the card's own head answers.
         """
-        head = self.card.head(truth)
-        said = self.probabilities(crops)[:, self.card.columns(truth or self.card.truth)]
-        return tempered(said, head.temperature).astype(np.float32)
+        return self.card.answers(self.probabilities(crops), truth)
 
     def probabilities(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """`(N, O)` of all heads, each summing to 1, before any temperature."""

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from mien.cards import Card
-from mien.confidence import tempered
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.images import Pixels
@@ -49,8 +48,7 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
 
 def classify(model: nn.Module, card: Card, images: list[Pixels], truth: Truth | None = None) -> npt.NDArray[np.float32]:
     """Probabilities `(N, K)` of one head, in its order and at its temperature; of `truth`, or the card's own."""
-    chosen = outputs(model, card, images)[:, card.columns(truth or card.truth)]
-    return tempered(chosen, card.head(truth).temperature).astype(np.float32)
+    return card.answers(outputs(model, card, images), truth)
 
 
 def outputs(model: nn.Module, card: Card, images: list[Pixels]) -> npt.NDArray[np.float32]:
