@@ -23,7 +23,7 @@ from mien import FaceSet, Predictions, Recipe, Recognizer, Run, Votes
 from mien.data.votes import relabeled
 from mien.evaluation.compare import compare_predictions, verdict
 from mien.evaluation.evaluate import format_estimate, score
-from mien.labels import LabelSet, canonical
+from mien.labels import canonical
 from mien.training.hardware import Hardware
 from mien.training.predict import predict
 from mien.training.start import open_start
@@ -71,8 +71,8 @@ def main() -> None:
         )
     if how.to:
         how.to.mkdir(parents=True, exist_ok=True)
-        told_ = {"model": how.model, "recipe": how.recipe, "split": how.split, "settings": how.settings, "draws": rows}
-        (how.to / "fine_tune.json").write_text(json.dumps(told_, indent=1) + "\n")
+        kept = {"model": how.model, "recipe": how.recipe, "split": how.split, "settings": how.settings, "draws": rows}
+        (how.to / "fine_tune.json").write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def told(found: Predictions) -> str:
@@ -125,7 +125,6 @@ def trained(
     recipe: str, settings: list[str], mine: FaceSet, asked: FaceSet, out: Path, draw: int, start: Run | None = None
 ) -> Predictions:
     run = train(Recipe.load(recipe, [*settings, f"seed={draw}"]), mine, out, Sources(start=start))
-    assert isinstance(mine.label_set, LabelSet)
     return predict(run, replace(asked, label_set=mine.label_set), str(asked.splits[0]), Hardware("cpu", "float32"))
 
 

@@ -117,22 +117,20 @@ def _differences(begun: Recipe, recipe: Recipe) -> list[str]:
     return [key for key in type(recipe).model_fields if getattr(begun, key) != getattr(recipe, key)]
 
 
-def begin(
-    run: Run, recipe: Recipe, seen: FaceSet, how: Plan, start: Run | None = None, branch: Run | None = None
-) -> None:
+def begin(run: Run, request: Request, how: Plan, start: Run | None = None) -> None:
     """Carry out `new` or `replace`: the folder then holds the recipe and what will be seen, or `start` has seen.
 
-    That of a `branch` also holds what its trunk has done.
+    That of a branch also holds what its trunk has done.
     """
     try:
         if how == "replace":
             _remove_run(run.folder)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
-        if branch:
-            run.copy_trunk(branch)
+        if request.branch:
+            run.copy_trunk(request.branch)
         else:
-            run.save_seen(seen, start)
-        write_whole(run.folder / "recipe.yaml", recipe.to_yaml())
+            run.save_seen(request.seen, start)
+        write_whole(run.folder / "recipe.yaml", request.recipe.to_yaml())
     except OSError as error:
         raise not_writable(run.folder, error) from error
 

@@ -80,10 +80,8 @@ def train(
     if start:
         check_start(start, recipe, run)
     begun_with = start.identity if start else branch.begun_with if branch and branch.begun else ""
-    how: folder.Plan = "resume"
-    if _is_first_process():
-        request = folder.Request(recipe, seen, hardware.precision, begun_with, branch)
-        how = folder.plan(run, request, existing)
+    request = folder.Request(recipe, seen, hardware.precision, begun_with, branch)
+    how: folder.Plan = folder.plan(run, request, existing) if _is_first_process() else "resume"
     if how == "done":
         return run
     wanted = targets(recipe, seen.select("train"), sources)
@@ -100,7 +98,7 @@ def train(
         repeatable()
     trainer = _trainer(recipe, run, hardware, progress)
     if how != "resume":  # only now, when everything else is known to fit
-        folder.begin(run, recipe, seen, how, start, branch)
+        folder.begin(run, request, how, start)
         if not branch and isinstance(network, PretrainedClassifier):
             run.save_backbone_config(network.backbone.config)
     try:
