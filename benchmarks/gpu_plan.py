@@ -102,12 +102,13 @@ def order(sides: tuple[int, ...] = (224, 112)) -> list[Training]:
     both, large = sides, sides[:1]
     trainings = [
         Training("vit-tuned-s0", "vit-tuned", 6, ("seed=0",), large),
-        Training("small-v2-s0", "small-v2", 40, ("seed=0",)),
+        Training("small-v2-s0", "small-v2", 60, ("seed=0",)),
     ]
     # 18: the epoch of its last release
     trainings += [Training(f"vit-v1.6.7-s{seed}", "vit-v1.6.7", 18, (f"seed={seed}",), large) for seed in range(3)]
-    trainings += [Training(f"small-v2-s{seed}", "small-v2", 40, (f"seed={seed}",)) for seed in (1, 2)]
-    trainings += [Training(f"tiny-v2-s{seed}", "tiny-v2", 40, (f"seed={seed}",)) for seed in range(3)]
+    trainings.append(Training("tiny-v2-s0", "tiny-v2", 60, ("seed=0",)))
+    trainings += [Training(f"small-v2-s{seed}", "small-v2", 60, (f"seed={seed}",)) for seed in (1, 2)]
+    trainings += [Training(f"tiny-v2-s{seed}", "tiny-v2", 60, (f"seed={seed}",)) for seed in (1, 2)]
     trainings += [
         Training("vit-v1.3", "vit-v1.3", 6, (), both),
         Training("vit-v1.5", "vit-v1.5", 6, (), both),
@@ -117,7 +118,7 @@ def order(sides: tuple[int, ...] = (224, 112)) -> list[Training]:
     trainings += [Training(f"vit-v1.3-lr{lr}", "vit-v1.3", 6, (f"optimizer.lr={lr}",), both) for lr in ("1e-3", "1e-5")]
     further = ("dropout", "last4", "layer-decay", "weight-decay")
     trainings += [Training(f"vit-v1.6.7-{kind}", f"vit-v1.6.7-{kind}", 12, (), both) for kind in further]
-    return [*trainings, Training("base-v2-s0", "base-v2", 40, ("seed=0",))]
+    return [*trainings, Training("base-v2-s0", "base-v2", 60, ("seed=0",))]
 
 
 def speed_name(recipe: str, side: int) -> str:
