@@ -33,7 +33,8 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
     if how.color == "rgb" and images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
     if changes is not None and changes.on:
-        images = augment(images, changes)
+        with torch.autocast(images.device.type, enabled=False):  # pictures keep float32's steps
+            images = augment(images, changes)
     mean = constant(how.mean, images.device).view(1, -1, 1, 1)
     std = constant(how.std, images.device).view(1, -1, 1, 1)
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
