@@ -13,7 +13,7 @@ from mien.files import write_whole
 from mien.recipes.sections import Pretrained
 
 TRAIN, SHOWN_ONCE = 28_709, 7_178  # faces of FER2013: train; val and test
-_KEPT = 0.85  # of a speed that was measured alone and divided: the rest is for what was not foreseen
+_KEPT = 0.85  # of a speed that was measured alone: the rest is for what was not foreseen
 _SMALL = 48  # side in pixels of what trains from fresh weights
 
 
@@ -153,7 +153,7 @@ class Clock:
 
     speeds: Mapping[str, float]  # images/s of a training alone, by `speed_name`
     startup: float  # seconds until the first step
-    together: int  # trainings side by side
+    together: int  # trainings that share what one alone would keep busy: 1 on a GPU, which waits for orders
     faces: float = 1.0  # share of FER2013 that is used
 
     def planned(self, training: Training, now: float, deadline: float) -> Job | None:

@@ -81,7 +81,7 @@ def prove(setting: Setting) -> None:
             except Exception:  # whatever it is, the others go on
                 speeds[key], errors[key] = None, traceback.format_exc()
                 print(errors[key], flush=True)
-    said = {"device": hardware.name, "precision": hardware.precision, "startup": startup, "graphs": False}
+    said = {"device": hardware.name, "kind": hardware.device, "precision": hardware.precision, "startup": startup, "graphs": False}
     said |= {"speeds": speeds, "errors": errors}
     last: dict[bool, Epoch] = {}
     for graphs in (False, True) if hardware.device == "cuda" else (False,):
@@ -93,9 +93,9 @@ def prove(setting: Setting) -> None:
         except Exception:
             errors[key] = traceback.format_exc()
             print(errors[key], flush=True)
-        # The whole of a step, Lightning and figures too, is what an epoch of a small network takes.
-        speeds["small-v2"] = last[False].images_per_second if False in last else None
         said["graphs"] = {False, True} <= last.keys() and agree(last[False], last[True])
+        # The whole of a step, Lightning and figures too, is what an epoch of a small network takes.
+        speeds["small-v2"] = last[said["graphs"]].images_per_second if False in last else None
         said["seconds"] = time.time() - _BEGAN
         # Written before graphs are tried too: where recording one ends the process, the rest still holds.
         write_whole(folder / "proof.json", json.dumps(said, indent=1))

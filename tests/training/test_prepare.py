@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mien.preprocess import Preprocess
+from mien.recipes.sections import Augment
 from mien.training.prepare import prepare
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -38,3 +39,15 @@ def test_layout_is_channels_last() -> None:
     images = torch.zeros(2, 48, 48, 3, dtype=torch.uint8)
     ready = prepare(images, Preprocess(size=48, color="rgb", **IMAGENET))
     assert ready.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_changes_are_computed_in_float32_under_autocast() -> None:
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 48, 48), dtype=np.uint8))
+    changes = Augment(flip=0.5, rotate=10, gamma=0.9, blur=0.9, resolution=0.9, noise=0.9, jpeg=0.9, erase=0.5)
+    shown = []
+    for half in (False, True):
+        torch.manual_seed(3)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            shown.append(prepare(pixels, Preprocess(size=48, color="gray", **HALF), changes))
+    assert shown[1].dtype == torch.float32
+    assert torch.equal(*shown)
