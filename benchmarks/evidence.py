@@ -18,11 +18,9 @@ from time import perf_counter
 
 from mien import FaceSet, Run, Votes
 from mien.cards import Alignment, Card
-from mien.evaluation.compare import compare_predictions, verdict
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evidence import Evidence, evidence
-from mien.evaluation.humans import sentences
-from mien.evaluation.robustness import in_words
+from mien.evaluation.printed import format_estimate, verdict
 from mien.evaluation.suspects import suspects
 from mien.explanation.explain import CAVEAT, Explainer
 from mien.files import write_whole
@@ -37,10 +35,11 @@ from mien.report import side_by_side
 from mien.report.confidence import calibration_sentence
 from mien.report.html import write_page
 from mien.report.layout import Cell, Page, Picture, Section, Table
+from mien.report.people import ceiling_sentences
 from mien.report.plots_explain import explained
-from mien.report.plots_robustness import examples
+from mien.report.robustness import examples, robustness_sentences
 from mien.report.suspects import suspect_sentences
-from mien.report.wording import spoken
+from mien.report.words import spoken
 
 RESULTS = Path(__file__).parents[1] / "results"
 SPLIT = "test"
@@ -122,9 +121,9 @@ def verdicts(models: Sequence[Looked]) -> list[str]:
         found = one.found
         assert found.humans
         told = [f"{one.name}: {spoken(found.evaluation)}", calibration_sentence(found.evaluation)]
-        told.append(f"Against people: {sentences(found.humans)[0]}")
+        told.append(f"Against people: {ceiling_sentences(found.humans)[0]}")
         if found.robustness:
-            told += in_words(found.robustness)[:2]
+            told += robustness_sentences(found.robustness)[:2]
         points.append(". ".join(part.rstrip(".") for part in told) + ".")
     return points
 

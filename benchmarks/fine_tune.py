@@ -21,8 +21,9 @@ import numpy as np
 
 from mien import FaceSet, Predictions, Recipe, Recognizer, Run, Votes
 from mien.data.votes import relabeled
-from mien.evaluation.compare import compare_predictions, verdict
-from mien.evaluation.evaluate import format_estimate, score
+from mien.evaluation.compare import compare_predictions
+from mien.evaluation.evaluate import score
+from mien.evaluation.printed import format_estimate, verdict
 from mien.labels import canonical
 from mien.training.hardware import Hardware
 from mien.training.predict import predict

@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from mien import FaceSet, Run
 from mien.errors import InputError
-from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
+from mien.evaluation.evaluate import Evaluation, score
+from mien.evaluation.printed import figure_text, format_estimate
 from mien.exports import onnx_bytes
 from mien.labels import FER7
 from mien.models.build import build

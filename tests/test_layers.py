@@ -28,7 +28,7 @@ LAYERS = (
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 SIDEWAYS = {("models", "recipes")}  # a network is built from a recipe's model section
-WITHOUT_TORCH = (*BASE, "recognize", "data", "recipes", "report", "evaluation.metrics", "evaluation.compare")
+WITHOUT_TORCH = (*BASE, "recognize", "data", "recipes", "report", "evaluation.bootstrap", "evaluation.compare")
 TORCH = {"torch", "lightning", "transformers", "torchmetrics", "safetensors"}
 
 
@@ -96,7 +96,7 @@ def test_base_modules_import_each_other_in_no_circle() -> None:
     [
         ("data.cache", "from mien.training.run import Run"),
         ("data.cache", "import mien.cli.main"),
-        ("data.cache", "def f():\n    from mien.evaluation import metrics"),
+        ("data.cache", "def f():\n    from mien.evaluation import bootstrap"),
         ("data.cache", "if TYPE_CHECKING:\n    from mien.report.page import compose"),
         ("data.cache", "from mien.models.build import build"),
         ("data.cache", "from mien import FaceSet"),
@@ -111,7 +111,7 @@ def test_base_modules_import_each_other_in_no_circle() -> None:
         ("data.cache", "def f():\n    import torch.utils.data"),
         ("recognize.detector", "from lightning.pytorch import Trainer"),
         ("recipes.recipe", "try:\n    from transformers import AutoModel\nexcept ImportError:\n    pass"),
-        ("evaluation.metrics", "import torch"),
+        ("evaluation.bootstrap", "import torch"),
         ("helpers", "import numpy"),
     ],
 )

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, recall_score
 
 from mien.errors import InputError
 from mien.evaluation.classes import class_tests, compare_classes
-from mien.evaluation.compare import holm
+from mien.evaluation.significance import holm
 from mien.predictions import Predictions
 
 LABELS = ("a", "b", "c")

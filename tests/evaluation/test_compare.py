@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.stats import binom, binomtest
 
 from mien.errors import InputError
-from mien.evaluation.compare import Comparison, PairedTest, compare_predictions, detectable, mcnemar, verdict
-from mien.evaluation.evaluate import Estimate, score
+from mien.evaluation.bootstrap import Estimate
+from mien.evaluation.compare import Comparison, compare_predictions
+from mien.evaluation.evaluate import score
+from mien.evaluation.printed import verdict
 from mien.predictions import Predictions
 
 LABELS = ("a", "b", "c")
-SEEN = "2.1 points would be seen in 80 of 100 cases"
 
 
 def answering(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Predictions:
@@ -42,24 +42,6 @@ def random_pair(n: int = 400) -> tuple[Predictions, Predictions]:
     return answering(labels, weak), answering(labels, strong)
 
 
-def paired(value: float, low: float, high: float, p: float) -> PairedTest:
-    difference = Estimate(value=value, low=low, high=high)
-    return PairedTest(
-        first="cnn-v1",
-        second="cnn-v2",
-        accuracy_difference=difference,
-        macro_f1_difference=difference,
-        weighted_f1_difference=difference,
-        mean_class_accuracy_difference=difference,
-        nll_difference=difference,
-        only_first_right=0,
-        only_second_right=0,
-        p_value=p / 3,  # the corrected one decides
-        p_holm=p,
-        detectable=0.021,
-    )
-
-
 def test_a_case_by_hand() -> None:
     labels = [0, 0, 0, 0, 1, 1, 1, 1]
     first = [0, 0, 0, 0, 0, 0, 0, 1]  # all of a, one of b
@@ -79,19 +61,6 @@ def test_a_case_by_hand() -> None:
     assert b.recall == (0.25, 1.0)
     assert b.f1 == pytest.approx((f1_first[1], f1_second[1]))
     assert (c.support, c.recall, c.f1, c.winner) == (0, (None, None), (None, None), None)
-
-
-@pytest.mark.parametrize(("b", "c"), [(0, 1), (0, 6), (3, 9), (10, 10), (12, 31), (40, 25)])
-def test_mcnemar_is_the_doubled_binomial_tail(b: int, c: int) -> None:
-    first = np.array([True] * b + [False] * c + [True] * 20 + [False] * 7)
-    second = np.array([False] * b + [True] * c + [True] * 20 + [False] * 7)
-    assert mcnemar(first, second) == pytest.approx(min(1.0, 2 * binom.cdf(min(b, c), b + c, 0.5)))
-    assert mcnemar(second, first) == mcnemar(first, second)
-
-
-def test_mcnemar_textbook_case() -> None:
-    first = np.array([True] * 2 + [False] * 10)
-    assert mcnemar(first, ~first) == pytest.approx(158 / 4096)  # 2 * (1 + 12 + 66) / 2**12
 
 
 def test_the_same_answers_cannot_be_told_apart() -> None:
@@ -150,21 +119,6 @@ def test_every_pair_of_three_models_in_order() -> None:
     )
 
 
-def test_the_detectable_difference_is_found_in_80_of_100_cases() -> None:
-    """Simulated: images that only one of two models gets right, tested by the exact test itself."""
-    n, discordant = 2000, 0.2
-    difference = detectable(discordant, n)
-    rng = np.random.default_rng(3)
-    only_second, only_first = (discordant + difference) / 2, (discordant - difference) / 2
-    drawn = rng.multinomial(n, [only_first, only_second, 1 - discordant], size=1500)
-    found = [binomtest(int(b), int(b + c), 0.5).pvalue < 0.05 for b, c, _ in drawn]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.04)  # the exact test is a little timid
-    assert detectable(0.0, n) is None
-    assert detectable(0.01, 100) is None  # one image: no test finds that
-    assert detectable(discordant, n, tests=10) > difference
-    assert detectable(discordant, 4 * n) == pytest.approx(difference / 2, rel=0.01)
-
-
 def test_json_round_trip() -> None:
     first, second = random_pair()
     result = compare_predictions([("x", first), ("y", second)], draws=50)
@@ -195,23 +149,3 @@ def test_no_image_is_refused() -> None:
     nothing = answering(np.zeros(0, int), np.zeros(0, int))
     with pytest.raises(InputError, match="no image to score"):
         compare_predictions([("x", nothing), ("y", nothing)])
-
-
-@pytest.mark.parametrize(
-    ("pair", "sentence"),
-    [
-        (paired(0.081, 0.065, 0.098, 1e-9), "cnn-v2 is better than cnn-v1 by 8.1 points [6.5, 9.8], p < .001"),
-        (paired(-0.081, -0.098, -0.065, 0.012), "cnn-v2 is worse than cnn-v1 by 8.1 points [6.5, 9.8], p = .012"),
-        (paired(0.02, -0.001, 0.04, 0.049), "cnn-v2 is better than cnn-v1 by 2.0 points [-0.1, 4.0], p = .049"),
-        (
-            paired(0.004, -0.01, 0.018, 0.55),
-            "cannot tell cnn-v2 and cnn-v1 apart: difference 0.4 points [-1.0, 1.8], p = .55; " + SEEN,
-        ),
-        (
-            paired(0.02, -0.0001, 0.04, 0.05),
-            "cannot tell cnn-v2 and cnn-v1 apart: difference 2.0 points [0.0, 4.0], p = .050; " + SEEN,
-        ),
-    ],
-)
-def test_verdict(pair: PairedTest, sentence: str) -> None:
-    assert verdict(pair) == sentence

@@ -14,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 from mien import FaceSet
 from mien.cards import Alignment
 from mien.errors import InputError
-from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, STRENGTHS, WORDS, Corruption, corrupt
+from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, STRENGTHS, Corruption, corrupt
+from mien.report.robustness import WORDS
 
 FACE = Alignment(eye_distance=0.4, eye_x=0.5, eye_y=0.4, eyes_to_mouth=0.4, faces=0)
 IDENTITIES = [f"{i:032x}" for i in range(40)]

@@ -9,7 +9,7 @@ import pytest
 import sklearn.metrics as sk
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate, Evaluation, format_estimate, score
+from mien.evaluation.evaluate import Evaluation, score
 from mien.labels import FER7
 from mien.predictions import Predictions
 
@@ -128,17 +128,3 @@ def test_a_label_that_is_no_class_is_refused(label: int) -> None:
     labels[5] = label
     with pytest.raises(InputError, match=rf"5\.png has label {label}, expected 0 to 6"):
         score(replace(p, labels=labels), "m")
-
-
-@pytest.mark.parametrize(
-    ("figures", "text"),
-    [
-        ((0.6341, 0.6179, 0.6502), ".634 [.618, .650]"),
-        ((1.0, 0.9996, 1.0), "1.000 [1.000, 1.000]"),
-        ((10.25, 0.0, 10.5), "10.250 [.000, 10.500]"),
-        ((-0.012, -0.1, -0.0001), "-.012 [-.100, .000]"),
-    ],
-)
-def test_format_estimate(figures: tuple[float, float, float], text: str) -> None:
-    value, low, high = figures
-    assert format_estimate(Estimate(value=value, low=low, high=high)) == text

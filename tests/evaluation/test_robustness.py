@@ -13,9 +13,9 @@ from mien import FaceSet, Recognizer
 from mien.cards import Alignment
 from mien.errors import InputError
 from mien.evaluation import robustness as module
-from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from mien.evaluation.evaluate import Estimate
-from mien.evaluation.robustness import CorruptionScore, Robustness, in_words, robustness
+from mien.evaluation.bootstrap import Estimate
+from mien.evaluation.corruptions import CORRUPTIONS, corrupt
+from mien.evaluation.robustness import Robustness, robustness
 from mien.labels import LabelSet
 from mien.model import Model
 from mien.predictions import Predictions
@@ -214,55 +214,3 @@ def test_another_model_than_that_of_the_predictions_is_refused() -> None:
         robustness(lambda crops: classify(crops)[:, [1, 0, 2]], faces, predicted(faces))
     with pytest.raises(InputError, match=r"answers with \(10, 2\), expected \(10, 3\)"):
         robustness(lambda crops: classify(crops)[:, :2], faces, predicted(faces))
-
-
-def made_up(means: dict[str, float], clean: float = 0.8) -> Robustness:
-    """Accuracy falls evenly from `clean` over the severities, so that its mean is the given one (`clean` otherwise)."""
-
-    def exactly(value: float) -> Estimate:
-        return Estimate(value=value, low=value - 0.01, high=value + 0.01)
-
-    scores = []
-    for name in CORRUPTIONS:
-        step = (clean - means.get(name, clean)) / 3
-        first, second, third, fourth, fifth = (exactly(clean - step * severity) for severity in SEVERITIES)
-        mean = means.get(name, clean)
-        scores.append(
-            CorruptionScore(
-                corruption=name,
-                accuracy=(first, second, third, fourth, fifth),
-                mean=exactly(mean),
-                drop=exactly(clean - mean),
-            )
-        )
-    return Robustness(
-        split="val", n=300, of=3589, seed=0, clean=exactly(clean), mean=exactly(0.7), drop=exactly(0.1),
-        alignment=Alignment(eye_distance=0.4, eye_x=0.5, eye_y=0.4, eyes_to_mouth=0.4, faces=0),
-        corruptions=tuple(scores),
-    )  # fmt: skip
-
-
-def test_words_name_the_largest_drops_and_where_a_quarter_is_lost() -> None:
-    found = made_up({"noise": 0.2, "blur": 0.62, "eyes": 0.68, "mouth": 0.7, "shift": 0.81})
-    opening, extremes, quarters = in_words(found)
-    assert opening == (
-        "Mean accuracy over 10 corruptions at five severities: .700 [.690, .710] on val, n = 300 of 3,589, drawn "
-        "evenly; without corruption .800 [.790, .810], so .100 [.090, .110] is lost."
-    )
-    assert extremes == (
-        "In the mean over severities most is lost to noise .600 [.590, .610], blur .180 [.170, .190], covered eyes "
-        ".120 [.110, .130]; least to shift -.010 [-.020, .000]."
-    )
-    # A quarter is 0.2: noise loses 0.2 a severity, blur 0.06, covered eyes 0.04 and covered mouth 0.033.
-    assert quarters == (
-        "A quarter of the clean accuracy is lost, .600 or less are left, from severity 1 of noise; 4 of blur; 5 of "
-        "covered eyes; not even at 5 of brightness, low contrast, JPEG, low resolution, rotation, shift, covered mouth."
-    )
-    assert [found.lost_a_quarter(score) for score in found.corruptions] == [4, 1, *[None] * 6, 5, None]
-
-
-def test_words_for_a_model_that_loses_nothing_or_knows_nothing() -> None:
-    for found in (made_up({}), made_up({}, clean=0.0)):
-        _, extremes, quarters = in_words(found)
-        assert extremes == "No corruption takes anything in the mean over its severities."
-        assert quarters == "No corruption takes a quarter of the clean accuracy, not even at severity 5."

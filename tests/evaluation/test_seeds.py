@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate
-from mien.evaluation.seeds import RecipeComparison, RecipeTest, compare_recipes, recipe_verdict
+from mien.evaluation.bootstrap import Estimate
+from mien.evaluation.seeds import RecipeComparison, compare_recipes
 from mien.predictions import Predictions
 
 
@@ -101,13 +101,3 @@ def test_other_images_are_refused() -> None:
     other = replace(same, labels=np.ones(10, dtype=np.int64))
     with pytest.raises(InputError, match=r"cannot compare x and y: different labels at image 0"):
         compare_recipes({"x": [same, same], "y": [same, other]})
-
-
-def test_sentences() -> None:
-    def tested(value: float, p: float) -> RecipeTest:
-        difference = Estimate(value=value, low=value - 0.01, high=value + 0.01)
-        return RecipeTest(first="x", second="y", difference=difference, p_value=p, p_holm=p)
-
-    assert recipe_verdict(tested(0.03, 0.0001)) == "y is better than x by 3.0 points [2.0, 4.0], p < .001"
-    assert recipe_verdict(tested(-0.03, 0.01)) == "y is worse than x by 3.0 points [2.0, 4.0], p = .010"
-    assert recipe_verdict(tested(0.003, 0.4)).startswith("cannot tell y and x apart: difference 0.3 points [-0.7, 1.3]")

@@ -12,18 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from scipy.stats import bootstrap
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
-from statsmodels.stats.multitest import multipletests
+from scipy import stats
 from torchmetrics.functional.classification import binary_calibration_error
 
 from mien.confidence import fit_temperature
 from mien.errors import InputError
-from mien.evaluation import metrics
-from mien.evaluation.calibrate import classwise_ece
+from mien.evaluation import bootstrap
+from mien.evaluation.calibration import classwise_ece
 from mien.evaluation.classes import class_tests, compare_classes
-from mien.evaluation.compare import compare_predictions, holm, mcnemar, verdict
+from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evaluate import score
+from mien.evaluation.printed import verdict
 from mien.predictions import Predictions
 
 LABELS = ("a", "b", "c")
@@ -52,16 +51,16 @@ def test_intervals_cover_the_truth_in_95_of_100_sets() -> None:
     """
     outcomes, chances = _outcomes(shares=(0.5, 0.3, 0.2), recalls=((0.75, 0.55, 0.55), (0.8, 0.6, 0.5)))
     tallies = [_tally(outcomes[:, 0], outcomes[:, 1 + model]) for model in (0, 1)]
-    truth = _five(*(metrics.weighted_figures(1e6 * chances[None], tally) for tally in tallies))
+    truth = _five(*(bootstrap.weighted_figures(1e6 * chances[None], tally) for tally in tallies))
     rng = np.random.default_rng(0)
     covered = np.zeros(5)
     for seed in range(20):
-        weights_BN = np.concatenate(list(metrics.bootstrap_weights(500, draws=1000, seed=seed)))
+        weights_BN = np.concatenate(list(bootstrap.bootstrap_weights(500, draws=1000, seed=seed)))
         running_BN = np.pad(weights_BN.cumsum(axis=1), ((0, 0), (1, 0)))
         for counts in rng.multinomial(500, chances, size=100):
             drawn_BT = np.diff(running_BN[:, np.append(0, counts.cumsum())])
-            found = _five(*(metrics.weighted_figures(drawn_BT, tally) for tally in tallies))
-            ends = (metrics.interval(samples) for samples in found)
+            found = _five(*(bootstrap.weighted_figures(drawn_BT, tally) for tally in tallies))
+            ends = (bootstrap.interval(samples) for samples in found)
             covered += [low <= true[0] <= high for (low, high), true in zip(ends, truth, strict=True)]
     names = ("accuracy", "macro F1", "nll", "difference of accuracy", "difference of macro F1")
     assert dict(zip(names, covered / 2000, strict=True)) == pytest.approx(dict.fromkeys(names, 0.95), abs=0.015)
@@ -80,11 +79,11 @@ def _outcomes(
     return rows, chances
 
 
-def _tally(true: npt.NDArray[np.int64], answer: npt.NDArray[np.int64]) -> metrics.Singles:
-    return metrics.tally(true, np.where(np.arange(3) == answer[:, None], 0.7, 0.15))
+def _tally(true: npt.NDArray[np.int64], answer: npt.NDArray[np.int64]) -> bootstrap.Singles:
+    return bootstrap.tally(true, np.where(np.arange(3) == answer[:, None], 0.7, 0.15))
 
 
-def _five(first: metrics.Figures, second: metrics.Figures) -> tuple[metrics.Floats, ...]:
+def _five(first: bootstrap.Figures, second: bootstrap.Figures) -> tuple[bootstrap.Floats, ...]:
     return (
         first.accuracy,
         first.macro_f1,
@@ -97,10 +96,10 @@ def _five(first: metrics.Figures, second: metrics.Figures) -> tuple[metrics.Floa
 def test_intervals_are_those_of_scipy() -> None:
     first, second = drawn(400, 1), drawn(400, 2, skill=1.2)
     right, other_right = (np.equal(p.predicted, p.labels).astype(float) for p in (first, second))
-    nll = metrics.nll_per_image(first.labels, first.probabilities)
+    nll = bootstrap.nll_per_image(first.labels, first.probabilities)
 
     def theirs(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-        return bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=3).confidence_interval
+        return stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=3).confidence_interval
 
     scores = score(first, "m", draws=4000).scores
     (pair,) = compare_predictions([("x", first), ("y", second)], draws=4000).pairs
@@ -111,30 +110,6 @@ def test_intervals_are_those_of_scipy() -> None:
     ):
         assert ours.value == pytest.approx(values.mean(), abs=1e-6)
         assert (ours.low, ours.high) == pytest.approx(theirs(values), abs=close)
-
-
-def test_holm_is_that_of_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gc.collect", lambda: 0)  # statsmodels calls it each time, which takes a third of a second here
-    rng = np.random.default_rng(0)
-    for p in (rng.random(1), rng.random(40) ** 4, rng.integers(1, 4, 7) / 50, np.zeros(2), np.ones(3)):
-        assert holm(p.tolist()) == pytest.approx(multipletests(p, method="holm")[1])
-
-
-def test_mcnemar_is_that_of_statsmodels() -> None:
-    rng = np.random.default_rng(0)
-    for n in (3, 10, 50, 900):
-        for chance in (0.4, 0.6, 0.9):
-            first = rng.random(n) < 0.6
-            second = np.where(rng.random(n) < 0.5, first, rng.random(n) < chance)
-            table = [[(a & b).sum() for b in (second, ~second)] for a in (first, ~first)]
-            assert mcnemar(first, second) == pytest.approx(mcnemar_of_statsmodels(table, exact=True).pvalue)
-
-
-def test_p_of_mcnemar_is_not_too_small() -> None:
-    """Two models of the same accuracy: at most one in twenty sets says that they differ. The exact test is cautious."""
-    rng = np.random.default_rng(1)
-    p = [mcnemar(rng.random(300) < 0.65, rng.random(300) < 0.65) for _ in range(1000)]
-    assert 0.02 < np.mean(np.array(p) < 0.05) < 0.055
 
 
 @pytest.mark.parametrize("bins", [5, 15])

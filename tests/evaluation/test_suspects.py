@@ -12,8 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mien import FaceSet
 from mien.errors import InputError, MissingExtraError
-from mien.evaluation.out_of_fold import assign_folds, out_of_fold
-from mien.evaluation.suspects import Suspects, suspects
+from mien.evaluation.suspects import Suspects, assign_folds, out_of_fold, suspects
 from mien.labels import LabelSet
 
 PLANTED = 6

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mien import FaceSet, InputError, Predictions, Recipe, Recognizer
-from mien.evaluation.calibrate import calibration
+from mien.evaluation.calibration import calibration
 from mien.labels import FER7
 from mien.recognize import vendored
 from mien.recognize.align import measure

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate, figure_text
+from mien.evaluation.bootstrap import Estimate
+from mien.evaluation.printed import figure_text
 from mien.report import plots_cost, style
 from mien.report.content import RunReport, StudyReport
 from mien.report.cost import accuracy_against_cost

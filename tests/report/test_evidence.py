@@ -14,7 +14,9 @@ from mien.predictions import Predictions
 from mien.report import plots_confidence
 from mien.report.confidence import abstention_section, abstention_sentence, calibration_section, calibration_sentence
 from mien.report.evidence import evidence_page, verdict_points
-from mien.report.side_by_side import abstentions, calibrations, people, robustnesses
+from mien.report.people import people_side_by_side
+from mien.report.robustness import robustness_side_by_side
+from mien.report.side_by_side import abstentions, calibrations
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -110,5 +112,5 @@ def test_models_side_by_side(tiny: tuple[Evidence, Card, Predictions], cnn: tupl
     (table,) = calibrations(found).tables
     assert [(row[0].text, row[4].text) for row in table.rows] == [("mien-tiny", "yes"), ("cnn-v2", "no")]
     assert [point.split(":")[0] for point in abstentions(found).points] == ["mien-tiny", "cnn-v2"]
-    for empty in (people(found), robustnesses(found)):
+    for empty in (people_side_by_side(found), robustness_side_by_side(found)):
         assert (empty.tables, empty.points, empty.pictures) == ((), (), ())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from mien.evaluation.evaluate import Estimate
+from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.groups import Gap, Groups, GroupScore
 from mien.report.groups import gap_sentences, groups_section
 from mien.report.plots_groups import accuracy_by_group

@@ -13,8 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from mien.errors import InputError
-from mien.evaluation.compare import verdict
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.printed import format_estimate, verdict
 from mien.report.content import StudyReport
 from mien.report.html import escape_markdown, write_report
 from mien.report.learning import turning_sentence

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from mien.evaluation.compare import holm, verdict
+from mien.evaluation.printed import verdict
+from mien.evaluation.significance import holm
 from mien.report import plots
 from mien.report.by_class import class_by_class
 from mien.report.content import StudyReport

@@ -12,7 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from mien.cards import Alignment, Card, Training
 from mien.errors import InputError
-from mien.evaluation.evaluate import Evaluation, format_estimate, score
+from mien.evaluation.evaluate import Evaluation, score
+from mien.evaluation.printed import format_estimate
 from mien.predictions import Predictions
 from mien.preprocess import Preprocess
 from mien.recipes.recipe import Recipe

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.printed import format_estimate
 from mien.report import plots, plots_search, style
 from mien.report.content import StudyReport
 from mien.training.run import Epoch

@@ -10,7 +10,8 @@ import pytest
 
 from mien.evaluation.classes import class_tests
 from mien.evaluation.compare import compare_predictions
-from mien.evaluation.evaluate import format_estimate, score
+from mien.evaluation.evaluate import score
+from mien.evaluation.printed import format_estimate
 from mien.labels import FER7
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe

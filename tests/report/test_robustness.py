@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from mien.cards import Alignment
 from mien.errors import InputError
+from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from mien.evaluation.evaluate import Estimate
-from mien.evaluation.robustness import CorruptionScore, Robustness, in_words
+from mien.evaluation.robustness import CorruptionScore, Robustness
 from mien.recognize.align import FER2013
-from mien.report import plots_robustness, style
-from mien.report.robustness import robustness_section
+from mien.report import robustness, style
+from mien.report.robustness import robustness_section, robustness_sentences
 
 NAMES = [
     "Blur",
@@ -58,7 +59,7 @@ def legend(figure: Figure) -> list[str]:
 def test_the_section_holds_every_accuracy_with_its_interval() -> None:
     found = made_up()
     section = robustness_section(found)
-    assert section.points == in_words(found)
+    assert section.points == robustness_sentences(found)
     (table,) = section.tables
     assert table.header == ("Corruption", *(f"Severity {s}" for s in SEVERITIES), "Mean", "Lost")
     assert [row[0].text for row in table.rows] == [*NAMES, "all"]
@@ -89,7 +90,7 @@ def test_strengths_in_the_table_are_those_that_are_applied() -> None:
 
 def test_panels_hold_the_accuracies_of_every_model() -> None:
     models = {"one": made_up(0.7), "_two": made_up(0.6)}
-    figure = plots_robustness.accuracy_by_severity(models)
+    figure = robustness.accuracy_by_severity(models)
     assert len(figure.axes) == 10
     for c, axes in enumerate(figure.axes):
         assert axes.get_title(loc="left") == NAMES[c]
@@ -111,7 +112,7 @@ def test_panels_hold_the_accuracies_of_every_model() -> None:
 def test_every_panel_shows_all_its_values() -> None:
     low, high = made_up(0.46), made_up(0.97)
     for models in ({"low": low}, {"high": high}, {"low": low, "high": high}):
-        figure = plots_robustness.accuracy_by_severity(models)
+        figure = robustness.accuracy_by_severity(models)
         bottom, top = figure.axes[0].get_ylim()
         ends = [one.high for found in models.values() for score in found.corruptions for one in score.accuracy]
         assert bottom == 0
@@ -119,24 +120,24 @@ def test_every_panel_shows_all_its_values() -> None:
 
 
 def test_six_models_can_be_told_apart_and_more_are_refused() -> None:
-    figure = plots_robustness.accuracy_by_severity({f"model {i}": made_up(0.5 + i / 50) for i in range(6)})
+    figure = robustness.accuracy_by_severity({f"model {i}": made_up(0.5 + i / 50) for i in range(6)})
     lines = figure.axes[3].lines[1:12:2]
     assert len({(line.get_color(), line.get_marker()) for line in lines}) == 6
     for models in ({}, {f"model {i}": made_up() for i in range(7)}):
         with pytest.raises(InputError, match="expected 1 to 6"):
-            plots_robustness.accuracy_by_severity(models)
+            robustness.accuracy_by_severity(models)
 
 
 def test_models_on_other_faces_are_refused() -> None:
     for other in (made_up(n=299), made_up(seed=1), made_up().model_copy(update={"split": "test"})):
         with pytest.raises(InputError, match=r"a was measured on 300 of 3589 faces of val with seed 0, b on"):
-            plots_robustness.accuracy_by_severity({"a": made_up(), "b": other})
+            robustness.accuracy_by_severity({"a": made_up(), "b": other})
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (60, 50, 3), (1, 1)])
 def test_examples_show_the_face_and_what_becomes_of_it(shape: tuple[int, ...]) -> None:
     face = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    figure = plots_robustness.examples(face, FER2013, seed=3)
+    figure = robustness.examples(face, FER2013, seed=3)
     grid = np.array(figure.axes).reshape(6, 10)
     for column, corruption in zip(grid.T, CORRUPTIONS, strict=True):
         shown = [np.asarray(axes.images[0].get_array()) for axes in column]
@@ -148,4 +149,56 @@ def test_examples_show_the_face_and_what_becomes_of_it(shape: tuple[int, ...]) -
 
 
 def test_examples_of_one_pixel_can_be_drawn() -> None:
-    assert style.png_bytes(plots_robustness.examples(np.zeros((1, 1), np.uint8)))
+    assert style.png_bytes(robustness.examples(np.zeros((1, 1), np.uint8)))
+
+
+def losing(means: dict[str, float], clean: float = 0.8) -> Robustness:
+    """Accuracy falls evenly from `clean` over the severities, so that its mean is the given one (`clean` otherwise)."""
+
+    def exactly(value: float) -> Estimate:
+        return Estimate(value=value, low=value - 0.01, high=value + 0.01)
+
+    scores = []
+    for name in CORRUPTIONS:
+        step = (clean - means.get(name, clean)) / 3
+        first, second, third, fourth, fifth = (exactly(clean - step * severity) for severity in SEVERITIES)
+        mean = means.get(name, clean)
+        scores.append(
+            CorruptionScore(
+                corruption=name,
+                accuracy=(first, second, third, fourth, fifth),
+                mean=exactly(mean),
+                drop=exactly(clean - mean),
+            )
+        )
+    return Robustness(
+        split="val", n=300, of=3589, seed=0, clean=exactly(clean), mean=exactly(0.7), drop=exactly(0.1),
+        alignment=Alignment(eye_distance=0.4, eye_x=0.5, eye_y=0.4, eyes_to_mouth=0.4, faces=0),
+        corruptions=tuple(scores),
+    )  # fmt: skip
+
+
+def test_words_name_the_largest_drops_and_where_a_quarter_is_lost() -> None:
+    found = losing({"noise": 0.2, "blur": 0.62, "eyes": 0.68, "mouth": 0.7, "shift": 0.81})
+    opening, extremes, quarters = robustness_sentences(found)
+    assert opening == (
+        "Mean accuracy over 10 corruptions at five severities: .700 [.690, .710] on val, n = 300 of 3,589, drawn "
+        "evenly; without corruption .800 [.790, .810], so .100 [.090, .110] is lost."
+    )
+    assert extremes == (
+        "In the mean over severities most is lost to noise .600 [.590, .610], blur .180 [.170, .190], covered eyes "
+        ".120 [.110, .130]; least to shift -.010 [-.020, .000]."
+    )
+    # A quarter is 0.2: noise loses 0.2 a severity, blur 0.06, covered eyes 0.04 and covered mouth 0.033.
+    assert quarters == (
+        "A quarter of the clean accuracy is lost, .600 or less are left, from severity 1 of noise; 4 of blur; 5 of "
+        "covered eyes; not even at 5 of brightness, low contrast, JPEG, low resolution, rotation, shift, covered mouth."
+    )
+    assert [found.lost_a_quarter(score) for score in found.corruptions] == [4, 1, *[None] * 6, 5, None]
+
+
+def test_words_for_a_model_that_loses_nothing_or_knows_nothing() -> None:
+    for found in (losing({}), losing({}, clean=0.0)):
+        _, extremes, quarters = robustness_sentences(found)
+        assert extremes == "No corruption takes anything in the mean over its severities."
+        assert quarters == "No corruption takes a quarter of the clean accuracy, not even at severity 5."

@@ -10,7 +10,7 @@ import pytest
 
 from mien import FaceSet
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate
+from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.suspects import LabelIssues, Suspect, Suspects
 from mien.report import suspects as report
 from mien.report.plots_suspects import most_suspicious

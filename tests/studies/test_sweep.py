@@ -11,7 +11,7 @@ from PIL import Image
 
 from mien import FaceSet, InputError, Run
 from mien.errors import InterruptedRunError
-from mien.evaluation.evaluate import Estimate
+from mien.evaluation.bootstrap import Estimate
 from mien.report import style
 from mien.studies import sweep as sweeps
 from mien.studies.sweep import Row, Sweep, plan, sweep

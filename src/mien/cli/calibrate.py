@@ -51,7 +51,7 @@ def calibrate(
 def _tell(run: str, which: str, kept: Predictions, head: Head, risk: float) -> None:
     """What was fitted for one head, on its predictions beside its truth."""
     from mien.confidence import FEWEST_IMAGES
-    from mien.evaluation.abstain import abstention
+    from mien.evaluation.abstention import abstention
 
     given = kept.keep(kept.leak_free).tempered(head.temperature)
     if len(given) < FEWEST_IMAGES:

@@ -57,11 +57,10 @@ def compare(
     corrected by Holm's method. Differences are second minus first.
     """
     from mien.errors import InputError
-    from mien.evaluation.compare import DIFFERENCES, verdict
+    from mien.evaluation.compare import DIFFERENCES
     from mien.evaluation.compare import compare as compare_models
-    from mien.evaluation.evaluate import format_estimate
+    from mien.evaluation.printed import format_estimate, p_text, verdict
     from mien.model import Model
-    from mien.report.wording import p_text
     from mien.training.run import Run
 
     if len(models) < 2:
@@ -117,8 +116,8 @@ def compare(
 
 
 def _compare_recipes(runs: Sequence[Run], split: str, as_json: bool) -> None:
-    from mien.evaluation.evaluate import figure_text
-    from mien.evaluation.seeds import compare_over_seeds, recipe_verdict
+    from mien.evaluation.printed import figure_text, recipe_verdict
+    from mien.evaluation.seeds import compare_over_seeds
 
     found = compare_over_seeds(*runs, split=split)
     if as_json:

@@ -16,7 +16,8 @@ def ensemble(
 ) -> None:
     """Make one model of several runs: the mean of their probabilities."""
     from mien.actions import ensemble as make
-    from mien.evaluation.evaluate import format_estimate, score
+    from mien.evaluation.evaluate import score
+    from mien.evaluation.printed import format_estimate
     from mien.model import Model
 
     opened = [Model.open(run) for run in runs]

@@ -167,7 +167,7 @@ def _write_suspects(faces: FaceSet, split: str, folder: Path, device: str) -> li
 
 
 def _show(found: Evidence) -> None:
-    from mien.evaluation.evaluate import format_estimate
+    from mien.evaluation.printed import format_estimate
 
     evaluation = found.evaluation
 
@@ -196,24 +196,23 @@ def _show(found: Evidence) -> None:
 
 
 def _show_sentences(found: Evidence) -> None:
-    from mien.evaluation.humans import sentences
     from mien.report.confidence import abstention_sentence, calibration_sentence
     from mien.report.groups import gap_sentences
-    from mien.report.humans import people_sentences
+    from mien.report.people import ceiling_sentences, head_sentences
 
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
     if found.humans:
-        say(f"people: {' '.join(sentences(found.humans))}")
+        say(f"people: {' '.join(ceiling_sentences(found.humans))}")
     if found.people:
-        say(f"people's head: {' '.join(people_sentences(found.people))}")
+        say(f"people's head: {' '.join(head_sentences(found.people))}")
     if found.groups:
         _show_groups(found.groups)
         say(f"groups: {' '.join(gap_sentences(found.groups))}")
 
 
 def _show_groups(groups: Groups) -> None:
-    from mien.evaluation.evaluate import format_estimate
+    from mien.evaluation.printed import format_estimate
 
     rows = [
         [f"{one.name}{' (few)' if one.few else ''}", f"{one.n:,}", format_estimate(one.accuracy),

@@ -11,7 +11,7 @@ from mien.cli.console import DataOption, LabelsOption, SkipOption, note, open_fa
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
-    from mien.evaluation.evaluate import Estimate
+    from mien.evaluation.bootstrap import Estimate
     from mien.model import Model
     from mien.predictions import Predictions
 
@@ -59,7 +59,8 @@ def export(
 def _say_accuracy(model: Model, faces: FaceSet, place: Path) -> None:
     """The accuracy of the 8-bit file on val beside that of the model before, on faces that training never saw."""
     from mien.evaluation.compare import compare_predictions
-    from mien.evaluation.evaluate import format_estimate, score
+    from mien.evaluation.evaluate import score
+    from mien.evaluation.printed import format_estimate
 
     if not len(faces.select("val")):
         note("accuracy: not measured, the data has no val faces")

@@ -86,7 +86,7 @@ def _show(found: Sweep, out: Path) -> None:
 
 
 def _figures(row: Row) -> list[str]:
-    from mien.evaluation.evaluate import format_estimate
+    from mien.evaluation.printed import format_estimate
 
     if row.val_accuracy is None or row.val_loss is None:
         return ["–", "diverged", "–", f"{row.minutes:.1f}"]

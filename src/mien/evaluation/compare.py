@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
-import numpy.typing as npt
-
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError
-from mien.evaluation import metrics
-from mien.evaluation.evaluate import ClassScore, Estimate, Frozen, check_scorable, class_scores, estimate
+from mien.evaluation.bootstrap import Estimate, Figures, Frozen, bootstrap_figures, estimate, point_figures, tally
+from mien.evaluation.evaluate import ClassScore, check_scorable, class_scores
+from mien.evaluation.printed import verdict
+from mien.evaluation.significance import detectable, holm, mcnemar
 from mien.model import Model, Named
 from mien.predictions import Predictions, Truth, check_same_images
 
@@ -115,8 +114,8 @@ def compare_predictions(models: Sequence[tuple[str, Predictions]], *, draws: int
     """
     _check(models)
     names = tuple(name for name, _ in models)
-    points = [metrics.point_figures(p.labels, p.probabilities) for _, p in models]
-    samples = metrics.bootstrap_figures([metrics.tally(p.labels, p.probabilities) for _, p in models], draws, seed)
+    points = [point_figures(p.labels, p.probabilities) for _, p in models]
+    samples = bootstrap_figures([tally(p.labels, p.probabilities) for _, p in models], draws, seed)
     rights_MN = [p.predicted == p.labels for _, p in models]
     places = list(combinations(range(len(models)), 2))
     p_values = [mcnemar(rights_MN[i], rights_MN[j]) for i, j in places]
@@ -141,9 +140,7 @@ def compare_predictions(models: Sequence[tuple[str, Predictions]], *, draws: int
     )
 
 
-def _differences(
-    points: tuple[metrics.Figures, metrics.Figures], samples: tuple[metrics.Figures, metrics.Figures]
-) -> dict[str, Estimate]:
+def _differences(points: tuple[Figures, Figures], samples: tuple[Figures, Figures]) -> dict[str, Estimate]:
     """Every figure of the second less that of the first, by the field of `PairedTest`."""
     return {
         field: estimate(
@@ -152,81 +149,6 @@ def _differences(
         )
         for figure, field in zip(_FIGURES, DIFFERENCES, strict=True)
     }
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, in the order given. Source: Holm, Scand. J. Statist. 6 (1979).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    corrected = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = largest
-    return corrected
-
-
-def detectable(discordant: float, n: int, tests: int = 1) -> float | None:
-    """The difference of accuracies that McNemar's test on `n` images finds with 80 % power, as one of so many `tests`.
-
-    `discordant`: share of the images (0–1) that only one of the two models gets right. None where not even all of
-    them would be enough. Normal approximation; of several tests each has to pass .05 over their number, which is what
-    Holm's method asks of the first.
-    Source: Connor, Biometrics 43 (1987), equation 2, solved for the difference.
-
-    >>> round(detectable(0.2, 3589), 4)
-    0.0209
-    """
-    from scipy.stats import norm
-
-    level, power = norm.ppf(1 - 0.025 / tests), norm.ppf(0.8)
-    # sqrt(n) d = level sqrt(share) + power sqrt(share - d²), squared: a quadratic in d.
-    a, b = n + power**2, -2 * level * np.sqrt(discordant * n)
-    c = discordant * (level**2 - power**2)
-    found = float((-b + np.sqrt(max(b**2 - 4 * a * c, 0.0))) / (2 * a))
-    return found if 0 < found <= discordant else None
-
-
-def mcnemar(first_right_N: npt.NDArray[np.bool_], second_right_N: npt.NDArray[np.bool_]) -> float:
-    """Two-sided p-value of the exact McNemar test: are the images that only one model gets right split evenly?
-
-    1.0 when there is no such image. Source: McNemar, Psychometrika 12 (1947); the exact form is the binomial test.
-    """
-    discordant = int((first_right_N != second_right_N).sum())
-    if discordant == 0:
-        return 1.0
-    from scipy.stats import binomtest
-
-    only_second = int((second_right_N & ~first_right_N).sum())
-    return float(binomtest(only_second, discordant, 0.5).pvalue)
-
-
-def verdict(pair: PairedTest) -> str:
-    """One plain sentence on the accuracy of the second model against the first; the corrected p < .05 decides.
-
-    As in `cnn-v2 is better than cnn-v1 by 8.1 points [6.5, 9.8], p < .001`.
-    """
-    told = outcome(pair.first, pair.second, pair.accuracy_difference, pair.p_holm < 0.05)
-    told += f", p {_format_p(pair.p_holm)}"
-    if pair.p_holm < 0.05 or pair.detectable is None:
-        return told
-    return f"{told}; {100 * pair.detectable:.1f} points would be seen in 80 of 100 cases"
-
-
-def outcome(first: str, second: str, difference: Estimate, decided: bool) -> str:
-    """Better, worse or not to be told apart, by the difference of accuracies, second minus first."""
-    if not decided:
-        return f"cannot tell {second} and {first} apart: difference {points_text(difference)}"
-    if difference.value > 0:
-        return f"{second} is better than {first} by {points_text(difference)}"
-    return f"{second} is worse than {first} by {points_text(negative(difference))}"
-
-
-def negative(difference: Estimate) -> Estimate:
-    """The same difference, taken the other way round."""
-    return Estimate(value=-difference.value, low=-difference.high, high=-difference.low)
 
 
 def same_images(models: Sequence[tuple[str, Predictions]]) -> None:
@@ -271,20 +193,3 @@ def _winner(names: tuple[str, ...], f1_M: Sequence[float | None]) -> str | None:
         return None
     best = max(defined)
     return names[defined.index(best)] if defined.count(best) == 1 else None
-
-
-def points_text(difference: Estimate) -> str:
-    """A difference of accuracies in points, with its interval.
-
-    >>> points_text(Estimate(value=0.081, low=0.065, high=0.098))
-    '8.1 points [6.5, 9.8]'
-    """
-    value, low, high = (round(100 * x, 1) + 0.0 for x in (difference.value, difference.low, difference.high))  # no -0.0
-    return f"{value:.1f} points [{low:.1f}, {high:.1f}]"
-
-
-def _format_p(p: float) -> str:
-    if p < 0.001:
-        return "< .001"
-    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"  # three decimals where the decision falls
-    return f"= {text.removeprefix('0')}"

@@ -26,18 +26,6 @@ Corruption = Literal[
 ]
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 SEVERITIES = (1, 2, 3, 4, 5)
-WORDS: Mapping[Corruption, str] = {  # in a sentence
-    "blur": "blur",
-    "noise": "noise",
-    "brightness": "brightness",
-    "contrast": "low contrast",
-    "jpeg": "JPEG",
-    "resolution": "low resolution",
-    "rotation": "rotation",
-    "shift": "shift",
-    "eyes": "covered eyes",
-    "mouth": "covered mouth",
-}
 STRENGTHS: Mapping[Corruption, tuple[float, float, float, float, float]] = {
     "blur": (0.01, 0.02, 0.03, 0.04, 0.05),  # sigma of a Gaussian, as a share of the sides
     "noise": (0.01, 0.02, 0.04, 0.07, 0.10),  # standard deviation of a Gaussian, as a share of white; grains as below

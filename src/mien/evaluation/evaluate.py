@@ -8,29 +8,25 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError
-from mien.evaluation import metrics
-from mien.evaluation.calibrate import Calibration, calibration
+from mien.evaluation.bootstrap import (
+    Estimate,
+    Frozen,
+    bootstrap_figures,
+    class_figures,
+    confusion,
+    estimate,
+    point_figures,
+    tally,
+)
+from mien.evaluation.calibration import Calibration, calibration
+from mien.evaluation.printed import figure_text, format_estimate
 from mien.files import write_whole
 from mien.model import Model, Named
 from mien.predictions import Predictions
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Estimate(Frozen):
-    """A figure and its 95 % bootstrap interval (percentile, over images)."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Scores(Frozen):
@@ -131,7 +127,7 @@ def score(
     k, mask = len(predictions.label_names), predictions.leak_free
     scores = _scores(predictions, draws, seed)
     leak_free = scores if mask.all() else _scores(predictions.keep(mask), draws, seed) if mask.any() else None
-    counts = metrics.confusion(predictions.labels, predictions.predicted, k)
+    counts = confusion(predictions.labels, predictions.predicted, k)
     return Evaluation(
         model=model,
         split=predictions.split,
@@ -148,7 +144,7 @@ def score(
 
 def class_scores(predictions: Predictions) -> tuple[ClassScore, ...]:
     """Each of the K classes, in label order."""
-    figures = metrics.class_figures(predictions.labels, predictions.predicted, len(predictions.label_names))
+    figures = class_figures(predictions.labels, predictions.predicted, len(predictions.label_names))
     return tuple(
         ClassScore(
             label=label,
@@ -175,35 +171,10 @@ def check_scorable(predictions: Predictions, model: str) -> None:
         )
 
 
-def estimate(value: float, samples_B: metrics.Floats) -> Estimate:
-    """`value` with the 95 % percentile interval of its bootstrap draws `(B,)`."""
-    low, high = metrics.interval(samples_B)
-    return Estimate(value=float(value), low=low, high=high)
-
-
-def figure_text(value: float, digits: int = 3) -> str:
-    """A figure of 0–1 as papers print it, without the zero before the point.
-
-    >>> figure_text(0.6341), figure_text(1.0), figure_text(-0.05, 2)
-    ('.634', '1.000', '-.05')
-    """
-    text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 turns -0.0 into 0.0
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
-def format_estimate(estimate: Estimate) -> str:
-    """A figure and its interval to three decimals, without the zero before the point.
-
-    >>> format_estimate(Estimate(value=0.6341, low=0.6179, high=0.6502))
-    '.634 [.618, .650]'
-    """
-    return f"{figure_text(estimate.value)} [{figure_text(estimate.low)}, {figure_text(estimate.high)}]"
-
-
 def _scores(predictions: Predictions, draws: int, seed: int) -> Scores:
-    point = metrics.point_figures(predictions.labels, predictions.probabilities)
-    tally_NC = metrics.tally(predictions.labels, predictions.probabilities)
-    (samples,) = metrics.bootstrap_figures([tally_NC], draws, seed)
+    point = point_figures(predictions.labels, predictions.probabilities)
+    tally_NC = tally(predictions.labels, predictions.probabilities)
+    (samples,) = bootstrap_figures([tally_NC], draws, seed)
     return Scores(
         n=len(predictions),
         accuracy=estimate(point.accuracy[0], samples.accuracy),

@@ -9,11 +9,12 @@ from mien.cards import Card, Head
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
-from mien.evaluation.abstain import Abstention, abstention
-from mien.evaluation.calibrate import Calibration, calibration
-from mien.evaluation.evaluate import Evaluation, Frozen, score
+from mien.evaluation.abstention import Abstention, abstention
+from mien.evaluation.bootstrap import Frozen
+from mien.evaluation.calibration import Calibration, calibration
+from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
-from mien.evaluation.humans import HumanCeiling, human_ceiling
+from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.robustness import Robustness, robustness, robustness_of_heads
 from mien.model import Classify
 from mien.predictions import Predictions

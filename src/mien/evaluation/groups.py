@@ -13,8 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import InputError, suggestion
-from mien.evaluation import gaps, metrics
-from mien.evaluation.evaluate import Estimate, Frozen, check_scorable, estimate
+from mien.evaluation.bootstrap import (
+    Estimate,
+    Frozen,
+    bootstrap_figures,
+    bootstrap_weights,
+    estimate,
+    point_figures,
+    tally,
+)
+from mien.evaluation.evaluate import check_scorable
+from mien.evaluation.significance import PERMUTATIONS, detectable_gap, newcombe, permutation_p, share_difference, wilson
 from mien.predictions import Predictions
 
 FEW = 30  # fewer images than that are marked, and compared with nothing
@@ -92,7 +101,7 @@ def by_group(
     *,
     known: Collection[str] | None = None,
     draws: int = 2000,
-    permutations: int = gaps.PERMUTATIONS,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Groups:
     """Score each group of images apart, and test whether groups differ more than chance makes them.
@@ -135,8 +144,8 @@ class _Drawn:
         of_class_NK = np.eye(k, dtype=np.float32)[part.labels]
         sure_N1 = (part.probabilities.max(axis=1) - right_N)[:, None].astype(np.float32)
         added_NC = np.hstack([of_class_NK * right_N[:, None], of_class_NK, sure_N1])
-        sums_BC = np.concatenate([weights @ added_NC for weights in metrics.bootstrap_weights(len(part), draws, seed)])
-        (self.figures,) = metrics.bootstrap_figures([metrics.tally(part.labels, part.probabilities)], draws, seed)
+        sums_BC = np.concatenate([weights @ added_NC for weights in bootstrap_weights(len(part), draws, seed)])
+        (self.figures,) = bootstrap_figures([tally(part.labels, part.probabilities)], draws, seed)
         self.n = len(part)
         self.right_K = np.bincount(part.labels, weights=right_N, minlength=k).astype(np.int64)
         self.n_K = np.bincount(part.labels, minlength=k).astype(np.int64)
@@ -145,8 +154,8 @@ class _Drawn:
 
 
 def _score(name: str, part: Predictions, drawn: _Drawn) -> GroupScore:
-    point = metrics.point_figures(part.labels, part.probabilities)
-    low, high = gaps.wilson(int(drawn.right_K.sum()), drawn.n)
+    point = point_figures(part.labels, part.probabilities)
+    low, high = wilson(int(drawn.right_K.sum()), drawn.n)
     return GroupScore(
         name=name,
         n=drawn.n,
@@ -164,8 +173,8 @@ def _gaps(drawn: list[tuple[str, _Drawn]], permutations: int, seed: int) -> list
         return []
     right_GK, n_GK = (np.array(rows) for rows in zip(*((d.right_K, d.n_K) for _, d in drawn), strict=True))
     right_G1, n_G1 = right_GK.sum(axis=1, keepdims=True), n_GK.sum(axis=1, keepdims=True)
-    p_P = gaps.p_values(right_G1, n_G1, permutations=permutations, seed=seed)
-    p_same_mix_P = gaps.p_values(right_GK, n_GK, permutations=permutations, seed=seed)
+    p_P = permutation_p(right_G1, n_G1, permutations=permutations, seed=seed)
+    p_same_mix_P = permutation_p(right_GK, n_GK, permutations=permutations, seed=seed)
     return [
         _gap(drawn[i], drawn[j], float(p), float(p_same_mix))
         for (i, j), p, p_same_mix in zip(combinations(range(len(drawn)), 2), p_P, p_same_mix_P, strict=True)
@@ -175,9 +184,9 @@ def _gaps(drawn: list[tuple[str, _Drawn]], permutations: int, seed: int) -> list
 def _gap(first: tuple[str, _Drawn], second: tuple[str, _Drawn], p: float, p_same_mix: float) -> Gap:
     (higher, a), (lower, b) = sorted((first, second), key=lambda group: -group[1].right_K.sum() / group[1].n)
     right, n = (int(a.right_K.sum()), int(b.right_K.sum())), (a.n, b.n)
-    low, high = gaps.newcombe(right, n)
-    same_mix = float(gaps.difference((a.right_K, a.n_K), (b.right_K, b.n_K)))
-    same_mix_B = gaps.difference((a.right_BK, a.n_BK), (b.right_BK, b.n_BK))
+    low, high = newcombe(right, n)
+    same_mix = float(share_difference((a.right_K, a.n_K), (b.right_K, b.n_K)))
+    same_mix_B = share_difference((a.right_BK, a.n_BK), (b.right_BK, b.n_BK))
     shared = not np.isnan(same_mix)
     return Gap(
         higher=higher,
@@ -186,7 +195,7 @@ def _gap(first: tuple[str, _Drawn], second: tuple[str, _Drawn], p: float, p_same
         p_value=p,
         same_mix=estimate(same_mix, same_mix_B[~np.isnan(same_mix_B)]) if shared else None,
         p_same_mix=p_same_mix if shared else None,
-        detectable=gaps.detectable(sum(right) / sum(n), n),
+        detectable=detectable_gap(sum(right) / sum(n), n),
     )
 
 

@@ -15,9 +15,9 @@ from mien.cards import Alignment
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
-from mien.evaluation import metrics
-from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, WORDS, Corruption, corrupt
-from mien.evaluation.evaluate import Estimate, Frozen, check_scorable, estimate, figure_text, format_estimate
+from mien.evaluation.bootstrap import Estimate, Floats, Frozen, bootstrap_weights, estimate
+from mien.evaluation.corruptions import CORRUPTIONS, SEVERITIES, Corruption, corrupt
+from mien.evaluation.evaluate import check_scorable
 from mien.images import Pixels
 from mien.model import Classify
 from mien.predictions import Predictions
@@ -26,7 +26,7 @@ from mien.recognize.align import FER2013
 BATCH = 128  # faces in memory at once
 _SAME_ANSWERS = 0.9  # of the first batch, below which the predictions are not of this model
 _NO_LABEL = -1  # of a face without votes
-_LOST = 0.75  # of the clean accuracy: a quarter is lost
+LOST = 0.75  # of the clean accuracy: a quarter is lost
 
 Bools = npt.NDArray[np.bool_]
 
@@ -57,7 +57,7 @@ class Robustness(Frozen):
         """The severity from which a quarter of the clean accuracy is lost; None where no severity takes as much."""
         if not self.clean.value:
             return None
-        lost = (s for s, left in zip(SEVERITIES, score.accuracy, strict=True) if left.value <= _LOST * self.clean.value)
+        lost = (s for s, left in zip(SEVERITIES, score.accuracy, strict=True) if left.value <= LOST * self.clean.value)
         return next(lost, None)
 
 
@@ -142,15 +142,6 @@ def _scored(
         drop=drop,
         corruptions=tuple(_score(name, clean_B, right_BCS[:, c], n) for c, name in enumerate(CORRUPTIONS)),
     )
-
-
-def in_words(found: Robustness) -> tuple[str, ...]:
-    """What the model withstands and what not, in sentences."""
-    count = f"n = {found.n:,}" if found.n == found.of else f"n = {found.n:,} of {found.of:,}, drawn evenly"
-    clean, mean, drop = (format_estimate(one) for one in (found.clean, found.mean, found.drop))
-    opening = f"Mean accuracy over {len(found.corruptions)} corruptions at five severities: {mean} on {found.split}, "
-    opening += f"{count}; without corruption {clean}, so {drop} is lost."
-    return opening, _extremes(found), _quarters(found)
 
 
 def _check_same_faces(faces: FaceSet, clean: Predictions) -> None:
@@ -241,49 +232,27 @@ def _check_same_model(answers_N: npt.NDArray[np.int64], expected_N: npt.NDArray[
         )
 
 
-def _counts(clean_N: Bools, right_NCS: Bools, draws: int, seed: int) -> tuple[metrics.Floats, metrics.Floats]:
+def _counts(clean_N: Bools, right_NCS: Bools, draws: int, seed: int) -> tuple[Floats, Floats]:
     """`(1 + B,)` and `(1 + B, C, S)`: right answers without and with corruption, of the faces, then of every draw."""
     n, *shape = right_NCS.shape
     right_NM = np.column_stack([clean_N, right_NCS.reshape(n, -1)]).astype(np.float32)  # sums of ones are exact
-    blocks = [weights_BN @ right_NM for weights_BN in metrics.bootstrap_weights(n, draws, seed)]
+    blocks = [weights_BN @ right_NM for weights_BN in bootstrap_weights(n, draws, seed)]
     counts_BM = np.concatenate([right_NM.sum(axis=0, keepdims=True), *blocks]).astype(np.float64)
     return counts_BM[:, 0], counts_BM[:, 1:].reshape(-1, *shape)
 
 
-def _score(corruption: Corruption, clean_B: metrics.Floats, right_BS: metrics.Floats, n: int) -> CorruptionScore:
+def _score(corruption: Corruption, clean_B: Floats, right_BS: Floats, n: int) -> CorruptionScore:
     first, second, third, fourth, fifth = (_estimate(right_B / n) for right_B in right_BS.T)
     mean, drop = _mean_and_drop(clean_B, right_BS, n)
     return CorruptionScore(corruption=corruption, accuracy=(first, second, third, fourth, fifth), mean=mean, drop=drop)
 
 
-def _mean_and_drop(clean_B: metrics.Floats, right_BM: metrics.Floats, n: int) -> tuple[Estimate, Estimate]:
+def _mean_and_drop(clean_B: Floats, right_BM: Floats, n: int) -> tuple[Estimate, Estimate]:
     """Over M ways of corrupting the faces. Divided last, so that equal counts leave a drop of exactly 0."""
     total_B, ways = right_BM.sum(axis=1), right_BM.shape[1]
     return _estimate(total_B / (n * ways)), _estimate((clean_B * ways - total_B) / (n * ways))
 
 
-def _estimate(values_B: metrics.Floats) -> Estimate:
+def _estimate(values_B: Floats) -> Estimate:
     """The first value, with the interval of the draws that follow it."""
     return estimate(values_B[0], values_B[1:])
-
-
-def _extremes(found: Robustness) -> str:
-    """The largest three drops and the smallest."""
-    ordered = sorted(found.corruptions, key=lambda score: -score.drop.value)
-    if ordered[0].drop.value <= 0:
-        return "No corruption takes anything in the mean over its severities."
-    drops = [f"{WORDS[score.corruption]} {format_estimate(score.drop)}" for score in ordered]
-    return f"In the mean over severities most is lost to {', '.join(drops[:3])}; least to {drops[-1]}."
-
-
-def _quarters(found: Robustness) -> str:
-    """Where a quarter of the clean accuracy is lost."""
-    by_severity: dict[int | None, list[str]] = {}
-    for score in found.corruptions:
-        by_severity.setdefault(found.lost_a_quarter(score), []).append(WORDS[score.corruption])
-    safe = by_severity.pop(None, [])
-    if not by_severity:
-        return "No corruption takes a quarter of the clean accuracy, not even at severity 5."
-    where = "; ".join(f"{severity} of {', '.join(names)}" for severity, names in sorted(by_severity.items()))
-    left, never = figure_text(_LOST * found.clean.value), f"; not even at 5 of {', '.join(safe)}" if safe else ""
-    return f"A quarter of the clean accuracy is lost, {left} or less are left, from severity {where}{never}."

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from mien.cards import Card
 from mien.errors import InputError
-from mien.evaluation import metrics
-from mien.evaluation.compare import answers, holm, outcome, same_images
-from mien.evaluation.evaluate import Estimate, Frozen, figure_text
+from mien.evaluation.bootstrap import Estimate, Floats, Frozen, bootstrap_weights
+from mien.evaluation.compare import answers, same_images
+from mien.evaluation.significance import holm
 from mien.model import Model
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
@@ -130,12 +130,6 @@ def same_recipe(runs: Sequence[_T]) -> list[list[_T]]:
     return list(groups.values())
 
 
-def recipe_verdict(test: RecipeTest) -> str:
-    """One plain sentence on the second recipe against the first; the corrected p < .05 decides."""
-    p = "< .001" if test.p_holm < 0.001 else f"= {figure_text(test.p_holm)}"
-    return f"{outcome(test.first, test.second, test.difference, test.p_holm < 0.05)}, p {p}"
-
-
 def _score(name: str, right_SN: npt.NDArray[np.bool_]) -> RecipeScore:
     accuracy_S = right_SN.mean(axis=1)
     return RecipeScore(
@@ -146,9 +140,9 @@ def _score(name: str, right_SN: npt.NDArray[np.bool_]) -> RecipeScore:
     )
 
 
-def _image_variance(difference_N: metrics.Floats, draws: int, seed: int) -> float:
+def _image_variance(difference_N: Floats, draws: int, seed: int) -> float:
     """Of the mean difference, over bootstrap resamples of the images."""
-    blocks = metrics.bootstrap_weights(len(difference_N), draws, seed)
+    blocks = bootstrap_weights(len(difference_N), draws, seed)
     means_B = np.concatenate([block @ difference_N.astype(np.float32) for block in blocks]) / len(difference_N)
     return float(means_B.var(ddof=1))
 

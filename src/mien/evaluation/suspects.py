@@ -1,9 +1,11 @@
 """Suspects: images whose label the rest of the split speaks against, for people to look at.
 
-Torch and scikit-learn are imported when they are needed. Shapes: N faces, K classes.
+Torch and scikit-learn are imported when they are needed. Shapes: N faces, F features, K classes.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +13,15 @@ import numpy.typing as npt
 from mien.data.cache import Progress
 from mien.data.faceset import SPLITS, FaceSet
 from mien.errors import InputError, MissingExtraError, unknown_name
-from mien.evaluation.evaluate import Estimate, Frozen
-from mien.evaluation.ratios import estimates
+from mien.evaluation.bootstrap import Estimate, Floats, Frozen, Ints, Singles, estimates
 
 BACKBONE = "efficientnet-lite0"
 MOST = 500  # images that are listed
+_BATCH = 64
+_STRENGTH = 0.001  # inverse of the penalty, the best of powers of ten by out-of-fold nll on FER2013's val
+_STEPS = 1000
 
 Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 class Suspect(Frozen):
@@ -78,7 +81,6 @@ def suspects(
     `MissingExtraError` without cleanlab.
     """
     check_suspects(split)
-    from mien.evaluation.out_of_fold import assign_folds, frozen_features, out_of_fold
     from mien.models.checkpoints import display_name
 
     seen, classes = faces.select(split), faces.label_set.labels
@@ -118,7 +120,86 @@ def check_suspects(split: str) -> None:
         raise MissingExtraError("the search for wrong labels", "audit") from error
 
 
-def _doubts(labels_N: npt.NDArray[np.int64], probs_NK: Floats) -> tuple[Bools, Floats]:
+def frozen_features(
+    faces: FaceSet, backbone: str, size: int, *, device: str = "auto", progress: Progress | None = None
+) -> Singles:
+    """`(N, F)` of the pre-trained `backbone` as it comes, for faces of `size` pixels: means over its patches.
+
+    `InputError` for a backbone that is not at hand, a size that it does not take, or an unknown device.
+    """
+    import torch
+
+    from mien.models import checkpoints
+    from mien.recipes.sections import Input, Pretrained
+    from mien.training.hardware import detect
+    from mien.training.loaders import stored_pixels
+    from mien.training.prepare import prepare
+
+    hardware = detect(device, "float32")
+    how = Input(size=size, color="rgb", mean=None, std=None).filled(checkpoints.native_input(backbone))
+    if how.missing:
+        raise InputError(f"{backbone}: its preprocessor_config.json does not say {' and '.join(how.missing)}")
+    preprocess = how.preprocess()
+    network = checkpoints.load(Pretrained(kind="pretrained", backbone=backbone, features="mean"), size)
+    network = network.to(hardware.device).eval()
+    features_NF = np.empty((len(faces), network.width), np.float32)
+    for start in range(0, len(faces), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, len(faces)))
+        pixels = torch.from_numpy(stored_pixels(faces, rows, preprocess)).to(hardware.device)
+        with torch.inference_mode():
+            features_NF[rows] = network(prepare(pixels, preprocess)).float().cpu().numpy()
+        if progress:
+            progress("features of faces", int(rows[-1]) + 1, len(faces))
+    return features_NF
+
+
+def assign_folds(faces: FaceSet, folds: int, seed: int) -> Ints:
+    """`(N,)` fold of each face, 0 to `folds` - 1: classes spread evenly, identical images together.
+
+    `InputError` for fewer than two folds, or a class with fewer different images than folds; one with none is left out.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if folds < 2:
+        raise InputError(f"folds: expected at least 2, got {folds}")
+    counts = Counter(label for label, _ in {*zip(faces.labels.tolist(), faces.hashes.tolist(), strict=True)})
+    for k, label in enumerate(faces.label_set.labels):
+        if 0 < counts[k] < folds:
+            raise InputError(
+                f"{faces.source}: {label} has {counts[k]} different images here, expected at least as many as the "
+                f"{folds} folds, so that each can be held against others. Look at a larger split, such as train"
+            )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold_N = np.empty(len(faces), np.int64)
+    for fold, (_, held) in enumerate(splitter.split(fold_N, faces.labels, faces.hashes)):
+        fold_N[held] = fold
+    return fold_N
+
+
+def out_of_fold(
+    features_NF: Singles, labels_N: Ints, fold_N: Ints, classes: int, *, progress: Progress | None = None
+) -> Floats:
+    """`(N, K)` probabilities for each face of multinomial logistic regression that saw the other folds alone.
+
+    Features are standardized by the faces that are learned from. A class that no other fold holds has probability 0.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probs_NK = np.zeros((len(labels_N), classes))
+    folds = int(fold_N.max()) + 1
+    for fold in range(folds):
+        held_N = fold_N == fold
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=_STRENGTH, max_iter=_STEPS))
+        model.fit(features_NF[~held_N], labels_N[~held_N])
+        probs_NK[np.ix_(held_N, model.classes_)] = model.predict_proba(features_NF[held_N])
+        if progress:
+            progress("folds", fold + 1, folds)
+    return probs_NK
+
+
+def _doubts(labels_N: Ints, probs_NK: Floats) -> tuple[Bools, Floats]:
     """`(N,)` whether cleanlab takes the label for wrong, and `(N,)` its quality, by cleanlab's own defaults."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores

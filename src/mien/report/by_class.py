@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.evaluation.compare import ClassRow, Comparison
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.printed import NONE, format_estimate
 from mien.report import plots
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import leading, short_names
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.learning import FOLDED, split_pictures
-from mien.report.wording import NO_INTERVAL, NONE, share
+from mien.report.words import NO_INTERVAL, share
 
 TITLE = 44  # characters above a matrix
 COLUMNS = 4  # models that stand side by side; more stand below each other

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mien.evaluation.abstain import Abstention
-from mien.evaluation.calibrate import Calibration
-from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate
+from mien.evaluation.abstention import Abstention
+from mien.evaluation.calibration import Calibration
+from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.printed import NONE, figure_text, format_estimate
 from mien.report import plots_confidence
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.wording import NONE
 
 _TELLS = 0.05  # of an ECE: where chance alone makes more than that, a small one shows nothing
 

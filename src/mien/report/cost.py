@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.evaluation.evaluate import figure_text, format_estimate
+from mien.evaluation.printed import figure_text, format_estimate
 from mien.report import plots_cost
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import FAMILIES, Family, asked_runs, called, family, short_names
 from mien.report.layout import Picture, Section
 from mien.report.results import device
-from mien.report.wording import listed
+from mien.report.words import listed
 
 SHORTEST = 0.01  # minutes: cards round to that, and a log axis has no zero
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from mien.cards import Card
-from mien.evaluation.evaluate import Evaluation, format_estimate
+from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.evidence import Evidence
-from mien.evaluation.humans import sentences
-from mien.evaluation.robustness import in_words
+from mien.evaluation.printed import format_estimate
 from mien.report.confidence import (
     abstention_section,
     abstention_sentence,
@@ -14,11 +13,11 @@ from mien.report.confidence import (
     calibration_sentence,
 )
 from mien.report.groups import gap_sentences, groups_section
-from mien.report.humans import humans_section, people_section, people_sentences
 from mien.report.layout import Page, Section
-from mien.report.robustness import robustness_section
+from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences
+from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
-from mien.report.wording import listed, spoken
+from mien.report.words import listed, spoken
 
 
 def evidence_page(found: Evidence, card: Card) -> Page:
@@ -40,10 +39,10 @@ def parts(found: Evidence) -> tuple[Section, ...]:
     return (
         calibration_section(found.evaluation),
         abstention_section(found.evaluation.model, found.abstention),
-        *((humans_section(found.humans),) if found.humans else ()),
+        *((ceiling_section(found.humans),) if found.humans else ()),
         *((robustness_section(found.robustness),) if found.robustness else ()),
         *((groups_section(found.groups),) if found.groups else ()),
-        *((people_section(found.people),) if found.people else ()),
+        *((head_section(found.people),) if found.people else ()),
     )
 
 
@@ -58,11 +57,11 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
         )
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.humans:
-        points.append(sentences(found.humans)[0])
+        points.append(ceiling_sentences(found.humans)[0])
     if found.people:
-        points += [f"What people see: {line}" for line in people_sentences(found.people)]
+        points += [f"What people see: {line}" for line in head_sentences(found.people)]
     if found.robustness:
-        points.append(in_words(found.robustness)[0])
+        points.append(robustness_sentences(found.robustness)[0])
     if found.groups:
         points.append(gap_sentences(found.groups)[0])
     return tuple(points)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from mien.evaluation.compare import points_text
-from mien.evaluation.evaluate import figure_text, format_estimate
 from mien.evaluation.groups import FEW, Gap, Groups, GroupScore
+from mien.evaluation.printed import NONE, figure_text, format_estimate, p_text, points_text
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.plots_groups import DRAWN, accuracy_by_group
-from mien.report.wording import NONE, p_text, plural
+from mien.report.words import plural
 
 TITLE = "Groups"
 _LEVEL = 0.05

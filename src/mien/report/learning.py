@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Literal
 
-from mien.evaluation.evaluate import figure_text
+from mien.evaluation.printed import NONE, figure_text
 from mien.report import plots
 from mien.report.content import RunReport
 from mien.report.families import leading, short_names
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.wording import NONE, plural
+from mien.report.words import plural
 from mien.training.run import Epoch
 
 FOLDED = "In front stands the best of each family by val accuracy; the others unfold below."

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from mien.cards import Card
 from mien.confidence import SURETY
 from mien.errors import InputError
-from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
+from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence
+from mien.evaluation.printed import figure_text, format_estimate
 from mien.model import Model
 from mien.recipes.recipe import Recipe, names
 from mien.report import groups
@@ -27,7 +28,7 @@ from mien.report.layout import Page, Section
 from mien.report.protocol import settings
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.uses import NO_USES, RESPONSIBILITY, USES
-from mien.report.wording import listed
+from mien.report.words import listed
 
 _NAME = "model-card"
 logger = logging.getLogger(__name__)

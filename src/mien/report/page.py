@@ -14,12 +14,14 @@ from mien.report.families import leading
 from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.learning import curves, loss_against_accuracy
 from mien.report.pairs import paired_tests
+from mien.report.people import people_side_by_side
 from mien.report.protocol import differences, protocol
 from mien.report.question import question_section
 from mien.report.results import results
-from mien.report.side_by_side import abstentions, calibrations, over_seeds, people, robustnesses
+from mien.report.robustness import robustness_side_by_side
+from mien.report.side_by_side import abstentions, calibrations, over_seeds
 from mien.report.verdict import verdict_section
-from mien.report.wording import plural
+from mien.report.words import plural
 
 
 def compose(report: StudyReport) -> Page:
@@ -59,7 +61,7 @@ def _evidence(report: StudyReport) -> tuple[Section, ...]:
     found = {run.name: run.evidence for run in ordered if run.evidence and run.final.split == split}
     if not found:
         return ()
-    return (calibrations(found), abstentions(found), people(found), robustnesses(found))
+    return (calibrations(found), abstentions(found), people_side_by_side(found), robustness_side_by_side(found))
 
 
 def _data(data: DataReport) -> Section:

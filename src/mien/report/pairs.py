@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest, detectable, holm, negative
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest
+from mien.evaluation.printed import NONE, format_estimate, p_text
+from mien.evaluation.significance import detectable, holm
 from mien.report.content import StudyReport
 from mien.report.families import asked_runs
 from mien.report.layout import Cell, Section, Table
-from mien.report.wording import NONE, p_text, plural
+from mien.report.words import plural
 
 ALL_UP_TO = 4  # models; more have too many pairs to read
 
@@ -88,6 +89,6 @@ def _turned(pair: PairedTest) -> PairedTest:
         "second": pair.first,
         "only_first_right": pair.only_second_right,
         "only_second_right": pair.only_first_right,
-        **{name: negative(getattr(pair, name)) for name in DIFFERENCES},
+        **{name: -getattr(pair, name) for name in DIFFERENCES},
     }
     return pair.model_copy(update=turned)

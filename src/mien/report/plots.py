@@ -17,7 +17,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import figure_text, format_estimate
+from mien.evaluation.printed import figure_text, format_estimate
 from mien.report.style import (
     BLUE,
     FAINT,

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mien.errors import InputError
-from mien.evaluation.abstain import Abstention
-from mien.evaluation.calibrate import Calibration
-from mien.evaluation.evaluate import figure_text
+from mien.evaluation.abstention import Abstention
+from mien.evaluation.calibration import Calibration
+from mien.evaluation.printed import figure_text
 from mien.report.style import BLUE, FAINT, INK, PALE, VERMILLION, WIDTH, Share, shorten, styled
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate
+from mien.evaluation.bootstrap import Estimate
 from mien.report.places import Box, Spot, place_names
 
 # The style is shared by all pictures of a report, whichever module draws them.

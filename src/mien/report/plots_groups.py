@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from mien.evaluation.evaluate import format_estimate
 from mien.evaluation.groups import Groups
+from mien.evaluation.printed import format_estimate
 from mien.report.style import BLUE, FAINT, INK, WIDTH, Share, shorten, styled
 
 DRAWN = 30  # groups at most; the table holds all

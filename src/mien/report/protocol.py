@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.printed import format_estimate
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained, Unfreeze
 from mien.report.content import RunReport, StudyReport
 from mien.report.results import built_in, stand_ins
-from mien.report.wording import as_given, listed, plural
+from mien.report.words import as_given, listed, plural
 
 
 def protocol(report: StudyReport) -> tuple[str, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.evaluation.classes import ClassComparison, ClassTest
-from mien.evaluation.compare import PairedTest, verdict
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.compare import PairedTest
+from mien.evaluation.printed import NONE, format_estimate, p_text, verdict
 from mien.report.content import DataReport, RunReport, StudyReport
 from mien.report.families import asked_runs, called, family
 from mien.report.layout import Cell, Section, Table
 from mien.report.pairs import between, shown_pairs
-from mien.report.wording import NONE, listed, p_text, share, spoken
+from mien.report.words import listed, share, spoken
 
 TITLE = "CNN or ViT?"
 _CLAIM = "The study found its ViT better in 5 of 7 classes, and its CNN better where training images are few."

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from mien.evaluation.evaluate import Estimate, Scores, figure_text, format_estimate
+from mien.evaluation.bootstrap import Estimate
+from mien.evaluation.evaluate import Scores
+from mien.evaluation.printed import NONE, figure_text, format_estimate
 from mien.evaluation.seeds import same_recipe
 from mien.recipes.recipe import Recipe, names
 from mien.recipes.sections import Pretrained
 from mien.report.content import NotRun, RunReport, StudyReport
 from mien.report.families import backbone_name
 from mien.report.layout import Cell, Section, Table
-from mien.report.wording import NONE, as_given, listed, plural
+from mien.report.words import as_given, listed, plural
 
 Row = tuple[Cell, ...]
 Headline = tuple[Estimate, str, int]  # a figure, its split, its number of images

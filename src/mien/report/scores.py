@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.evaluation.evaluate import Estimate, Evaluation, Scores, figure_text, format_estimate
-from mien.evaluation.gaps import wilson
+from mien.evaluation.bootstrap import Estimate
+from mien.evaluation.evaluate import Evaluation, Scores
+from mien.evaluation.printed import NONE, figure_text, format_estimate
+from mien.evaluation.significance import wilson
 from mien.report import plots
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.wording import NONE, plural
+from mien.report.words import plural
 
 
 def figures_section(evaluations: Sequence[Evaluation]) -> Section:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mien.evaluation.evaluate import Estimate, figure_text, format_estimate
 from mien.evaluation.evidence import Evidence
-from mien.evaluation.humans import HumanCeiling, sentences
-from mien.evaluation.robustness import Robustness, in_words
-from mien.evaluation.seeds import RecipeComparison, recipe_verdict
-from mien.report import plots_confidence, plots_humans, plots_robustness
+from mien.evaluation.printed import NONE, figure_text, format_estimate, p_text, recipe_verdict
+from mien.evaluation.seeds import RecipeComparison
+from mien.report import plots_confidence
 from mien.report.confidence import abstention_sentence, range_if_perfect
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.wording import NONE, listed, p_text
 
 DRAWN = 4  # models whose pictures stand on a page; the table holds all
 
@@ -67,59 +64,6 @@ def abstentions(found: Mapping[str, Evidence]) -> Section:
     )
 
 
-def people(found: Mapping[str, Evidence]) -> Section:
-    """Each model beside a single tagger; empty where no votes were given."""
-    known: dict[str, HumanCeiling] = {name: one.humans for name, one in found.items() if one.humans}
-    if not known:
-        return Section("Label noise and human ceiling")
-    rows = []
-    for name, one in known.items():
-        figures = (one.rest.human, one.rest.model, one.rest.difference, one.one.model, one.spearman)
-        rows.append((Cell(name), *(Cell(format_estimate(f) if f else NONE) for f in figures)))
-    header = ("Model", "One tagger with the rest", "Model with the rest", "Model − tagger", "Model with one tagger",
-              "Entropy: rank correlation")  # fmt: skip
-    first_name, first = next(iter(known.items()))
-    note = f"On {first.split}, n = {first.n:,} images with votes. Rest: the most frequent answer of the other taggers, "
-    note += "each vote left out in turn. Entropy: of the model's probabilities with that of the votes."
-    alt = f"{first_name} beside a single tagger, by class and by how far taggers disagree."
-    return Section(
-        "Label noise and human ceiling",
-        text=(f"The sentences and the picture are of {first_name}.",),
-        points=sentences(first),
-        tables=(Table(header, tuple(rows), note),),
-        pictures=(Picture.of("people", plots_humans.tagger_and_model(first), alt),),
-    )
-
-
-def robustnesses(found: Mapping[str, Evidence]) -> Section:
-    """Mean accuracy under each corruption and model; empty where it was not measured."""
-    known: dict[str, Robustness] = {name: one.robustness for name, one in found.items() if one.robustness}
-    if not known:
-        return Section("Robustness")
-    first = next(iter(known.values()))
-    rows = [
-        (
-            Cell(plots_robustness.title(score.corruption)),
-            *(_left(one.corruptions[i].mean, one.corruptions[i].drop) for one in known.values()),
-        )
-        for i, score in enumerate(first.corruptions)
-    ]
-    rows.append((Cell("all"), *(_left(one.mean, one.drop) for one in known.values())))
-    missing = [name for name in found if name not in known]
-    points = [f"{name}: {' '.join(in_words(one))}" for name, one in known.items()]
-    points += [f"Not measured, which needs the weights: {listed(missing)}."] if missing else []
-    note = f"Mean accuracy over five severities on {first.split}, n = {first.n:,}; below it what is lost against clean "
-    note += "faces, a paired interval. Strengths are ours, so figures compare models here and not with other papers."
-    drawn = dict(list(known.items())[:DRAWN])
-    picture = Picture.of("robustness", plots_robustness.accuracy_by_severity(drawn), "Accuracy by severity.")
-    return Section(
-        "Robustness",
-        points=tuple(points),
-        tables=(Table(("Corruption", *known), tuple(rows), note),),
-        pictures=(picture,),
-    )
-
-
 def over_seeds(found: RecipeComparison | None) -> Section:
     """Recipes compared over their seeds; empty where no two have several."""
     if found is None:
@@ -135,10 +79,6 @@ def over_seeds(found: RecipeComparison | None) -> Section:
         points=tuple(f"{recipe_verdict(test)}." for test in found.pairs),
         tables=(Table(("First", "Second", "Second − first", "p, Holm"), rows, note),),
     )
-
-
-def _left(mean: Estimate, drop: Estimate) -> Cell:
-    return Cell(format_estimate(mean), f"lost {format_estimate(drop)}")
 
 
 def _where(found: Mapping[str, Evidence]) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
@@ -21,6 +23,7 @@ from mien.errors import InputError
 from mien.files import write_whole
 
 if TYPE_CHECKING:
+    from mien.evaluation.bootstrap import Estimate
     from mien.images import Pixels
     from mien.training.run import Epoch
 
@@ -108,6 +111,32 @@ def draw_epochs(axes: Axes, last: int, label: bool = True) -> None:
     axes.set_axisbelow(True)
     if label:
         axes.set_xlabel("epoch")
+
+
+def draw_estimate(
+    axes: Axes, figure: Estimate, at: float, mark: tuple[str, str], *, upright: bool = False, label: str = ""
+) -> None:
+    """A dot with its interval in `mark` (color, marker), at a height, or upright at a place from the left."""
+    color, marker = mark
+    ends, where = [figure.low, figure.high], [at, at]
+    axes.plot(*((where, ends) if upright else (ends, where)), color=color, linewidth=1.6, solid_capstyle="butt")
+    point = ([at], [figure.value]) if upright else ([figure.value], [at])
+    axes.plot(*point, marker, color=color, markersize=5.5, zorder=3, label=label or None)
+
+
+def share_axis(*axes: Axis) -> None:
+    """Axes of shares: ticks without the zero before the point, and a grid behind what is drawn."""
+    for axis in axes:
+        axis.set_major_formatter(Share())
+        axis.grid(True)
+        axis.axes.set_axisbelow(True)
+
+
+def name_lines(figure: Figure, handles: Sequence[Artist], names: Sequence[str], columns: int) -> None:
+    """A legend above the panels; names are set afterwards, because matplotlib drops those that begin with "_"."""
+    legend = figure.legend(handles, [str(i) for i in range(len(handles))], loc="outside upper left", ncols=columns)
+    for entry, name in zip(legend.get_texts(), names, strict=True):
+        entry.set_text(shorten(name))
 
 
 def draw_ring(axes: Axes, x: float, y: float, color: str) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
-from mien.evaluation.evaluate import figure_text, format_estimate
+from mien.evaluation.printed import NONE, figure_text, format_estimate
 from mien.evaluation.suspects import MOST, Suspect, Suspects
 from mien.images import Pixels
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.plots_suspects import DRAWN, most_suspicious
-from mien.report.wording import NONE, plural
+from mien.report.words import plural
 
 TITLE = "Suspicious labels"
 _TEXT = (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.evaluation.compare import PairedTest, verdict
-from mien.evaluation.evaluate import format_estimate
+from mien.evaluation.compare import PairedTest
+from mien.evaluation.printed import format_estimate, verdict
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import called
 from mien.report.layout import Section
 from mien.report.pairs import ALL_UP_TO, between, shown_pairs
 from mien.report.question import headline
-from mien.report.wording import as_given, listed, spoken
+from mien.report.words import as_given, listed, spoken
 
 _PLACES = ("above", "inside", "below")  # of our interval, seen from the study's figure
 

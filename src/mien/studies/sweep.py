@@ -18,7 +18,8 @@ from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import DivergedError, InputError, InterruptedRunError
-from mien.evaluation.evaluate import Estimate, Frozen, score
+from mien.evaluation.bootstrap import Estimate, Frozen
+from mien.evaluation.evaluate import score
 from mien.files import write_whole
 from mien.models.build import complete
 from mien.recipes.recipe import Recipe

@@ -8,7 +8,7 @@ from sklearn.metrics import auc
 from statsmodels.stats.proportion import proportion_confint
 
 from mien.errors import InputError
-from mien.evaluation.abstain import Abstention, abstention
+from mien.evaluation.abstention import Abstention, abstention
 from mien.predictions import Predictions
 
 

@@ -12,12 +12,10 @@ from scipy import stats
 
 from mien.data.votes import Votes
 from mien.errors import InputError
-from mien.evaluation.humans import HumanCeiling, human_ceiling, sentences
-from mien.evaluation.panel import Panel, entropy
-from mien.evaluation.ratios import estimates
-from mien.evaluation.spearman import spearman, weighted_spearman
+from mien.evaluation.people import HumanCeiling, Panel, entropy, human_ceiling
 from mien.labels import FER7, FERPLUS8
 from mien.predictions import Predictions
+from mien.report.people import ceiling_sentences
 
 COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 OF_FER7 = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
@@ -182,37 +180,6 @@ def test_intervals_are_those_of_resampled_images() -> None:
     assert human_ceiling(model, votes_of(table), draws=1500, seed=4).rest.human.low != found.rest.human.low
 
 
-def test_a_ratio_is_of_the_draws_that_hold_it() -> None:
-    rng = np.random.default_rng(0)
-    rare = np.zeros(60)
-    rare[:2] = 1  # one draw in seven has neither
-    hit = rare * np.array([1] + [0] * 59)
-    found = estimates(
-        {"rare": (hit, rare), "never": (np.zeros(60), np.zeros(60)), "all": (rng.random(60), np.ones(60))}, draws=500
-    )
-    assert found["rare"].value == 0.5
-    assert (found["rare"].low, found["rare"].high) == (0, 1)
-    assert set(found) == {"rare", "all"}
-    with pytest.raises(InputError, match="at least 1, got 0"):
-        estimates({"rare": (hit, rare)}, draws=0)
-
-
-def test_the_rank_correlation_is_that_of_scipy_in_every_resample() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 6, 80).astype(float)  # many ties
-    y = x + rng.normal(0, 3, 80)
-    y[:20] = y[0]
-    picked = rng.integers(80, size=(30, 80))
-    weights = np.array([np.bincount(one, minlength=80) for one in picked], dtype=np.float32)
-    theirs = [stats.spearmanr(x[one], y[one]).statistic for one in picked]
-    np.testing.assert_allclose(weighted_spearman(x, y, weights), theirs, atol=1e-12)
-    found = spearman(x, y, draws=400)
-    assert found is not None
-    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert found.low < found.value < found.high
-    assert spearman(x, np.ones(80)) is None
-
-
 def test_entropy_is_that_of_scipy_and_groups_hold_what_they_say() -> None:
     table, model = made_up(200, seed=6)
     table[:70] = row(happiness=10)  # more than a quarter all agree, so they stay together
@@ -240,7 +207,7 @@ def test_a_model_of_no_doubt_has_no_correlation() -> None:
     table = np.array([row(happiness=10), row(neutral=6, sadness=4)] * 3)
     found = human_ceiling(predictions_of(answering(["happy"] * 6), [3] * 6), votes_of(table), draws=20)
     assert found.spearman is None
-    assert "rank correlation" not in " ".join(sentences(found))
+    assert "rank correlation" not in " ".join(ceiling_sentences(found))
 
 
 def test_equal_votes_in_another_order_are_equally_doubtful() -> None:
@@ -257,7 +224,7 @@ def test_images_without_votes_are_counted() -> None:
     found = human_ceiling(model, votes, draws=20)
     assert (found.n, found.without_votes, found.too_few) == (2, 2, 2)
     assert found.outside == pytest.approx(19 / 32)
-    said = sentences(found)[-1]
+    said = ceiling_sentences(found)[-1]
     assert "without votes (2)" in said
     assert "(59.4 %)" in said
 
@@ -274,7 +241,7 @@ def test_eight_labels_and_labels_of_ones_own() -> None:
     found = human_ceiling(predictions_of(answering(["joy", "joy"], own), [0, 2], own), votes_of(table))
     assert found.unasked == ("bored",)
     assert (found.rest.human.value, found.rest.labels.value, found.outside) == (1, 1, pytest.approx(9 / 20))
-    assert "No vote could name bored" in sentences(found)[-1]
+    assert "No vote could name bored" in ceiling_sentences(found)[-1]
 
 
 def test_votes_of_other_images_and_of_single_taggers_are_errors() -> None:
@@ -296,13 +263,15 @@ def test_json_round_trip() -> None:
 def test_sentences_say_who_is_better() -> None:
     table = np.array([row(happiness=6, neutral=4)] * 60)
     for answer, words in (("happy", "more ["), ("fear", "less [")):
-        said = sentences(human_ceiling(predictions_of(answering([answer] * 60), [3] * 60), votes_of(table), draws=20))
+        said = ceiling_sentences(
+            human_ceiling(predictions_of(answering([answer] * 60), [3] * 60), votes_of(table), draws=20)
+        )
         assert words in said[0]
         assert "n = 60" in said[0]
         assert "confirm the label happy least often" in said[2]
     rng = np.random.default_rng(0)
     equal = [str(rng.choice(["happy", "neutral"], p=[0.6, 0.4])) for _ in range(60)]
-    said = sentences(human_ceiling(predictions_of(answering(equal), [3] * 60), votes_of(table), draws=200))
+    said = ceiling_sentences(human_ceiling(predictions_of(answering(equal), [3] * 60), votes_of(table), draws=200))
     assert "cannot be told apart" in said[0]
 
 

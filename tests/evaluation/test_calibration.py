@@ -12,13 +12,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mien.confidence import fit_temperature, tempered
 from mien.errors import InputError
-from mien.evaluation.calibrate import (
-    brier,
-    calibration,
-    classwise_ece,
-    ece,
-    ece_if_perfect,
-)
+from mien.evaluation.calibration import brier, calibration, classwise_ece, ece, ece_if_perfect
 from mien.predictions import Predictions
 
 

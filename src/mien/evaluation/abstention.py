@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate, Frozen
-from mien.evaluation.gaps import wilson
+from mien.evaluation.bootstrap import Estimate, Frozen
+from mien.evaluation.significance import wilson
 from mien.predictions import Predictions
 
 _POINTS = 50  # of the curve

@@ -1,17 +1,19 @@
-"""Metrics: arrays to figures, over a set of images and over every bootstrap resample of it at once.
+"""Bootstrap: figures of a set of images and of every resample of it at once, and the intervals that these give.
 
-Shapes: N images, K classes, B bootstrap draws, M models, C = 3K + 1 columns of a tally.
+Shapes: N images, K classes, B bootstrap draws, M models, R ratios, U different values, C = 3K + 1 columns of a tally.
 Macro F1 and mean class accuracy run over the classes that occur among the true labels; in a bootstrap draw, over the
 classes that occur in that draw. A class that occurs but is never predicted counts as F1 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
 from mien.confidence import SMALLEST_PROBABILITY
 from mien.errors import InputError
@@ -20,7 +22,28 @@ Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+Ratio = tuple[Floats, Floats]  # `(N,)` above and below the line; the figure is the ratio of their sums
+
 BLOCK = 4_000_000  # weights held at a time; their int64 counts are twice that size
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Frozen(BaseModel):
+    """Numbers that do not change, with a JSON round trip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(Frozen):
+    """A figure and its 95 % bootstrap interval (percentile, over images)."""
+
+    value: float
+    low: float
+    high: float
+
+    def __neg__(self) -> Estimate:
+        """A difference, taken the other way round."""
+        return Estimate(value=-self.value, low=-self.high, high=-self.low)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +182,59 @@ def interval(samples_B: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def estimate(value: float, samples_B: Floats) -> Estimate:
+    """`value` with the 95 % percentile interval of its bootstrap draws `(B,)`."""
+    low, high = interval(samples_B)
+    return Estimate(value=float(value), low=low, high=high)
+
+
+def estimates(ratios: Mapping[_K, Ratio], *, draws: int = 2000, seed: int = 0) -> dict[_K, Estimate]:
+    """Each ratio with its interval, over the draws where it is defined; without those that are 0 by 0 as a whole.
+
+    All are computed on the same resamples, so the ratio of a difference has the interval of a paired bootstrap.
+    """
+    if draws < 1:
+        raise InputError(f"bootstrap draws: expected at least 1, got {draws}")
+    above_NR, below_NR = (np.stack([ratio[i] for ratio in ratios.values()], axis=1) for i in (0, 1))
+    with np.errstate(invalid="ignore"):  # 0 / 0 where a draw lacks a class
+        point_R = above_NR.sum(axis=0) / below_NR.sum(axis=0)
+        samples_BR = np.concatenate(
+            [
+                (weights_BN @ above_NR) / (weights_BN @ below_NR)
+                for weights_BN in bootstrap_weights(len(above_NR), draws, seed)
+            ]
+        )
+    return {
+        key: estimate(point_R[r], samples_BR[~np.isnan(samples_BR[:, r]), r])
+        for r, key in enumerate(ratios)
+        if not np.isnan(point_R[r])
+    }
+
+
+def spearman(x_N: Floats, y_N: Floats, *, draws: int = 2000, seed: int = 0) -> Estimate | None:
+    """Rank correlation of two figures of the same images, and its interval over resamples of the images.
+
+    None where one side is constant. Source: Spearman, American Journal of Psychology 15 (1904).
+    """
+    (point,) = weighted_spearman(x_N, y_N, np.ones((1, len(x_N)), np.float32))
+    if np.isnan(point):
+        return None
+    blocks = bootstrap_weights(len(x_N), draws, seed)
+    samples_B = np.concatenate([weighted_spearman(x_N, y_N, weights_BN) for weights_BN in blocks])
+    return estimate(point, samples_B[~np.isnan(samples_B)])
+
+
+def weighted_spearman(x_N: Floats, y_N: Floats, weights_BN: Singles) -> Floats:
+    """`(B,)` of the resamples in which each image stands `weights` times; NaN where one side is constant."""
+    x_BN, y_BN = _centered_ranks(x_N, weights_BN), _centered_ranks(y_N, weights_BN)
+    together_B = np.einsum("bn,bn,bn->b", weights_BN, x_BN, y_BN)
+    scale_B = np.sqrt(
+        np.einsum("bn,bn,bn->b", weights_BN, x_BN, x_BN) * np.einsum("bn,bn,bn->b", weights_BN, y_BN, y_BN)
+    )
+    undefined_B = np.full(len(scale_B), np.nan)
+    return np.asarray(np.divide(together_B, scale_B, out=undefined_B, where=scale_B > 0))
+
+
 def _concatenate(blocks: Sequence[Figures]) -> Figures:
     return Figures(
         accuracy=np.concatenate([block.accuracy for block in blocks]),
@@ -167,3 +243,13 @@ def _concatenate(blocks: Sequence[Figures]) -> Figures:
         mean_class_accuracy=np.concatenate([block.mean_class_accuracy for block in blocks]),
         nll=np.concatenate([block.nll for block in blocks]),
     )
+
+
+def _centered_ranks(values_N: Floats, weights_BN: Singles) -> Floats:
+    """`(B, N)` mean rank of each image's value in each resample, less the mean of all ranks."""
+    _, place_N = np.unique(values_N, return_inverse=True)
+    order_N = np.argsort(place_N, kind="stable")
+    starts_U = np.searchsorted(place_N[order_N], np.arange(place_N.max() + 1))
+    count_BU = np.add.reduceat(weights_BN[:, order_N].astype(np.float64), starts_U, axis=1)
+    middle_BU = np.cumsum(count_BU, axis=1) - count_BU / 2
+    return np.asarray((middle_BU - count_BU.sum(axis=1, keepdims=True) / 2)[:, place_N])

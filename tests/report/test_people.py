@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from mien.data.votes import Votes
-from mien.evaluation.evaluate import format_estimate
-from mien.evaluation.humans import HumanCeiling, human_ceiling, sentences
+from mien.evaluation.people import HumanCeiling, human_ceiling
+from mien.evaluation.printed import format_estimate
 from mien.labels import FER7
 from mien.predictions import Predictions
-from mien.report.humans import humans_section
-from mien.report.plots_humans import tagger_and_model
+from mien.report.people import ceiling_section, ceiling_sentences, tagger_and_model
 from mien.report.style import BLUE, ORANGE
 
 COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "fear", "unknown")  # nobody could vote disgust
@@ -31,8 +30,8 @@ def found() -> HumanCeiling:
 
 
 def test_the_table_holds_every_class_and_all_together(found: HumanCeiling, quick: None) -> None:
-    section = humans_section(found)
-    assert section.points == sentences(found)
+    section = ceiling_section(found)
+    assert section.points == ceiling_sentences(found)
     (table,) = section.tables
     assert [row[0].text for row in table.rows] == [*FER7.labels, "all"]
     happy, disgust, together = table.rows[3], table.rows[1], table.rows[-1]
@@ -77,6 +76,6 @@ def test_the_legend_names_all_three(found: HumanCeiling) -> None:
 
 
 def test_the_section_has_its_picture(found: HumanCeiling) -> None:
-    (picture,) = humans_section(found).pictures
+    (picture,) = ceiling_section(found).pictures
     assert picture.name == "human-ceiling"
     assert picture.png.startswith(b"\x89PNG")

@@ -9,24 +9,18 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from mien.errors import InputError
-from mien.evaluation import metrics
+from mien.evaluation.bootstrap import Floats, Frozen, Ints, interval
 from mien.predictions import Predictions
 
 Binning = Literal["width", "mass"]
 BINS = 15
 _SIMULATIONS = 1000
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
-
-class Bin(BaseModel):
+class Bin(Frozen):
     """The images whose confidence lies within one of the bins of equal width; `confidence` and `accuracy` are 0–1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: float
     high: float
@@ -35,10 +29,8 @@ class Bin(BaseModel):
     accuracy: float
 
 
-class Calibration(BaseModel):
+class Calibration(Frozen):
     """How far confidence and accuracy are apart over `n` images; all but `brier` (0–2) are 0–1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     n: int
     ece: float  # expected calibration error, bins of equal width
@@ -110,7 +102,7 @@ def ece_if_perfect(
     for i in range(simulations):
         gaps_N = (rng.random(len(bin_N)) < confidence_N) - confidence_N
         errors_B[i] = np.abs(np.bincount(bin_N, weights=gaps_N, minlength=bins)).sum() / len(bin_N)
-    return metrics.interval(errors_B)
+    return interval(errors_B)
 
 
 def classwise_ece(labels_N: Ints, probs_NK: Floats, bins: int = BINS) -> float:

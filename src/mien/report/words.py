@@ -1,12 +1,12 @@
-"""Wording: figures, names and p-values as every section of a page prints them."""
+"""Words: names, counts and shares as all sections print them; figures and verdicts stand in `evaluation.printed`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate
+from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.printed import NONE, figure_text, format_estimate
 
-NONE = "–"  # stands where there is no figure
 NO_INTERVAL = "One class has no interval here: few images, much chance."
 
 
@@ -20,6 +20,7 @@ def as_given(figure: float) -> str:
 
 
 def share(figure: float | None) -> str:
+    """A figure of 0–1, or a dash."""
     return NONE if figure is None else figure_text(figure)
 
 
@@ -28,8 +29,13 @@ def spoken(evaluation: Evaluation) -> str:
     return f"{evaluation.split} accuracy {format_estimate(evaluation.scores.accuracy)} (n = {evaluation.scores.n:,})"
 
 
-def p_text(p: float | None) -> str:
-    return NONE if p is None else "< .001" if p < 0.001 else figure_text(p)
+def n_of(n: int, of: int) -> str:
+    """How many images were looked at.
+
+    >>> n_of(300, 3589), n_of(3589, 3589)
+    ('n = 300 of 3,589', 'n = 3,589')
+    """
+    return f"n = {n:,}" if n == of else f"n = {n:,} of {of:,}"
 
 
 def plural(word: str, count: float) -> str:

@@ -1,24 +1,25 @@
-"""Human ceiling: a model beside the people who looked at the same faces, and the labels beside both.
+"""People: a model beside the taggers who looked at the same faces, and the labels beside both.
 
-Shapes: N images, K classes, G groups.
+Shapes: N images, K classes or answers, G groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.data.votes import Votes
 from mien.errors import InputError
-from mien.evaluation.evaluate import Estimate, Frozen, check_scorable, format_estimate
-from mien.evaluation.panel import Floats, Ints, Panel, entropy
-from mien.evaluation.ratios import Ratio, estimates
-from mien.evaluation.spearman import spearman
+from mien.evaluation.bootstrap import Estimate, Floats, Frozen, Ints, Ratio, estimates, spearman
+from mien.evaluation.evaluate import check_scorable
 from mien.labels import LabelSet, canonical
 from mien.predictions import Predictions
 
+_EQUAL = 9  # decimals to which entropies are compared: equal votes in another order differ in the last ones
 _QUARTERS = (0.25, 0.5, 0.75)
 _Key = tuple[str, int, str]  # of a figure: which part, which class or group of it, who
 
@@ -84,6 +85,56 @@ class HumanCeiling(Frozen):
     by_doubt: tuple[DoubtGroup, ...]  # quarters by entropy of the votes; images with equal ones stay together
 
 
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The votes on N images, at least two on each, as arrays: what most answered, and what the rest of them did.
+
+    Where several answers are the most frequent, each of the m has a share of 1/m.
+    """
+
+    counts: Ints  # (N, K)
+
+    @cached_property
+    def shares(self) -> Floats:
+        """`(N, K)` of the votes for each answer; rows sum to 1."""
+        return np.asarray(self.counts / self.counts.sum(axis=1, keepdims=True))
+
+    @cached_property
+    def top(self) -> Floats:
+        """`(N, K)` share of each answer in being the most frequent."""
+        return _most_frequent(self.counts)
+
+    @cached_property
+    def rest(self) -> Floats:
+        """`(N, K, K)`, at `[i, k]` for image i: share of each answer in being the most frequent but for one vote for k.
+
+        Of no meaning where nobody voted for k.
+        """
+        one_KK = np.eye(self.counts.shape[1], dtype=np.int64)
+        return _most_frequent(self.counts[:, None, :] - one_KK)
+
+    @cached_property
+    def reference(self) -> Floats:
+        """`(N, K)` what the other taggers call each image: the mean of `rest` over its votes, left out in turn."""
+        return np.asarray(np.einsum("nk,nkj->nj", self.shares, self.rest))
+
+    @cached_property
+    def human(self) -> Floats:
+        """`(N, K)` the part of `reference` in which the vote left out is that answer: agreement, class by class."""
+        return np.asarray(self.shares * np.diagonal(self.rest, axis1=1, axis2=2))
+
+    @cached_property
+    def pairs(self) -> Floats:
+        """`(N,)` share of the pairs of taggers who answer the same."""
+        total_N = self.counts.sum(axis=1)
+        return np.asarray((self.counts * (self.counts - 1)).sum(axis=1) / (total_N * (total_N - 1)))
+
+    @cached_property
+    def entropy(self) -> Floats:
+        """`(N,)` of the votes on each image, in nats: 0 where all answer the same, at most log K."""
+        return entropy(self.shares).round(_EQUAL)
+
+
 def human_ceiling(predictions: Predictions, votes: Votes, *, draws: int = 2000, seed: int = 0) -> HumanCeiling:
     """A model beside single taggers; 95 % intervals of `draws` bootstrap resamples of the images.
 
@@ -144,64 +195,6 @@ def human_ceiling(predictions: Predictions, votes: Votes, *, draws: int = 2000, 
         ),
         spearman=spearman(panel.entropy, entropy(seen.probabilities), draws=draws, seed=seed),
         by_doubt=tuple(_doubt_group(found, panel, group_N == g, g) for g in range(int(group_N.max()) + 1)),
-    )
-
-
-def sentences(found: HumanCeiling) -> tuple[str, ...]:
-    """What was found, in plain words."""
-    rest, one = found.rest, found.one
-    return (
-        f"One tagger gives the most frequent answer of the other taggers on {format_estimate(rest.human)} of the "
-        f"images ({found.split}, n = {found.n:,}), the model on {format_estimate(rest.model)}: "
-        f"{_against(rest.difference)}.",
-        f"With one tagger drawn at random, another tagger agrees on {format_estimate(one.human)} of the images and the "
-        f"model on {format_estimate(one.model)}. Whoever always gave the most frequent vote would agree on "
-        f"{format_estimate(found.best_one)}: no answer can do better.",
-        f"The label in the data is the most frequent vote on {format_estimate(found.labels_majority)} of them, the "
-        f"model's answer on {format_estimate(found.model_majority)}.{_least_confirmed(found)}",
-        *_doubt(found),
-        _left_out(found),
-    )
-
-
-def _against(difference: Estimate) -> str:
-    low, high = sorted((abs(difference.low), abs(difference.high)))
-    if difference.low <= 0 <= difference.high:
-        return f"they cannot be told apart (difference {format_estimate(difference)})"
-    how = "more" if difference.value > 0 else "less"
-    return f"{100 * abs(difference.value):.1f} points {how} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _least_confirmed(found: HumanCeiling) -> str:
-    known = [(row.confirmed.value, row) for row in found.per_class if row.confirmed]
-    if not known:
-        return ""
-    row = min(known, key=lambda pair: pair[0])[1]
-    assert row.confirmed
-    figures = f"{format_estimate(row.confirmed)} of the {row.labeled:,} images labeled so"
-    return f" Taggers confirm the label {row.label} least often: on {figures}."
-
-
-def _doubt(found: HumanCeiling) -> tuple[str, ...]:
-    if found.spearman is None:
-        return ()
-    rank, first, last = found.spearman, found.by_doubt[0], found.by_doubt[-1]
-    said = "is as sure where taggers disagree as elsewhere"
-    if rank.low > 0 or rank.high < 0:
-        said = f"is {'less' if rank.value > 0 else 'more'} sure where taggers disagree"
-    return (
-        f"The model {said}: the rank correlation of its entropy with that of the votes is {format_estimate(rank)}. Of "
-        f"the labels it names {format_estimate(first.accuracy)} where taggers agree most (n = {first.n:,}) and "
-        f"{format_estimate(last.accuracy)} where they agree least (n = {last.n:,}).",
-    )
-
-
-def _left_out(found: HumanCeiling) -> str:
-    unasked = f" No vote could name {', '.join(found.unasked)}." if found.unasked else ""
-    return (
-        f"Left out: images without votes ({found.without_votes:,}), images with fewer than two votes for these labels "
-        f"({found.too_few:,}), and the votes for anything else ({100 * found.outside:.1f} %); if those were "
-        f"answers too, one tagger would agree with the others on {format_estimate(found.human_strict)}.{unasked}"
     )
 
 
@@ -274,3 +267,15 @@ def _quarters(values_N: Floats) -> Ints:
     """`(N,)` group of each value, counted from 0: cut at the quartiles, equal values together, no group empty."""
     cut_N = np.searchsorted(np.quantile(values_N, _QUARTERS), values_N, side="left")
     return np.asarray(np.unique(cut_N, return_inverse=True)[1], dtype=np.int64)
+
+
+def entropy(probs_NK: npt.NDArray[np.floating]) -> Floats:
+    """`(N,)` Shannon entropy of each row, in nats."""
+    probs_NK = probs_NK.astype(np.float64)
+    logs_NK = np.log(probs_NK, out=np.zeros_like(probs_NK), where=probs_NK > 0)
+    return np.asarray(np.abs((probs_NK * logs_NK).sum(axis=1)))  # abs: a sure answer has 0, not -0
+
+
+def _most_frequent(counts: Ints) -> Floats:
+    tied = counts == counts.max(axis=-1, keepdims=True)
+    return np.asarray(tied / tied.sum(axis=-1, keepdims=True))

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sklearn.metrics as sk
+from scipy import stats
 
 from mien.errors import InputError
-from mien.evaluation import metrics
+from mien.evaluation import bootstrap
 
 K = 7
 
@@ -52,8 +53,8 @@ def test_point_figures_and_unit_weights_equal_scikit_learn(n: int, missing: int 
         "mean_class_accuracy": sk.recall_score(labels, predicted, labels=present, average="macro"),
         "nll": sk.log_loss(labels, normal, labels=np.arange(K)),
     }
-    point = metrics.point_figures(labels, probs)
-    unit = metrics.weighted_figures(np.ones((1, n), np.float32), metrics.tally(labels, probs))
+    point = bootstrap.point_figures(labels, probs)
+    unit = bootstrap.weighted_figures(np.ones((1, n), np.float32), bootstrap.tally(labels, probs))
     for name, value in expected.items():
         tolerance = 1e-5 if name == "nll" else 1e-12
         assert getattr(point, name) == pytest.approx([value], rel=tolerance), name
@@ -63,7 +64,7 @@ def test_point_figures_and_unit_weights_equal_scikit_learn(n: int, missing: int 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_mean_class_accuracy_is_balanced_accuracy() -> None:
     labels, probs = some_answers(300, seed=2, missing=5)
-    figures = metrics.point_figures(labels, probs)
+    figures = bootstrap.point_figures(labels, probs)
     assert figures.mean_class_accuracy[0] == pytest.approx(sk.balanced_accuracy_score(labels, probs.argmax(axis=1)))
 
 
@@ -71,10 +72,10 @@ def test_weights_equal_scikit_learn_on_repeated_images() -> None:
     labels, probs = some_answers(60, seed=3)
     labels[labels == 1] = 0
     labels[0] = 1  # a rare class: about a third of the draws lack it
-    tally = metrics.tally(labels, probs)
-    (weights,) = metrics.bootstrap_weights(60, draws=40, seed=4)
+    tally = bootstrap.tally(labels, probs)
+    (weights,) = bootstrap.bootstrap_weights(60, draws=40, seed=4)
     assert 0 < (weights[:, 0] == 0).sum() < 40
-    figures = metrics.weighted_figures(weights, tally)
+    figures = bootstrap.weighted_figures(weights, tally)
     for b, counts in enumerate(weights.astype(int)):
         true, scores = np.repeat(labels, counts), np.repeat(probs, counts, axis=0)
         guess, present = scores.argmax(axis=1), np.unique(true)
@@ -84,18 +85,18 @@ def test_weights_equal_scikit_learn_on_repeated_images() -> None:
         assert figures.mean_class_accuracy[b] == pytest.approx(
             sk.recall_score(true, guess, labels=present, average="macro")
         )
-        assert figures.nll[b] == pytest.approx(metrics.nll_per_image(true, scores).mean(), rel=1e-5)
+        assert figures.nll[b] == pytest.approx(bootstrap.nll_per_image(true, scores).mean(), rel=1e-5)
 
 
 def test_confusion_by_hand() -> None:
-    counts = metrics.confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 4)
+    counts = bootstrap.confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 4)
     assert counts.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_class_figures_by_hand() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1])
     predicted = np.array([0, 0, 0, 2, 0, 0])  # class 1 never predicted, class 2 has no image, class 3 neither
-    figures = metrics.class_figures(labels, predicted, 4)
+    figures = bootstrap.class_figures(labels, predicted, 4)
     assert figures.support.tolist() == [4, 2, 0, 0]
     np.testing.assert_allclose(figures.precision, [3 / 5, np.nan, 0, np.nan])
     np.testing.assert_allclose(figures.recall, [3 / 4, 0, np.nan, np.nan])
@@ -104,7 +105,7 @@ def test_class_figures_by_hand() -> None:
 
 def test_class_figures_equal_scikit_learn() -> None:
     labels, probs = some_answers(500, seed=5)
-    figures = metrics.class_figures(labels, probs.argmax(axis=1), K)
+    figures = bootstrap.class_figures(labels, probs.argmax(axis=1), K)
     report = sk.classification_report(labels, probs.argmax(axis=1), output_dict=True)
     for i in range(K):
         row = report[str(i)]
@@ -114,32 +115,32 @@ def test_class_figures_equal_scikit_learn() -> None:
 
 def test_nll_clips_at_the_smallest_probability() -> None:
     probs = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
-    assert metrics.nll_per_image(np.array([0, 1]), probs) == pytest.approx([0, -np.log(1e-7)])
+    assert bootstrap.nll_per_image(np.array([0, 1]), probs) == pytest.approx([0, -np.log(1e-7)])
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 90, 10**6])
 def test_bootstrap_weights_do_not_depend_on_chunk(chunk: int) -> None:
-    blocks = list(metrics.bootstrap_weights(30, draws=20, seed=6, chunk=chunk))
+    blocks = list(bootstrap.bootstrap_weights(30, draws=20, seed=6, chunk=chunk))
     assert all(block.size <= max(chunk, 30) and block.dtype == np.float32 for block in blocks)
     weights = np.concatenate(blocks)
-    whole = np.concatenate(list(metrics.bootstrap_weights(30, draws=20, seed=6)))
+    whole = np.concatenate(list(bootstrap.bootstrap_weights(30, draws=20, seed=6)))
     assert weights.shape == (20, 30)
     assert (weights == whole).all()
     assert (weights.sum(axis=1) == 30).all()
 
 
 def test_bootstrap_weights_are_multinomial() -> None:
-    weights = np.concatenate(list(metrics.bootstrap_weights(50, draws=4000, seed=7)))
+    weights = np.concatenate(list(bootstrap.bootstrap_weights(50, draws=4000, seed=7)))
     assert weights.mean(axis=0) == pytest.approx(np.ones(50), abs=0.08)  # standard error 0.016
     assert weights.var() == pytest.approx(1 - 1 / 50, abs=0.03)
-    other = next(iter(metrics.bootstrap_weights(50, draws=4000, seed=8)))
+    other = next(iter(bootstrap.bootstrap_weights(50, draws=4000, seed=8)))
     assert (other != weights).any()
 
 
 def test_intervals_equal_naive_resampling() -> None:
     labels, probs = some_answers(250, seed=8, missing=6)
     predicted = probs.argmax(axis=1)
-    (samples,) = metrics.bootstrap_figures([metrics.tally(labels, probs)], draws=4000, seed=0)
+    (samples,) = bootstrap.bootstrap_figures([bootstrap.tally(labels, probs)], draws=4000, seed=0)
     rng = np.random.default_rng(99)
     accuracy, macro_f1 = [], []
     for _ in range(2000):
@@ -152,16 +153,16 @@ def test_intervals_equal_naive_resampling() -> None:
             f1.append(2 * hits / (np.sum(true == k) + np.sum(guess == k)))
         macro_f1.append(np.mean(f1))
     # The ends of an interval of 2,000 draws have a standard error of about 0.002 here.
-    assert metrics.interval(samples.accuracy) == pytest.approx(np.percentile(accuracy, [2.5, 97.5]), abs=0.01)
-    assert metrics.interval(samples.macro_f1) == pytest.approx(np.percentile(macro_f1, [2.5, 97.5]), abs=0.01)
+    assert bootstrap.interval(samples.accuracy) == pytest.approx(np.percentile(accuracy, [2.5, 97.5]), abs=0.01)
+    assert bootstrap.interval(samples.macro_f1) == pytest.approx(np.percentile(macro_f1, [2.5, 97.5]), abs=0.01)
 
 
 def test_accuracy_interval_is_the_normal_approximation() -> None:
     labels, probs = some_answers(3000, seed=9)
-    (samples,) = metrics.bootstrap_figures([metrics.tally(labels, probs)])
-    rate = metrics.point_figures(labels, probs).accuracy[0]
+    (samples,) = bootstrap.bootstrap_figures([bootstrap.tally(labels, probs)])
+    rate = bootstrap.point_figures(labels, probs).accuracy[0]
     half = 1.96 * np.sqrt(rate * (1 - rate) / 3000)
-    assert metrics.interval(samples.accuracy) == pytest.approx((rate - half, rate + half), abs=0.1 * half)
+    assert bootstrap.interval(samples.accuracy) == pytest.approx((rate - half, rate + half), abs=0.1 * half)
 
 
 def test_interval_covers_the_true_accuracy() -> None:
@@ -172,16 +173,16 @@ def test_interval_covers_the_true_accuracy() -> None:
         labels = rng.integers(2, size=200)
         right = rng.random(200) < 0.7
         probs = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
-        (samples,) = metrics.bootstrap_figures([metrics.tally(labels, probs)], draws=400, seed=seed)
-        low, high = metrics.interval(samples.accuracy)
+        (samples,) = bootstrap.bootstrap_figures([bootstrap.tally(labels, probs)], draws=400, seed=seed)
+        low, high = bootstrap.interval(samples.accuracy)
         covered += low <= 0.7 <= high
     assert 180 <= covered <= 199  # binomial(200, .95): mean 190, standard deviation 3.1
 
 
 def test_models_share_their_resamples() -> None:
     labels, probs = some_answers(100, seed=11)
-    tally = metrics.tally(labels, probs)
-    first, second = metrics.bootstrap_figures([tally, tally], draws=50)
+    tally = bootstrap.tally(labels, probs)
+    first, second = bootstrap.bootstrap_figures([tally, tally], draws=50)
     assert (first.accuracy == second.accuracy).all()
     assert (first.macro_f1 == second.macro_f1).all()
     assert first.accuracy.std() > 0
@@ -189,11 +190,11 @@ def test_models_share_their_resamples() -> None:
 
 def test_blocks_are_joined_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, probs = some_answers(100, seed=12)
-    tally = metrics.tally(labels, probs)
-    (whole,) = metrics.bootstrap_figures([tally], draws=50, seed=3)
-    original = metrics.bootstrap_weights
-    monkeypatch.setattr(metrics, "bootstrap_weights", lambda n, draws, seed: original(n, draws, seed, chunk=700))
-    (pieces,) = metrics.bootstrap_figures([tally], draws=50, seed=3)
+    tally = bootstrap.tally(labels, probs)
+    (whole,) = bootstrap.bootstrap_figures([tally], draws=50, seed=3)
+    original = bootstrap.bootstrap_weights
+    monkeypatch.setattr(bootstrap, "bootstrap_weights", lambda n, draws, seed: original(n, draws, seed, chunk=700))
+    (pieces,) = bootstrap.bootstrap_figures([tally], draws=50, seed=3)
     for name in ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy"):
         assert (getattr(whole, name) == getattr(pieces, name)).all(), name
     assert pieces.nll == pytest.approx(whole.nll, rel=1e-6)
@@ -202,4 +203,35 @@ def test_blocks_are_joined_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_draws_below_one_are_refused() -> None:
     labels, probs = some_answers(10, seed=13)
     with pytest.raises(InputError, match="expected at least 1, got 0"):
-        metrics.bootstrap_figures([metrics.tally(labels, probs)], draws=0)
+        bootstrap.bootstrap_figures([bootstrap.tally(labels, probs)], draws=0)
+
+
+def test_a_ratio_is_of_the_draws_that_hold_it() -> None:
+    rng = np.random.default_rng(0)
+    rare = np.zeros(60)
+    rare[:2] = 1  # one draw in seven has neither
+    hit = rare * np.array([1] + [0] * 59)
+    found = bootstrap.estimates(
+        {"rare": (hit, rare), "never": (np.zeros(60), np.zeros(60)), "all": (rng.random(60), np.ones(60))}, draws=500
+    )
+    assert found["rare"].value == 0.5
+    assert (found["rare"].low, found["rare"].high) == (0, 1)
+    assert set(found) == {"rare", "all"}
+    with pytest.raises(InputError, match="at least 1, got 0"):
+        bootstrap.estimates({"rare": (hit, rare)}, draws=0)
+
+
+def test_the_rank_correlation_is_that_of_scipy_in_every_resample() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, 80).astype(float)  # many ties
+    y = x + rng.normal(0, 3, 80)
+    y[:20] = y[0]
+    picked = rng.integers(80, size=(30, 80))
+    weights = np.array([np.bincount(one, minlength=80) for one in picked], dtype=np.float32)
+    theirs = [stats.spearmanr(x[one], y[one]).statistic for one in picked]
+    np.testing.assert_allclose(bootstrap.weighted_spearman(x, y, weights), theirs, atol=1e-12)
+    found = bootstrap.spearman(x, y, draws=400)
+    assert found is not None
+    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert found.low < found.value < found.high
+    assert bootstrap.spearman(x, np.ones(80)) is None
