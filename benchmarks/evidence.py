@@ -31,13 +31,13 @@ from mien.recognize.align import FER2013
 from mien.recognize.detector import Detector
 from mien.recognize.recognizer import bundled, upright_crops
 from mien.recognize.vendored import vendored_folder
-from mien.report import side_by_side
-from mien.report.confidence import calibration_sentence
+from mien.report.abstention import abstention_side_by_side
+from mien.report.calibration import calibration_sentence, calibration_side_by_side
+from mien.report.explanations import explained
 from mien.report.html import write_page
 from mien.report.layout import Cell, Page, Picture, Section, Table
-from mien.report.people import ceiling_sentences
-from mien.report.plots_explain import explained
-from mien.report.robustness import examples, robustness_sentences
+from mien.report.people import ceiling_sentences, people_side_by_side
+from mien.report.robustness import examples, robustness_sentences, robustness_side_by_side
 from mien.report.suspects import suspect_sentences
 from mien.report.words import spoken
 
@@ -103,10 +103,10 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             Section("Verdict", points=tuple(verdicts(models))),
             Section("Scores", tables=(scores(models),)),
             Section("Comparison", points=tuple(comparisons(models))),
-            side_by_side.calibrations(found),
-            side_by_side.abstentions(found),
-            side_by_side.people(found),
-            side_by_side.robustnesses(found),
+            calibration_side_by_side(found),
+            abstention_side_by_side(found),
+            people_side_by_side(found),
+            robustness_side_by_side(found),
             corrupted(),
             explanations(models),
             doubts(faces),

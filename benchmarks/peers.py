@@ -31,7 +31,7 @@ from mien.labels import FER7
 from mien.models.build import build
 from mien.predictions import Predictions
 from mien.recognize.classifier import Classifier
-from mien.report.plots_cost import Point, accuracy_against_cost
+from mien.report.cost import Point, accuracy_against_cost
 from mien.report.style import png_bytes
 
 Floats = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ from mien.errors import MienError
 from mien.images import read
 from mien.recognize.annotate import annotate, headline
 from mien.recognize.vendored import vendored_folder
-from mien.report.plots_faces import recognized
+from mien.report.faces import recognized
 from mien.report.style import save
 from mien.studies.study import report, study
 

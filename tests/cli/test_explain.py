@@ -12,7 +12,7 @@ from PIL import Image
 from mien import FaceSet, Recognizer, Run
 from mien.explanation.explain import CAVEAT
 from mien.recognize.vendored import vendored_folder
-from mien.report import plots_explain
+from mien.report import explanations
 from mien.training.predict import classify
 
 PORTRAIT = vendored_folder("pictures") / "astronaut.jpg"
@@ -23,13 +23,13 @@ CROPS = ["--detector", "none"]
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The names of the faces of each picture, which is composed small in place of the real one."""
     names: list[list[str]] = []
-    real = plots_explain.explained
+    real = explanations.explained
 
     def explained(shown):
         names.append([name for name, _ in shown])
         return real(shown[:1])
 
-    monkeypatch.setattr(plots_explain, "explained", explained)
+    monkeypatch.setattr(explanations, "explained", explained)
     return names
 
 

@@ -20,7 +20,7 @@ from mien.labels import FER7
 from mien.predictions import Predictions, pool
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained
-from mien.report import plots, plots_cost, style
+from mien.report import style
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import question
 from mien.training.run import Epoch
@@ -217,9 +217,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def words(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even composed."""
-    for name in ("label_distribution", "curves", "loss_against_accuracy", "confusion", "per_class"):
-        monkeypatch.setattr(plots, name, lambda *_: Figure())
-    monkeypatch.setattr(plots_cost, "accuracy_against_cost", lambda *_: Figure())
+    figures = ("data.label_distribution", "curves.curves", "curves.loss_against_accuracy", "scores.confusion",
+               "scores.per_class", "cost.accuracy_against_cost")  # fmt: skip
+    for name in figures:
+        monkeypatch.setattr(f"mien.report.{name}", lambda *_: Figure())
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ from mien.cards import Card
 from mien.errors import InputError
 from mien.evaluation.evidence import Evidence, evidence
 from mien.predictions import Predictions
-from mien.report import plots_confidence
-from mien.report.confidence import abstention_section, abstention_sentence, calibration_section, calibration_sentence
-from mien.report.evidence import evidence_page, verdict_points
+from mien.report.abstention import abstention_section, abstention_sentence, abstention_side_by_side, risk_coverage
+from mien.report.calibration import calibration_section, calibration_sentence, calibration_side_by_side, reliability
+from mien.report.model_page import evidence_page, verdict_points
 from mien.report.people import people_side_by_side
 from mien.report.robustness import robustness_side_by_side
-from mien.report.side_by_side import abstentions, calibrations
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -76,7 +75,7 @@ def test_the_diagram_shows_the_bins(cnn: tuple[Evidence, Card, Predictions]) -> 
     found, card, predictions = cnn
     after = found.evaluation.calibration
     assert after is not None
-    figure = plots_confidence.reliability("m", after, found.evaluation.untempered)
+    figure = reliability("m", after, found.evaluation.untempered)
     curves = {line.get_label(): line.get_xydata() for line in figure.axes[0].get_lines()}
     answers = predictions.tempered(card.temperature)
     top = answers.probabilities.max(axis=1)
@@ -86,7 +85,7 @@ def test_the_diagram_shows_the_bins(cnn: tuple[Evidence, Card, Predictions]) -> 
     assert len(np.asarray(curves["before temperature"])) == len(found.evaluation.untempered.bins)  # type: ignore[union-attr]
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == len(predictions)
     with pytest.raises(InputError, match="holds no bins"):
-        plots_confidence.reliability("m", after.model_copy(update={"bins": ()}))
+        reliability("m", after.model_copy(update={"bins": ()}))
 
 
 def test_abstention_in_words_and_in_the_picture(tiny: tuple[Evidence, Card, Predictions]) -> None:
@@ -99,18 +98,18 @@ def test_abstention_in_words_and_in_the_picture(tiny: tuple[Evidence, Card, Pred
     )
     assert sentence.endswith("The wanted risk is .20, fitted on val, and is kept here.")
     assert len(abstention_section("m", found.abstention).tables[0].rows) == 10
-    figure = plots_confidence.risk_coverage("m", found.abstention)
+    figure = risk_coverage("m", found.abstention)
     x, y = figure.axes[0].get_lines()[0].get_data()
     assert (x[-1], y[-1]) == pytest.approx((1, (predictions.predicted != predictions.labels).mean()))
     bare = found.abstention.model_copy(update={"at_threshold": None, "wanted": None})
     assert "mien calibrate RUN" in abstention_sentence(bare)
-    plots_confidence.risk_coverage("m", bare)
+    risk_coverage("m", bare)
 
 
 def test_models_side_by_side(tiny: tuple[Evidence, Card, Predictions], cnn: tuple[Evidence, Card, Predictions]) -> None:
     found = {"mien-tiny": tiny[0], "cnn-v2": cnn[0]}
-    (table,) = calibrations(found).tables
+    (table,) = calibration_side_by_side(found).tables
     assert [(row[0].text, row[4].text) for row in table.rows] == [("mien-tiny", "yes"), ("cnn-v2", "no")]
-    assert [point.split(":")[0] for point in abstentions(found).points] == ["mien-tiny", "cnn-v2"]
+    assert [point.split(":")[0] for point in abstention_side_by_side(found).points] == ["mien-tiny", "cnn-v2"]
     for empty in (people_side_by_side(found), robustness_side_by_side(found)):
         assert (empty.tables, empty.points, empty.pictures) == ((), (), ())

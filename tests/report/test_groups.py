@@ -8,8 +8,7 @@ import pytest
 
 from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.groups import Gap, Groups, GroupScore
-from mien.report.groups import gap_sentences, groups_section
-from mien.report.plots_groups import accuracy_by_group
+from mien.report.groups import accuracy_by_group, gap_sentences, groups_section
 from mien.report.style import BLUE, FAINT
 
 
@@ -67,14 +66,14 @@ def groups(
         (
             gap(0.081, 0.03, 0.011, 0.4),
             "Largest gap: a above b by 8.1 points [3.1, 13.1], p = .030; at the same mix of emotions 1.1 points "
-            "[-3.9, 6.1], p = .400: more than chance; the mix of emotions explains most of it.",
+            "[-3.9, 6.1], p = .40: more than chance; the mix of emotions explains most of it.",
         ),
         (gap(0.081, 0.03, 0.06, 0.2), "more than chance; whether the mix of emotions explains it cannot be told."),
         (gap(0.081, 0.03, -0.06, 0.02), "more than chance, and the mix of emotions turns it round."),
         (gap(0.01, 0.8, 0.09, 0.01), "p = .010: hidden by the mix of emotions."),
         (
             gap(0.01, 0.8, 0.02, 0.6),
-            "p = .600: cannot tell them apart. With these numbers of images a test of this pair alone "
+            "p = .60: cannot tell them apart. With these numbers of images a test of this pair alone "
             "would show a true gap of 12.3 points four times in five.",
         ),
         (gap(0.0, 1.0, 0.0, 1.0), "cannot tell them apart."),

@@ -16,10 +16,8 @@ from mien.errors import InputError
 from mien.evaluation.printed import format_estimate, verdict
 from mien.report.content import StudyReport
 from mien.report.html import escape_markdown, write_report
-from mien.report.learning import turning_sentence
 from mien.report.page import compose
 from mien.report.protocol import settings
-from mien.training.run import Epoch
 
 MakeReport = Callable[..., StudyReport]
 SECTIONS = [
@@ -190,21 +188,6 @@ def test_recipes_that_share_a_name_only_are_not_averaged(make_report: MakeReport
     longer = report.runs[1].recipe.model_copy(update={"epochs": 99})
     report = replace(report, runs=[report.runs[0], replace(report.runs[1], recipe=longer)])
     assert len(compose(report).sections[1].tables[0].rows) == 2
-
-
-def test_turning_sentence_computes_both_rises() -> None:
-    values = [(1.2, 0.40), (0.9, 0.50), (1.0, 0.52), (1.3, 0.56), (1.4, 0.55)]
-    history = [Epoch(i, 1.0, 0.5, loss, accuracy, 1e-3, 1.0, 1.0) for i, (loss, accuracy) in enumerate(values, 1)]
-    assert turning_sentence("x", history, 3589) == (
-        "x: yes. From epoch 2 (lowest val loss) to epoch 4 (best val accuracy), val loss rose by .400 "
-        "(from .900 to 1.300) while val accuracy rose by .060 (from .500 to .560)."
-    )
-    assert turning_sentence("x", history[:2], 3589).startswith("x: no.")
-    assert "diverged" in turning_sentence("x", [replace(row, val_loss=float("nan")) for row in history], 3589)
-    # .060 lies within ± .098, the interval of 100 images; and a loss that rose by nothing did not rise.
-    assert turning_sentence("x", history, 100).startswith("x: cannot tell.")
-    flat = [replace(row, val_loss=0.9) if row.epoch > 1 else row for row in history]
-    assert turning_sentence("x", [*flat[:3], replace(flat[3], val_loss=0.9001)], 3589).startswith("x: cannot tell.")
 
 
 @pytest.mark.usefixtures("words")

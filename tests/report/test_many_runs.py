@@ -11,15 +11,15 @@ from markdown_it import MarkdownIt
 
 from mien.evaluation.printed import verdict
 from mien.evaluation.significance import holm
-from mien.report import plots
-from mien.report.by_class import class_by_class
+from mien.report import curves, scores
 from mien.report.content import StudyReport
+from mien.report.curves import ROWS
 from mien.report.families import leading, question
 from mien.report.html import write_report
 from mien.report.layout import Section
-from mien.report.learning import ROWS
 from mien.report.page import compose
 from mien.report.pairs import between, paired_tests, shown_pairs
+from mien.report.scores import class_by_class
 
 PICTURES = 15 + 15 + 4 + 3  # curves, confusions, loss against accuracy; cost, labels, per class
 
@@ -62,15 +62,15 @@ def test_a_picture_of_loss_against_accuracy_holds_few_runs(
     whole_study: StudyReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    draw = plots.loss_against_accuracy
-    monkeypatch.setattr(plots, "loss_against_accuracy", lambda runs: drawn.append(len(runs)) or draw(runs))
+    draw = curves.loss_against_accuracy
+    monkeypatch.setattr(curves, "loss_against_accuracy", lambda runs: drawn.append(len(runs)) or draw(runs))
     found = section(whole_study, "Loss against accuracy")
     assert sum(drawn) == 15
     assert max(drawn) <= ROWS
     (table,) = found.tables
     assert [row[0].text for row in table.rows] == [run.name for run in whole_study.runs]
     assert found.points == ()
-    lowest, best = plots.turning_epochs(whole_study.runs[0].history)
+    lowest, best = curves.turning_epochs(whole_study.runs[0].history)
     assert lowest is not None
     assert [cell.detail for cell in table.rows[0][2:4]] == [f"epoch {lowest.epoch}", f"epoch {best.epoch}"]
 
@@ -104,8 +104,8 @@ def test_the_picture_of_many_models_holds_the_leading_ones(
     whole_study: StudyReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    draw = plots.per_class
-    monkeypatch.setattr(plots, "per_class", lambda *given: drawn.append(given[0]) or draw(*given))
+    draw = scores.per_class
+    monkeypatch.setattr(scores, "per_class", lambda *given: drawn.append(given[0]) or draw(*given))
     class_by_class(whole_study)
     comparison, (part,) = whole_study.comparisons["test"], drawn
     places = [comparison.models.index(run.name) for run in leading(whole_study.runs)]

@@ -13,8 +13,7 @@ from mien.errors import InputError
 from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.suspects import LabelIssues, Suspect, Suspects
 from mien.report import suspects as report
-from mien.report.plots_suspects import most_suspicious
-from mien.report.suspects import suspect_sentences, suspects_section
+from mien.report.suspects import most_suspicious, suspect_sentences, suspects_section
 
 
 def found_in(faces: FaceSet, names: Sequence[str], *, issues: int | None = None, conflicts: int = 1) -> Suspects:

@@ -40,7 +40,7 @@ def stats(
         table(f"{faces.source}: images per class and split", ["class", *counts], rows)
         say(f"fingerprint {faces.fingerprint}")
     if plot:
-        from mien.report.plots import label_distribution
+        from mien.report.data import label_distribution
         from mien.report.style import save
 
         save(label_distribution(counts, faces.label_set.labels), plot)

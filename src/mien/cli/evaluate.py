@@ -129,7 +129,7 @@ def _folder(model: Model, faces: FaceSet) -> Path:
 
 def _write_scores(model: Model, faces: FaceSet, evaluation: Evaluation) -> list[str]:
     from mien.evaluation.evaluate import evaluation_file
-    from mien.report.plots import confusion
+    from mien.report.scores import confusion
     from mien.report.style import save
 
     file = evaluation_file(model, faces, evaluation.split)
@@ -140,8 +140,8 @@ def _write_scores(model: Model, faces: FaceSet, evaluation: Evaluation) -> list[
 
 def _write_report(found: Evidence, card: Card, split: str, folder: Path) -> list[str]:
     from mien.files import write_whole
-    from mien.report.evidence import evidence_page
     from mien.report.html import write_page
+    from mien.report.model_page import evidence_page
 
     numbers = folder / f"evidence-{split}.json"
     page = write_page(evidence_page(found, card), folder, f"report-{split}")
@@ -196,7 +196,8 @@ def _show(found: Evidence) -> None:
 
 
 def _show_sentences(found: Evidence) -> None:
-    from mien.report.confidence import abstention_sentence, calibration_sentence
+    from mien.report.abstention import abstention_sentence
+    from mien.report.calibration import calibration_sentence
     from mien.report.groups import gap_sentences
     from mien.report.people import ceiling_sentences, head_sentences
 

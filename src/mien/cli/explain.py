@@ -174,7 +174,7 @@ class _Drawn:
         note(CAVEAT if self._written else "no face to draw: nothing was written")
 
     def _save(self, path: Path) -> None:
-        from mien.report.plots_explain import explained
+        from mien.report.explanations import explained
         from mien.report.style import save
 
         try:

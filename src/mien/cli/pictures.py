@@ -105,7 +105,7 @@ class _Done:
     def _show(self, outcome: Outcome) -> None:
         if outcome.image is None or len(self._shown) == _PLOTTED:
             return
-        from mien.report.plots_faces import closeup
+        from mien.report.faces import closeup
 
         for face in outcome.faces[: _PLOTTED - len(self._shown)]:
             self._shown.append(closeup(outcome.image, face))
@@ -223,7 +223,7 @@ class _Marked:
 
 
 def _plot(shown: list[tuple[Pixels, Face]], path: Path) -> None:
-    from mien.report.plots_faces import recognized
+    from mien.report.faces import recognized
     from mien.report.style import save
 
     if not shown:

@@ -126,7 +126,7 @@ def train(
 
 
 def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> None:
-    from mien.report.plots_search import learning_rates
+    from mien.report.search import learning_rates
     from mien.report.style import save
     from mien.training.find_lr import find_lr, save_csv
 

@@ -1,21 +1,41 @@
-"""Cost: accuracy against training minutes, latency and parameters."""
+"""Cost: accuracy against training minutes, latency and parameters, in sentences and a numbered chart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from mien.errors import InputError
+from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.printed import figure_text, format_estimate
-from mien.report import plots_cost
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import FAMILIES, Family, asked_runs, called, family, short_names
 from mien.report.layout import Picture, Section
 from mien.report.results import device
+from mien.report.style import BLUE, GREEN, PURPLE, SKY, VERMILLION, WIDTH, share_axis, shorten, styled
 from mien.report.words import listed
 
+# Color and shape, so that neither has to be told apart alone.
+MARKS = ((BLUE, "o"), (SKY, "v"), (VERMILLION, "s"), (GREEN, "D"), (PURPLE, "^"))
 SHORTEST = 0.01  # minutes: cards round to that, and a log axis has no zero
 
 
-def accuracy_against_cost(report: StudyReport) -> Section:
+@dataclass(frozen=True)
+class Point:
+    """One model: its accuracy, and what it costs on each panel's axis."""
+
+    name: str
+    family: str
+    accuracy: Estimate
+    costs: tuple[float | None, ...]  # above 0; None where the model does not stand on a panel
+
+
+def cost_section(report: StudyReport) -> Section:
     """A picture of all runs, and in words what more minutes buy. Nothing for a single run."""
     runs = report.runs
     title = "Accuracy against cost"
@@ -28,18 +48,76 @@ def accuracy_against_cost(report: StudyReport) -> Section:
     if _one_device(runs):
         points.append(_frontier_sentence(runs, split))
     points += _question_costs(report)
-    figure = plots_cost.accuracy_against_cost(
-        _points(runs, split), split, _panels(runs), list(_family_names(runs).values())
-    )
+    figure = accuracy_against_cost(_points(runs, split), split, _panels(runs), list(_family_names(runs).values()))
     alt = f"{split.capitalize()} accuracy of each run against its cost; the table of results holds the numbers."
     return Section(title, text=(text,), points=tuple(points), pictures=(Picture.of("cost", figure, alt),))
 
 
-def _points(runs: Sequence[RunReport], split: str) -> list[plots_cost.Point]:
+@styled
+def accuracy_against_cost(
+    points: Sequence[Point], split: str, panels: Sequence[tuple[str, str]], families: Sequence[str]
+) -> Figure:
+    """Accuracy on `split` against costs on log axes, one panel (title, axis label) below the other.
+
+    Bars are the 95 % intervals. Marks bear the numbers of the models in the list below the panels, counted from 1 in
+    the order given. Colors and shapes follow the order of `families`, which the legend names.
+    """
+    if not points:
+        raise InputError("accuracy against cost: no model to draw, expected at least one")
+    names = [f"{i}  {shorten(point.name, 40)}" for i, point in enumerate(points, 1)]
+    columns = max(1, min(len(names), 100 // (max(map(len, names)) + 6)))
+    figure = Figure(figsize=(WIDTH, 0.6 + 2.9 * len(panels) + 0.19 * -(-len(names) // columns)))
+    marks = {family: MARKS[i % len(MARKS)] for i, family in enumerate(families)}
+    rows = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for i, (axes, (title, label)) in enumerate(zip(rows, panels, strict=True)):
+        _scatter(axes, [(n, point, cost) for n, point in enumerate(points, 1) if (cost := point.costs[i])], marks)
+        axes.set_title(title, fontsize=9.5)
+        axes.set_xlabel(label)
+        axes.set_ylabel(f"{split} accuracy")
+    used = [family for family in families if any(point.family == family for point in points)]
+    handles = [_mark(rows[0], marks[family]) for family in used]
+    figure.legend(handles, used, loc="outside upper left", ncols=min(len(used), 3), handletextpad=0.2)
+    listed_as = [_mark(rows[0], marks[point.family]) for point in points]
+    figure.legend(listed_as, names, loc="outside lower left", ncols=columns, fontsize=8, handletextpad=0.2)
+    return figure
+
+
+def _scatter(axes: Axes, standing: Sequence[tuple[int, Point, float]], marks: dict[str, tuple[str, str]]) -> None:
+    axes.set_xscale("log")
+    for number, point, cost in standing:
+        (color, _), value = marks[point.family], point.accuracy.value
+        axes.plot([cost, cost], [point.accuracy.low, point.accuracy.high], color=color, linewidth=1.1, alpha=0.55)
+        above = 3 + number / 1000  # a mark covers the number of one below it
+        _mark(axes, marks[point.family], cost, value, size=11).set_zorder(above)
+        axes.annotate(str(number), (cost, value), ha="center", va="center_baseline", fontsize=6.5, gid="number",
+                      zorder=above)  # fmt: skip
+    costs = [cost for _, _, cost in standing]
+    if costs:
+        room = max(1.25, (max(costs) / min(costs)) ** 0.12)
+        axes.set_xlim(min(costs) / room, max(costs) * room)
+    ends = [end for _, point, _ in standing for end in (point.accuracy.low, point.accuracy.high)]
+    if ends:
+        margin = max(0.01, 0.1 * (max(ends) - min(ends)))
+        axes.set_ylim(min(ends) - margin, max(ends) + margin)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x < 1e4 else f"{x:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.grid(True)
+    share_axis(axes.yaxis)
+
+
+def _mark(axes: Axes, mark: tuple[str, str], *at: float, size: float = 6) -> Line2D:
+    """White inside, so that a number can be read on it; without a place, for a legend."""
+    x, y = ([at[0]], [at[1]]) if at else ([], [])
+    (line,) = axes.plot(x, y, mark[1], color=mark[0], markerfacecolor="white", markeredgewidth=1.3, markersize=size)
+    return line
+
+
+def _points(runs: Sequence[RunReport], split: str) -> list[Point]:
     timed, short = any(run.latency for run in runs), short_names(runs)
     names = _family_names(runs)
     return [
-        plots_cost.Point(
+        Point(
             name=short[run.name],
             family=names[family(run.recipe)],
             accuracy=run.evaluations[split].scores.accuracy,

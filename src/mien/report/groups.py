@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from matplotlib.figure import Figure
+
 from mien.evaluation.groups import FEW, Gap, Groups, GroupScore
-from mien.evaluation.printed import NONE, figure_text, format_estimate, p_text, points_text
+from mien.evaluation.printed import NONE, figure_text, format_estimate, p_words, points_text
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.plots_groups import DRAWN, accuracy_by_group
+from mien.report.style import BLUE, FAINT, INK, WIDTH, share_axis, shorten, styled
 from mien.report.words import plural
 
 TITLE = "Groups"
+DRAWN = 30  # groups in the picture at most; the table holds all
 _LEVEL = 0.05
 _MOST = 0.5  # of a gap that is explained, or not
 
@@ -44,11 +47,40 @@ def gap_sentences(found: Groups) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+@styled
+def accuracy_by_group(found: Groups) -> Figure:
+    """Accuracy of each group as a dot with its interval; hollow and gray where few images make it. G rows, by name.
+
+    The line is the accuracy over all images that are in a group. Of many groups the largest are drawn.
+    """
+    largest = sorted(found.scores, key=lambda score: -score.n)[:DRAWN]
+    scores = [score for score in found.scores if score in largest]
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.3 * len(scores)))
+    axes = figure.subplots()
+    together = sum(score.accuracy.value * score.n for score in found.scores) / found.n
+    axes.axvline(together, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0.5)
+    for row, score in enumerate(scores):
+        color, x = FAINT if score.few else BLUE, score.accuracy
+        axes.plot([x.low, x.high], [row, row], color=color, linewidth=1.6, solid_capstyle="butt")
+        axes.plot([x.value], [row], "o", color="white" if score.few else color, markeredgecolor=color,
+                  markeredgewidth=1.5, markersize=6.5, zorder=3)  # fmt: skip
+        axes.annotate(format_estimate(x), (1, row), (6, 0), ("axes fraction", "data"), "offset points", va="center",
+                      fontsize=8, color=FAINT if score.few else INK)  # fmt: skip
+    names = [f"{shorten(score.name)} (n = {score.n:,}{', few' if score.few else ''})" for score in scores]
+    axes.set_yticks(range(len(scores)), names)
+    axes.set_ylim(len(scores) - 0.4, -0.6)  # the first on top
+    axes.tick_params(axis="y", length=0)
+    share_axis(axes.xaxis)
+    axes.set_xlabel(f"accuracy on {found.split}, 95 % interval; dashed: all {found.n:,} images in a group")
+    return figure
+
+
 def _told(gap: Gap) -> str:
-    which = f"{gap.higher} above {gap.lower} by {points_text(gap.difference)}, {_p(gap.p_value)}"
+    which = f"{gap.higher} above {gap.lower} by {points_text(gap.difference)}, {p_words(gap.p_value)}"
     if gap.same_mix is None or gap.p_same_mix is None:
         return f"{which}. The two share no emotion, so the faces cannot be told from the mix of emotions."
-    return f"{which}; at the same mix of emotions {points_text(gap.same_mix)}, {_p(gap.p_same_mix)}: {_meaning(gap)}"
+    same_mix = f"{points_text(gap.same_mix)}, {p_words(gap.p_same_mix)}"
+    return f"{which}; at the same mix of emotions {same_mix}: {_meaning(gap)}"
 
 
 def _meaning(gap: Gap) -> str:
@@ -122,7 +154,3 @@ def _mixes(found: Groups) -> Table:
 def _classes(score: GroupScore) -> str:
     held = sum(x > 0 for x in score.shares)
     return f"{held} of {len(score.shares)} classes" if held < len(score.shares) else ""
-
-
-def _p(p: float) -> str:
-    return f"p {text}" if (text := p_text(p)).startswith("<") else f"p = {text}"

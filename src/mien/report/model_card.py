@@ -20,11 +20,11 @@ from mien.evaluation.printed import figure_text, format_estimate
 from mien.model import Model
 from mien.recipes.recipe import Recipe, names
 from mien.report import groups
-from mien.report.confidence import range_if_perfect
-from mien.report.evidence import parts as evidence_parts
+from mien.report.calibration import range_if_perfect
 from mien.report.families import family
 from mien.report.html import write_page
 from mien.report.layout import Page, Section
+from mien.report.model_page import parts as evidence_parts
 from mien.report.protocol import settings
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.uses import NO_USES, RESPONSIBILITY, USES

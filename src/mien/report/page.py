@@ -6,20 +6,21 @@ Every figure that is printed carries its split, its number of images and, where 
 from __future__ import annotations
 
 from mien.errors import InputError
-from mien.report import plots
-from mien.report.by_class import class_by_class, confusions
-from mien.report.content import DataReport, StudyReport
-from mien.report.cost import accuracy_against_cost
+from mien.report.abstention import abstention_side_by_side
+from mien.report.calibration import calibration_side_by_side
+from mien.report.content import StudyReport
+from mien.report.cost import cost_section
+from mien.report.curves import curves_section, turning_section
+from mien.report.data import data_section
 from mien.report.families import leading
-from mien.report.layout import Cell, Page, Picture, Section, Table
-from mien.report.learning import curves, loss_against_accuracy
-from mien.report.pairs import paired_tests
+from mien.report.layout import Cell, Page, Section, Table
+from mien.report.pairs import over_seeds, paired_tests
 from mien.report.people import people_side_by_side
 from mien.report.protocol import differences, protocol
 from mien.report.question import question_section
 from mien.report.results import results
 from mien.report.robustness import robustness_side_by_side
-from mien.report.side_by_side import abstentions, calibrations, over_seeds
+from mien.report.scores import class_by_class, confusions_section
 from mien.report.verdict import verdict_section
 from mien.report.words import plural
 
@@ -35,11 +36,11 @@ def compose(report: StudyReport) -> Page:
         verdict_section(report),
         results(report),
         question_section(report),
-        accuracy_against_cost(report),
-        _data(report.data),
-        curves(report.runs),
-        loss_against_accuracy(report.runs),
-        confusions(report.runs),
+        cost_section(report),
+        data_section(report.data),
+        curves_section(report.runs),
+        turning_section(report.runs),
+        confusions_section(report.runs),
         class_by_class(report),
         paired_tests(report),
         over_seeds(report.seeds),
@@ -61,22 +62,12 @@ def _evidence(report: StudyReport) -> tuple[Section, ...]:
     found = {run.name: run.evidence for run in ordered if run.evidence and run.final.split == split}
     if not found:
         return ()
-    return (calibrations(found), abstentions(found), people_side_by_side(found), robustness_side_by_side(found))
-
-
-def _data(data: DataReport) -> Section:
-    header = ("Class", *(f"{split}, images" for split in data.counts))
-    rows = [
-        (Cell(label), *(Cell(f"{images.get(label, 0):,}") for images in data.counts.values())) for label in data.labels
-    ]
-    rows.append((Cell("all"), *(Cell(f"{sum(images.values()):,}") for images in data.counts.values())))
-    points = tuple(f"{what[:1].upper()}{what[1:]}: {count:,}." for what, count in data.repeated.items())
-    picture = Picture.of(
-        "label-distribution",
-        plots.label_distribution(data.counts, data.labels),
-        "Images per class and split; the numbers stand in the table above.",
+    return (
+        calibration_side_by_side(found),
+        abstention_side_by_side(found),
+        people_side_by_side(found),
+        robustness_side_by_side(found),
     )
-    return Section("Label distribution", points=points, tables=(Table(header, tuple(rows)),), pictures=(picture,))
 
 
 def _environment(report: StudyReport) -> Section:

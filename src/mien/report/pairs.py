@@ -1,9 +1,10 @@
-"""Pairs: which pairs of models a report tests against each other, with p corrected for how many those are."""
+"""Pairs: which models and recipes a report tests against each other, with p corrected for how many pairs those are."""
 
 from __future__ import annotations
 
 from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest
-from mien.evaluation.printed import NONE, format_estimate, p_text
+from mien.evaluation.printed import NONE, format_estimate, p_text, recipe_verdict
+from mien.evaluation.seeds import RecipeComparison
 from mien.evaluation.significance import detectable, holm
 from mien.report.content import StudyReport
 from mien.report.families import asked_runs
@@ -77,6 +78,23 @@ def paired_tests(report: StudyReport) -> Section:
         note += f" Of the {len(comparison.pairs)} pairs it holds {which}those of {report.best.name}, the best by val "
         note += "accuracy, with every other run."
     return Section("Paired tests", tables=(Table(header, rows, note),))
+
+
+def over_seeds(found: RecipeComparison | None) -> Section:
+    """Recipes compared over their seeds; empty where no two have several."""
+    if found is None:
+        return Section("Recipes over seeds")
+    rows = tuple(
+        (Cell(test.first), Cell(test.second), Cell(format_estimate(test.difference)), Cell(p_text(test.p_holm)))
+        for test in found.pairs
+    )
+    note = f"Mean accuracy on {found.split}, n = {found.n:,}. The interval holds the chance of seeds (Welch) and of "
+    note += "images (bootstrap); p is corrected by Holm's method."
+    return Section(
+        "Recipes over seeds",
+        points=tuple(f"{recipe_verdict(test)}." for test in found.pairs),
+        tables=(Table(("First", "Second", "Second − first", "p, Holm"), rows, note),),
+    )
 
 
 def _find(comparison: Comparison, first: str, second: str) -> PairedTest:

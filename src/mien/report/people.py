@@ -11,7 +11,7 @@ from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.evidence import Evidence, PeopleHead
 from mien.evaluation.people import HumanCeiling
 from mien.evaluation.printed import NONE, figure_text, format_estimate
-from mien.report.confidence import range_if_perfect
+from mien.report.calibration import range_if_perfect
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.style import BLUE, FAINT, ORANGE, WIDTH, draw_estimate, share_axis, shorten, styled
 

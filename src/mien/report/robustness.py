@@ -21,7 +21,7 @@ from mien.evaluation.robustness import LOST, CorruptionScore, Robustness
 from mien.images import Pixels
 from mien.recognize.align import FER2013
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.style import MODELS, WIDTH, draw_crop, name_lines, share_axis, styled
+from mien.report.style import MODELS, WIDTH, draw_crop, name_lines, share_axis, shorten, styled
 from mien.report.words import listed, n_of
 
 WORDS: Mapping[Corruption, str] = {  # in a sentence
@@ -136,7 +136,7 @@ def accuracy_by_severity(models: Mapping[str, Robustness]) -> Figure:
     figure.supxlabel("severity", fontsize=9)
     figure.supylabel(f"{first.split} accuracy, {n_of(first.n, first.of)}", fontsize=9)
     handles.append(panels[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (4, 3)))[0])
-    name_lines(figure, handles, [*models, "without corruption"], columns=4)
+    name_lines(figure, handles, [*map(shorten, models), "without corruption"], columns=4)
     return figure
 
 

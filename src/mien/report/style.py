@@ -133,10 +133,10 @@ def share_axis(*axes: Axis) -> None:
 
 
 def name_lines(figure: Figure, handles: Sequence[Artist], names: Sequence[str], columns: int) -> None:
-    """A legend above the panels; names are set afterwards, because matplotlib drops those that begin with "_"."""
+    """A legend above the panels. Names are set afterwards: matplotlib drops those that begin with "_"."""
     legend = figure.legend(handles, [str(i) for i in range(len(handles))], loc="outside upper left", ncols=columns)
     for entry, name in zip(legend.get_texts(), names, strict=True):
-        entry.set_text(shorten(name))
+        entry.set_text(name)
 
 
 def draw_ring(axes: Axes, x: float, y: float, color: str) -> None:

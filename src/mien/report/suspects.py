@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.figure import Figure
 
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
@@ -10,10 +13,13 @@ from mien.evaluation.printed import NONE, figure_text, format_estimate
 from mien.evaluation.suspects import MOST, Suspect, Suspects
 from mien.images import Pixels
 from mien.report.layout import Cell, Picture, Section, Table
-from mien.report.plots_suspects import DRAWN, most_suspicious
+from mien.report.style import FAINT, INK, WIDTH, draw_crop, shorten, styled
 from mien.report.words import plural
 
 TITLE = "Suspicious labels"
+DRAWN = 60  # faces at most
+COLUMNS = 10
+_CAPTION = 0.3  # inches below each face
 _TEXT = (
     "A list for people to look at, not a list of errors: a classifier that learned from the other images of the split "
     "finds another label more probable. It knows pre-trained features of whole pictures and not much of faces, so it "
@@ -55,6 +61,33 @@ def suspect_sentences(found: Suspects) -> tuple[str, ...]:
     if len(found.ranked) > DRAWN:
         words.append(f"The picture shows the first {DRAWN}, the label that stands in the data over the suggested one.")
     return tuple(words)
+
+
+@styled
+def most_suspicious(shown: Sequence[tuple[Pixels, Suspect]]) -> Figure:
+    """Faces `(H, W)` gray or `(H, W, 3)` RGB uint8, row by row in the order given; the first `DRAWN` of them.
+
+    Below each stands the label that it carries, and under that the suggested one. A star marks pixels that stand in the
+    data under several labels. Raises `InputError` for no face.
+    """
+    if not shown:
+        raise InputError("no suspicious face to draw, expected at least one")
+    shown = shown[:DRAWN]
+    rows = -(-len(shown) // COLUMNS)
+    figure = Figure(figsize=(WIDTH, rows * (WIDTH / COLUMNS + _CAPTION)))
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    cells = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for unused in cells[len(shown) :]:
+        unused.set_axis_off()
+    for axes, (image, suspect) in zip(cells, shown, strict=False):
+        draw_crop(axes, image)
+        star = " *" if suspect.conflict else ""
+        for line, (text, color) in enumerate(
+            ((shorten(suspect.label, 12) + star, FAINT), (f"→ {shorten(suspect.suggested, 10)}", INK))
+        ):
+            axes.annotate(text, (0.5, 0), (0, -2 - 9 * line), "axes fraction", "offset points", ha="center", va="top",
+                          fontsize=7.5, color=color)  # fmt: skip
+    return figure
 
 
 def _most_doubted(found: Suspects) -> tuple[str, ...]:

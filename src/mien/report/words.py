@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.printed import NONE, figure_text, format_estimate
 
-NO_INTERVAL = "One class has no interval here: few images, much chance."
-
 
 def as_given(figure: float) -> str:
     """A figure of the study with the digits that it gives.

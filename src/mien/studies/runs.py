@@ -8,7 +8,7 @@ from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.exports import leave_onnx
 from mien.recipes.recipe import Recipe
-from mien.report.plots import curves
+from mien.report.curves import curves
 from mien.report.style import save
 from mien.training.folder import Existing
 from mien.training.hardware import Hardware

@@ -23,7 +23,7 @@ from mien.evaluation.evaluate import score
 from mien.files import write_whole
 from mien.models.build import complete
 from mien.recipes.recipe import Recipe
-from mien.report.plots_search import sweep_curves
+from mien.report.search import sweep_curves
 from mien.report.style import save
 from mien.studies.runs import train
 from mien.training import folder

@@ -1,4 +1,4 @@
-"""Pictures of faces beside what a model says of them; as light as recognition itself, without scores or runs."""
+"""Faces: recognized ones beside the probabilities of their classes; as light to import as recognition itself."""
 
 from __future__ import annotations
 

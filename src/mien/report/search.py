@@ -1,4 +1,4 @@
-"""Pictures of searches: many short runs in one figure, and the loss against the learning rate.
+"""Search: many short runs in one figure, and the loss against the learning rate.
 
 Shapes: S steps.
 """
@@ -28,6 +28,7 @@ from mien.report.style import (
     draw_epochs,
     draw_line,
     draw_ring,
+    name_lines,
     shorten,
     styled,
 )
@@ -61,9 +62,7 @@ def sweep_curves(runs: Sequence[tuple[str, Sequence[Epoch], int | None]]) -> Fig
                 draw_ring(axes, best.epoch, getattr(best, key), color)
                 axes.get_lines()[-1].set_zorder(5 - i / len(runs))
     handles = [line for line in loss.get_lines() if line.get_linestyle() != "None"]
-    legend = figure.legend(handles, [str(i) for i in range(len(runs))], loc="outside upper left", ncols=columns)
-    for entry, name in zip(legend.get_texts(), names, strict=True):
-        entry.set_text(name)
+    name_lines(figure, handles, names, columns)
     for axes in (loss, accuracy):
         draw_epochs(axes, max(row.epoch for _, history, _ in runs for row in history))
     loss.set_ylabel(f"val loss (nats{_widen(loss, [row.val_loss for _, history, _ in runs for row in history])})")

@@ -1,16 +1,32 @@
-"""Learning: what happened epoch by epoch, and whether the loss rose while the accuracy still rose."""
+"""Curves: what happened epoch by epoch, and whether the loss rose while the accuracy still rose."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Literal
 
+from matplotlib.figure import Figure
+
+from mien.errors import InputError
 from mien.evaluation.printed import NONE, figure_text
-from mien.report import plots
 from mien.report.content import RunReport
 from mien.report.families import leading, short_names
 from mien.report.layout import Cell, Picture, Section, Table
+from mien.report.style import (
+    BLUE,
+    FAINT,
+    ORANGE,
+    VERMILLION,
+    WIDTH,
+    Share,
+    check_history,
+    draw_epochs,
+    draw_line,
+    draw_ring,
+    shorten,
+    styled,
+)
 from mien.report.words import plural
 from mien.training.run import Epoch
 
@@ -20,7 +36,7 @@ _SHOWN = 0.0005  # of a loss: less is printed as nothing
 SENTENCES = 6  # runs that get a sentence each; more get a line of a table
 
 
-def curves(runs: Sequence[RunReport]) -> Section:
+def curves_section(runs: Sequence[RunReport]) -> Section:
     """A picture per run, those of the leading runs first."""
     text = (
         "Train figures are taken while the weights move, with dropout on; val figures after the epoch: val can lead. "
@@ -31,7 +47,7 @@ def curves(runs: Sequence[RunReport]) -> Section:
         if run.history:
             best = run.card.training.best_epoch
             alt = f"{run.name}: loss and accuracy per epoch on train and val, best epoch {best}"
-            pictures[run.name] = Picture.of(f"curves-{i}-{run.name}", plots.curves(run.history, run.name, best), alt)
+            pictures[run.name] = Picture.of(f"curves-{i}-{run.name}", curves(run.history, run.name, best), alt)
     shown, folded = split_pictures(runs, pictures)
     text += f" {FOLDED}" if folded else ""
     return Section("Learning curves", text=(text,) if pictures else (), pictures=shown, folded=folded)
@@ -48,7 +64,7 @@ def split_pictures(
     )
 
 
-def loss_against_accuracy(runs: Sequence[RunReport]) -> Section:
+def turning_section(runs: Sequence[RunReport]) -> Section:
     """The study's discovery, run by run."""
     drawn = [run for run in runs if run.history]
     if not drawn:
@@ -81,7 +97,7 @@ def loss_against_accuracy(runs: Sequence[RunReport]) -> Section:
 
 def turning_sentence(name: str, history: Sequence[Epoch], n: int) -> str:
     """Whether val loss rose while val accuracy (of n images) still rose: from the lowest loss to the best accuracy."""
-    lowest, best = plots.turning_epochs(history)
+    lowest, best = turning_epochs(history)
     turn = _turn(history, n)
     if lowest is None:
         return f"{name}: no val loss is finite; the training diverged."
@@ -99,9 +115,72 @@ def turning_sentence(name: str, history: Sequence[Epoch], n: int) -> str:
     )
 
 
+def turning_epochs(history: Sequence[Epoch]) -> tuple[Epoch | None, Epoch]:
+    """The first epoch of lowest val loss (None if no loss is finite) and the first of best val accuracy."""
+    finite = (row for row in history if isfinite(row.val_loss))
+    return min(finite, key=lambda row: row.val_loss, default=None), max(history, key=lambda row: row.val_accuracy)
+
+
+@styled
+def curves(history: Sequence[Epoch], title: str, best_epoch: int | None = None) -> Figure:
+    """Loss and accuracy per epoch, train and val, side by side; `best_epoch` (counted from 1) is marked."""
+    check_history(history, title)
+    figure = Figure(figsize=(WIDTH, 2.75))
+    loss, accuracy = figure.subplots(1, 2)
+    figure.suptitle(shorten(title, 80), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    best = next((row for row in history if row.epoch == best_epoch), None)
+    for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
+        for split, color in (("train", FAINT), ("val", BLUE)):
+            draw_line(axes, history, f"{split}_{name}", color, label=split)
+        draw_epochs(axes, history[-1].epoch)
+        if best is not None:
+            value = getattr(best, f"val_{name}")
+            axes.axvline(best.epoch, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
+            draw_ring(axes, best.epoch, value, BLUE)
+            axes.set_title(f"best epoch {best.epoch}: val {name} {figure_text(value)}", fontsize=9, fontweight="normal")
+    loss.set_ylabel("cross entropy (nats)")
+    accuracy.set_ylabel("accuracy")
+    loss.legend()
+    accuracy.yaxis.set_major_formatter(Share())
+    return figure
+
+
+@styled
+def loss_against_accuracy(runs: Sequence[tuple[str, Sequence[Epoch]]]) -> Figure:
+    """Val loss beside val accuracy, one row per run (name, history).
+
+    Marked are the epoch of lowest val loss and that of best val accuracy; the epochs between them are shaded when
+    the best accuracy comes later, that is, where the loss rises while the accuracy still rises.
+    """
+    if not runs:
+        raise InputError("loss against accuracy: no run to draw, expected at least one")
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.8 * len(runs)))
+    rows = figure.subplots(len(runs), 2, sharex=True, squeeze=False)
+    longest = max((row.epoch for _, history in runs for row in history), default=1)
+    for (loss, accuracy), (name, history) in zip(rows, runs, strict=True):
+        check_history(history, name)
+        lowest, best = turning_epochs(history)
+        draw_line(loss, history, "val_loss", VERMILLION)
+        draw_line(accuracy, history, "val_accuracy", BLUE)
+        accuracy.yaxis.set_major_formatter(Share())
+        where = "never finite"
+        if lowest is not None:
+            where = f"lowest at epoch {lowest.epoch}"
+            draw_ring(loss, lowest.epoch, lowest.val_loss, VERMILLION)
+            if best.epoch > lowest.epoch:
+                for axes in (loss, accuracy):
+                    axes.axvspan(lowest.epoch, best.epoch, color=ORANGE, alpha=0.16, linewidth=0)
+        draw_ring(accuracy, best.epoch, best.val_accuracy, BLUE)
+        loss.set_title(f"{shorten(name, 40)}\nval loss, {where}", fontsize=9)
+        accuracy.set_title(f"val accuracy, best at epoch {best.epoch}", fontsize=9)
+        for axes in (loss, accuracy):
+            draw_epochs(axes, longest, label=axes in rows[-1])
+    return figure
+
+
 def _turn(history: Sequence[Epoch], n: int) -> Literal["yes", "no", "cannot tell", "diverged"]:
     """Whether loss rose while accuracy rose; a rise of nothing, or within the interval of n images, cannot tell."""
-    lowest, best = plots.turning_epochs(history)
+    lowest, best = turning_epochs(history)
     if lowest is None:
         return "diverged"
     if best.epoch <= lowest.epoch:
@@ -120,7 +199,7 @@ def _table(runs: Sequence[RunReport]) -> Table:
 
 
 def _cells(history: Sequence[Epoch], n: int) -> tuple[Cell, ...]:
-    lowest, best = plots.turning_epochs(history)
+    lowest, best = turning_epochs(history)
     highest = Cell(figure_text(best.val_accuracy), f"epoch {best.epoch}")
     if lowest is None:
         return (Cell("diverged"), Cell(NONE), highest, Cell(NONE), Cell(NONE))
@@ -140,7 +219,7 @@ def _pictures(runs: Sequence[RunReport], drawn: Sequence[RunReport]) -> tuple[tu
     pictures = []
     for i, group in enumerate([ahead, *(rest[start : start + ROWS] for start in range(0, len(rest), ROWS))], 1):
         if group:
-            figure = plots.loss_against_accuracy([(short[run.name], run.history) for run in group])
+            figure = loss_against_accuracy([(short[run.name], run.history) for run in group])
             alt = f"Val loss beside val accuracy of {', '.join(run.name for run in group)}; the words above say what "
             alt += "it shows."
             pictures.append(Picture.of(f"loss-against-accuracy{f'-{i}' if i > 1 else ''}", figure, alt))

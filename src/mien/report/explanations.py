@@ -1,4 +1,4 @@
-"""Pictures of explained faces: the map of what the answer hangs on over the face, beside what the model says."""
+"""Explanations: pictures of faces under the map of what the answer hangs on, beside what the model says."""
 
 from __future__ import annotations
 

@@ -6,12 +6,8 @@ from mien.cards import Card
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.evidence import Evidence
 from mien.evaluation.printed import format_estimate
-from mien.report.confidence import (
-    abstention_section,
-    abstention_sentence,
-    calibration_section,
-    calibration_sentence,
-)
+from mien.report.abstention import abstention_section, abstention_sentence
+from mien.report.calibration import calibration_section, calibration_sentence
 from mien.report.groups import gap_sentences, groups_section
 from mien.report.layout import Page, Section
 from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences

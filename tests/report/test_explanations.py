@@ -10,7 +10,7 @@ import pytest
 from mien.errors import InputError
 from mien.explanation.explain import CAVEAT, Explanation
 from mien.images import Pixels
-from mien.report.plots_explain import explained
+from mien.report.explanations import explained
 
 LABELS = ("angry", "fear", "happy", "$x")
 
