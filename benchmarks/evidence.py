@@ -34,8 +34,7 @@ from mien.recognize.vendored import vendored_folder
 from mien.report.abstention import abstention_side_by_side
 from mien.report.calibration import calibration_sentence, calibration_side_by_side
 from mien.report.explanations import explained
-from mien.report.html import write_page
-from mien.report.layout import Cell, Page, Picture, Section, Table
+from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
 from mien.report.people import ceiling_sentences, people_side_by_side
 from mien.report.robustness import examples, robustness_sentences, robustness_side_by_side
 from mien.report.suspects import suspect_sentences

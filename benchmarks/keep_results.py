@@ -20,7 +20,7 @@ from mien.evaluation.latency import load_latencies, save_latencies
 from mien.files import write_whole
 from mien.recipes.recipe import Recipe
 from mien.report.content import NotRun, RunReport
-from mien.report.html import write_report
+from mien.report.page import write_report
 from mien.studies.study import LATENCIES, RECIPES, gather
 from mien.training.run import Run
 

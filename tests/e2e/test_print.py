@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.report.html import write_page
-from mien.report.layout import Cell, Page, Section, Table
+from mien.report.layout import Cell, Page, Section, Table, write_page
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -89,7 +89,7 @@ def test_weights_equal_scikit_learn_on_repeated_images() -> None:
 
 
 def test_confusion_by_hand() -> None:
-    counts = bootstrap.confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 4)
+    counts = bootstrap.confusion_counts(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 4)
     assert counts.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
 
 

@@ -15,9 +15,8 @@ from mien.report import curves, scores
 from mien.report.content import StudyReport
 from mien.report.curves import ROWS
 from mien.report.families import leading, question
-from mien.report.html import write_report
 from mien.report.layout import Section
-from mien.report.page import compose
+from mien.report.page import compose, write_report
 from mien.report.pairs import between, paired_tests, shown_pairs
 from mien.report.scores import class_by_class
 

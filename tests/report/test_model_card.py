@@ -17,8 +17,7 @@ from mien.evaluation.printed import format_estimate
 from mien.predictions import Predictions
 from mien.preprocess import Preprocess
 from mien.recipes.recipe import Recipe
-from mien.report.html import write_page
-from mien.report.layout import Page, Section
+from mien.report.layout import Page, Section, write_page
 from mien.report.model_card import model_card
 
 LABELS = ("angry", "happy", "sad")
@@ -99,8 +98,8 @@ def test_it_says_what_the_model_is(evaluation: Evaluation, quick: None) -> None:
 
 def test_data_and_protocol(evaluation: Evaluation, quick: None) -> None:
     told = points(model_card("mine", a_card(), [evaluation]), "Training data and protocol")
-    assert "train of fer2013.zip fits the weights: 28,709 images." in told
-    assert f"Fingerprint of train and val: {'f' * 32}." in told
+    assert "The training set of fer2013.zip fits the weights: 28,709 images." in told
+    assert f"Fingerprint of training set and val: {'f' * 32}." in told
     assert "val, 3,589 images, chose epoch 21 of 30" in told
     assert "Seed 3; 2 CPU cores, bfloat16; 41.3 minutes." in told
     assert "votes" not in told
@@ -111,8 +110,8 @@ def test_data_and_protocol(evaluation: Evaluation, quick: None) -> None:
     page = model_card("mine", votes, [evaluation], recipe=Recipe.load("mien-small"))
     told = points(page, "Training data and protocol")
     for words in (
-        "28,709 images, identical ones counted once.", "votes of several taggers on the train images (ferplus.csv)",
-        "Training: Muon 2e-2",
+        "28,709 images, identical ones counted once.",
+        "votes of several taggers on the images of the training set (ferplus.csv)", "Training: Muon 2e-2",
     ):  # fmt: skip
         assert words in told
 
@@ -233,3 +232,18 @@ def test_no_figures_or_those_of_other_labels_are_refused(evaluation: Evaluation)
         model_card("mine", a_card(), [])
     with pytest.raises(InputError, match="its card has the labels a, b, its evaluation on test angry, happy, sad"):
         model_card("mine", a_card(labels=("a", "b")), [evaluation])
+
+
+def test_a_value_stays_in_its_place(evaluation: Evaluation, quick: None) -> None:
+    hostile = a_card(
+        backbone="x\n## Limits\n- none\n<evidence>", recipe="{{ name }}\u2028- y", license="<figures>\r\n# z"
+    )
+    page = model_card("mine\n\n## Groups", hostile, [evaluation])
+    plain = model_card("mine", a_card(backbone="x"), [evaluation])
+    assert [part.title for part in page.sections] == [part.title for part in plain.sections]
+    assert [len(part.points) for part in page.sections] == [len(part.points) for part in plain.sections]
+    assert page.title == "Model card: mine ## Groups"
+    told = points(page, "Model")
+    assert "Recipe {{ name }} - y." in told
+    assert "Its weights started from x ## Limits - none <evidence>; what" in told
+    assert "License: <figures> # z Data:" in told

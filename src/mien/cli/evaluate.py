@@ -140,7 +140,7 @@ def _write_scores(model: Model, faces: FaceSet, evaluation: Evaluation) -> list[
 
 def _write_report(found: Evidence, card: Card, split: str, folder: Path) -> list[str]:
     from mien.files import write_whole
-    from mien.report.html import write_page
+    from mien.report.layout import write_page
     from mien.report.model_page import evidence_page
 
     numbers = folder / f"evidence-{split}.json"
@@ -152,8 +152,7 @@ def _write_report(found: Evidence, card: Card, split: str, folder: Path) -> list
 def _write_suspects(faces: FaceSet, split: str, folder: Path, device: str) -> list[str]:
     from mien.evaluation.suspects import suspects
     from mien.files import write_whole
-    from mien.report.html import write_page
-    from mien.report.layout import Page
+    from mien.report.layout import Page, write_page
     from mien.report.suspects import suspects_section
 
     with progress() as bar:

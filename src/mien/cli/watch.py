@@ -256,10 +256,10 @@ def _tell(source: str, trouble: str | None, summary: Summary, options: WatchOpti
 
 
 def _tell_faces(source: str, summary: Summary) -> None:
-    from mien.report.timeline import clock, spoken
+    from mien.report.timeline import clock, duration
 
     if not summary.faces:
-        say(f"{source}: no face found in {spoken(summary.end_s)}")
+        say(f"{source}: no face found in {duration(summary.end_s)}")
         return
     longest = sorted(summary.faces, key=lambda face: -face.seen_s)[:_TOLD]
     rows = [
@@ -267,7 +267,7 @@ def _tell_faces(source: str, summary: Summary) -> None:
             f"{face.face_id}",
             f"{clock(face.first_s)}–{clock(face.last_s)}",
             _shares(face),
-            spoken(face.seen_s),
+            duration(face.seen_s),
             f"{face.changes:,}",
         )
         for face in sorted(longest, key=lambda face: face.face_id)

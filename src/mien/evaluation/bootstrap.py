@@ -70,7 +70,7 @@ class ClassFigures:
     support: Ints  # (K,)
 
 
-def confusion(labels_N: Ints, predicted_N: Ints, classes: int) -> Ints:
+def confusion_counts(labels_N: Ints, predicted_N: Ints, classes: int) -> Ints:
     """`(K, K)` counts: row is the true class, column the predicted one."""
     from sklearn.metrics import confusion_matrix
 

@@ -17,7 +17,7 @@ from mien.evaluation.bootstrap import (
     Frozen,
     bootstrap_figures,
     class_figures,
-    confusion,
+    confusion_counts,
     estimate,
     point_figures,
     tally,
@@ -127,7 +127,7 @@ def score(
     k, mask = len(predictions.label_names), predictions.leak_free
     scores = _scores(predictions, draws, seed)
     leak_free = scores if mask.all() else _scores(predictions.keep(mask), draws, seed) if mask.any() else None
-    counts = confusion(predictions.labels, predictions.predicted, k)
+    counts = confusion_counts(predictions.labels, predictions.predicted, k)
     return Evaluation(
         model=model,
         split=predictions.split,

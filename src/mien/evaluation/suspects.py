@@ -87,7 +87,7 @@ def suspects(
     if not len(seen):
         raise InputError(f"{faces.source} has no {split} split. It has: {', '.join(sorted(set(faces.splits)))}")
     fold_N = assign_folds(seen, folds, seed)
-    features_NF = frozen_features(seen, backbone, size, device=device, progress=progress)
+    features_NF = backbone_features(seen, backbone, size, device=device, progress=progress)
     probs_NK = out_of_fold(features_NF, seen.labels, fold_N, len(classes), progress=progress)
     issue_N, quality_N = _doubts(seen.labels, probs_NK)
     return Suspects(
@@ -120,7 +120,7 @@ def check_suspects(split: str) -> None:
         raise MissingExtraError("the search for wrong labels", "audit") from error
 
 
-def frozen_features(
+def backbone_features(
     faces: FaceSet, backbone: str, size: int, *, device: str = "auto", progress: Progress | None = None
 ) -> Singles:
     """`(N, F)` of the pre-trained `backbone` as it comes, for faces of `size` pixels: means over its patches.

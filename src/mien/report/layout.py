@@ -1,4 +1,4 @@
-"""Layout: what a page is made of, before it becomes HTML or Markdown."""
+"""Layout: what a page is made of, and how it becomes one self-contained HTML file and Markdown beside its pictures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import base64
 import re
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from mien.files import write_whole
 from mien.report import style
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @dataclass(frozen=True)
@@ -98,3 +104,47 @@ class Page:
     @property
     def pictures(self) -> tuple[Picture, ...]:
         return tuple(picture for section in self.sections for picture in (*section.pictures, *section.folded))
+
+
+def write_page(page: Page, folder: Path, name: str = "report") -> Path:
+    """Write `folder/<name>.html`, `folder/<name>.md` and their pictures; return the path of the HTML.
+
+    The HTML asks for nothing outside itself. Pictures go to `folder/pictures`, those of a page that is not called
+    report to a folder of its name in it.
+    """
+    if name != "report":
+        page = page.with_pictures_in(f"pictures/{name}")
+    found = templates()
+    for picture in page.pictures:
+        write_whole(folder / picture.file, picture.png)
+    for ending in ("md", "html"):
+        text = found.get_template(f"report.{ending}.j2").render(page=page)
+        write_whole(folder / f"{name}.{ending}", text)
+    return folder / f"{name}.html"
+
+
+def templates() -> Environment:
+    """What lies under `templates/`. HTML is escaped by itself, in Markdown by the filter of that name."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("mien.report"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["markdown"] = escape_markdown
+    return environment
+
+
+def escape_markdown(text: str) -> str:
+    r"""`text` on one line, so that GitHub shows it as it is: no markup, no tag, no link, no end of a table cell.
+
+    >>> escape_markdown("a|b <i> __c__ .634 [.618, .650]")
+    'a\\|b &lt;i&gt; \\_\\_c\\_\\_ .634 [.618, .650]'
+    """
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"[\\`*_~|$]", r"\\\g<0>", line)
+    return re.sub(r"\](?=[(\[:])", r"\]", line)  # brackets alone are no link

@@ -5,6 +5,8 @@ Every figure that is printed carries its split, its number of images and, where 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mien.errors import InputError
 from mien.report.abstention import abstention_side_by_side
 from mien.report.calibration import calibration_side_by_side
@@ -13,7 +15,7 @@ from mien.report.cost import cost_section
 from mien.report.curves import curves_section, turning_section
 from mien.report.data import data_section
 from mien.report.families import leading
-from mien.report.layout import Cell, Page, Section, Table
+from mien.report.layout import Cell, Page, Section, Table, write_page
 from mien.report.pairs import over_seeds, paired_tests
 from mien.report.people import people_side_by_side
 from mien.report.protocol import differences, protocol
@@ -23,6 +25,14 @@ from mien.report.robustness import robustness_side_by_side
 from mien.report.scores import class_by_class, confusions_section
 from mien.report.verdict import verdict_section
 from mien.report.words import plural
+
+
+def write_report(report: StudyReport, folder: Path) -> Path:
+    """Write `folder/report.html`, `folder/report.md` and `folder/pictures/*.png`; return the path of the HTML.
+
+    Raises `InputError` when the report has no run, or a run without `val`.
+    """
+    return write_page(compose(report), folder)
 
 
 def compose(report: StudyReport) -> Page:

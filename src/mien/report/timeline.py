@@ -60,10 +60,10 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def spoken(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A length of time.
 
-    >>> spoken(7.84), spoken(65)
+    >>> duration(7.84), duration(65)
     ('7.8 s', '1:05 min')
     """
     return f"{seconds:.1f} s" if seconds < 60 else f"{clock(seconds)} {'h' if seconds >= 3600 else 'min'}"
@@ -93,7 +93,7 @@ def _draw_face(axes: Axes, face: FaceSummary, summary: Summary) -> None:
             axes.broken_barh(spans, (_BAND[0], _BAND[1] - _BAND[0]), color=color, linewidth=0)
     best = max(face.shares, key=face.shares.__getitem__)
     changes = f"{face.changes:,} {'change' if face.changes == 1 else 'changes'}"
-    title = f"face {face.face_id}: {best} {face.shares[best]:.0%} of {spoken(face.seen_s)}, {changes}"
+    title = f"face {face.face_id}: {best} {face.shares[best]:.0%} of {duration(face.seen_s)}, {changes}"
     axes.set_title(title.replace("%", " %"), fontsize=8.5, fontweight="normal", pad=3)
     axes.set_ylim(0, _BAND[1])
     axes.set_yticks([0, 0.5, 1, sum(_BAND) / 2], ["0", ".5", "1", "shown"], fontsize=7.5)

@@ -1,11 +1,20 @@
-"""Words: names, counts and shares as all sections print them; figures and verdicts stand in `evaluation.printed`."""
+"""Words: what several sections print in the same way; figures, p-values and verdicts: `evaluation.printed`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.printed import NONE, figure_text, format_estimate
+
+if TYPE_CHECKING:
+    from mien.evaluation.evaluate import Evaluation
+
+AI_ACT = (
+    "In the European Union, Article 5(1)(f) of the AI Act (Regulation 2024/1689) forbids inferring emotions of people "
+    "at work and in education, medical and safety reasons aside."
+)
+LEAK_FREE = "Leak-free figures leave out images whose pixels also stand in the training set, of test also those in val."
 
 
 def as_given(figure: float) -> str:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from mien.errors import InputError, suggestion
 from mien.recognize.recognizer import Recognizer
+from mien.report.words import AI_ACT
 from mien.serve.answer import answer, too_slow
 from mien.serve.cache import UploadCache
 from mien.serve.guard import Guard, Token
@@ -40,8 +41,7 @@ TITLE = "mien: facial emotion recognition"
 SHORTEST_TOKEN = 8  # characters
 _DESCRIPTION = (
     "Apparent expression of faces in pictures, with probabilities: what a tagger would probably say of one picture, "
-    "not what a person feels. In the European Union, Article 5(1)(f) of the AI Act forbids inferring emotions of "
-    "people at work and in education, medical and safety reasons aside. No picture is kept."
+    f"not what a person feels. {AI_ACT} No picture is kept."
 )
 _REASONS = {
     400: "No picture can be read.",

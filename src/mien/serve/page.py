@@ -21,6 +21,7 @@ from mien.errors import MienError
 from mien.images import Pixels
 from mien.recognize.recognizer import Face, Recognizer
 from mien.recognize.track import Tracker
+from mien.report.words import AI_ACT
 from mien.serve.answer import open_picture, recognize_picture, too_slow
 from mien.serve.bars import faces_html, message_html, picture_html
 from mien.serve.cache import UploadCache
@@ -40,9 +41,8 @@ _HEAD = (
 _FOOT = (
     '<div class="mien-foot"><p><strong>Limits.</strong> The bars say what a tagger would probably call the expression '
     "in one picture. What a person feels is not in the picture, and people disagree about many faces.</p>"
-    "<p><strong>Responsible use.</strong> Ask people before you analyze their faces. In the European Union, "
-    "Article 5(1)(f) of the AI Act forbids inferring emotions of people at work and in education, medical and safety "
-    'reasons aside. <a href="/docs">API</a></p></div>'
+    f"<p><strong>Responsible use.</strong> Ask people before you analyze their faces. {AI_ACT} "
+    '<a href="/docs">API</a></p></div>'
 )
 _PHOTO_HINT = "Drop a photo, paste one, or click to choose. Every face in it gets its bars here."
 _VIDEO_HINT = "Drop a video. Its timeline shows who looked how, and when."

@@ -34,7 +34,7 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Expected, Pretrained
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import question
-from mien.report.html import write_report
+from mien.report.page import write_report
 from mien.studies.estimate import estimate_seconds
 from mien.studies.runs import train
 from mien.training.hardware import Hardware, detect

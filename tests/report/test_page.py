@@ -15,8 +15,8 @@ from markdown_it import MarkdownIt
 from mien.errors import InputError
 from mien.evaluation.printed import format_estimate, verdict
 from mien.report.content import StudyReport
-from mien.report.html import escape_markdown, write_report
-from mien.report.page import compose
+from mien.report.layout import escape_markdown
+from mien.report.page import compose, write_report
 from mien.report.protocol import settings
 
 MakeReport = Callable[..., StudyReport]
