@@ -135,6 +135,6 @@ def test_many_groups_are_drawn_as_the_largest(quick: None) -> None:
     (axes,) = accuracy_by_group(found).axes
     assert [label.get_text().split()[0] for label in axes.get_yticklabels()] == [f"g{i:02}" for i in range(10, 40)]
     section = groups_section(found)
-    assert section.points[-1] == "The picture holds the 30 largest of 40 groups."
+    assert section.points[-1] == "The picture shows the 30 largest of 40 groups."
     assert section.points[0].endswith("g08, g09 and others.")
     assert len(section.tables[0].rows) == 40

@@ -121,7 +121,7 @@ def test_pairs_are_the_best_against_each_and_those_of_the_question(whole_study: 
     assert held == wanted
     table = paired_tests(whole_study).tables[0]
     assert len(table.rows) == len(wanted)
-    assert f"Of the 105 pairs it holds those under “CNN or ViT?”, and those of {best}" in table.note
+    assert f"Of the 105 pairs it shows those under “CNN or ViT?”, and those of {best}" in table.note
     assert f"corrected for the {len(wanted)} tests in this table by Holm's method" in table.note
 
 

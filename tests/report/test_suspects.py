@@ -67,7 +67,7 @@ def test_what_a_list_leaves_out_is_said(drawn_faces: FaceSet) -> None:
     names = [str(name) for name in drawn_faces.select("train").names[:61]]
     words = suspect_sentences(found_in(drawn_faces, names, issues=501, conflicts=0))
     assert words[-2:] == (
-        "The list holds the 500 most doubtful.",
+        "The list shows the 500 most doubtful.",
         "The picture shows the first 60, the label that stands in the data over the suggested one.",
     )
     assert not any("star" in line for line in words)

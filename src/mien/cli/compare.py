@@ -131,6 +131,6 @@ def _compare_recipes(runs: Sequence[Run], split: str, as_json: bool) -> None:
     title = f"accuracy over seeds on {found.split} (n={found.n:,})"
     table(title, ["recipe", "seeds", "mean", "standard deviation", "each"], rows)
     for test in found.pairs:
-        say(f"{recipe_verdict(test)} (mean accuracy over seeds; the interval holds the chance of seeds and of images)")
+        say(f"{recipe_verdict(test)} (mean accuracy over seeds; the interval covers the chance of seeds and of images)")
     for name in found.left_out:
         note(f"{name}: left out, one run says nothing of its spread")

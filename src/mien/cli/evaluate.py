@@ -191,7 +191,7 @@ def _show(found: Evidence) -> None:
     ]
     table("confusion matrix (rows: true, columns: predicted)", ["", *evaluation.labels], matrix)
     if evaluation.split == "pooled":
-        say("pooled holds the images that the best epoch was chosen on: for comparison with the study only")
+        say("pooled includes the images that the best epoch was chosen on: for comparison with the study only")
 
 
 def _show_sentences(found: Evidence) -> None:

@@ -56,7 +56,7 @@ def abstention_sentence(found: Abstention) -> str:
     """What the threshold does here, in plain words."""
     there = found.at_threshold
     if there is None:
-        return "The card holds no threshold, so no answer is marked unsure. Fit one: mien calibrate RUN."
+        return "The card has no threshold, so no answer is marked unsure. Fit one: mien calibrate RUN."
     if there.risk is None:
         return f"No answer reaches the threshold {figure_text(there.threshold)}: all are marked unsure."
     share = f"{100 * there.coverage:.0f} % of the images are answered ({found.split}, n = {found.n:,})"

@@ -16,9 +16,9 @@ from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.style import BLUE, FAINT, PALE, WIDTH, Share, share_axis, shorten, styled
 
 TITLE = "Calibration"
-DRAWN = 4  # models whose pictures stand on a page; the table holds all
+DRAWN = 4  # models whose pictures stand on a page; the table has all
 _TELLS = 0.05  # of an ECE: where chance alone makes more than that, a small one shows nothing
-_FITTED = "The temperature was fitted on val images that are not in train"
+_FITTED = "The temperature was fitted on val images that are not in the training set"
 
 
 def calibration_section(evaluation: Evaluation) -> Section:
@@ -110,7 +110,7 @@ def reliability(model: str, after: Calibration, before: Calibration | None = Non
     `before`: the same without the temperature, in gray. Source: Niculescu-Mizil and Caruana, ICML 2005.
     """
     if not after.bins:
-        raise InputError("reliability: the calibration holds no bins. Evaluate the model again")
+        raise InputError("reliability: the calibration has no bins. Evaluate the model again")
     figure = Figure(figsize=(0.62 * WIDTH, 4.6))
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")

@@ -49,7 +49,7 @@ def cost_section(report: StudyReport) -> Section:
         points.append(_frontier_sentence(runs, split))
     points += _question_costs(report)
     figure = accuracy_against_cost(_points(runs, split), split, _panels(runs), list(_family_names(runs).values()))
-    alt = f"{split.capitalize()} accuracy of each run against its cost; the table of results holds the numbers."
+    alt = f"{split.capitalize()} accuracy of each run against its cost; the table of results has the numbers."
     return Section(title, text=(text,), points=tuple(points), pictures=(Picture.of("cost", figure, alt),))
 
 

@@ -39,14 +39,14 @@ SENTENCES = 6  # runs that get a sentence each; more get a line of a table
 def curves_section(runs: Sequence[RunReport]) -> Section:
     """A picture per run, those of the leading runs first."""
     text = (
-        "Train figures are taken while the weights move, with dropout on; val figures after the epoch: val can lead. "
-        "Marked is the best epoch, whose weights are evaluated."
+        "Figures of the training set are taken while the weights change, with dropout on; those of val after the "
+        "epoch, so val can lead. Marked is the best epoch, whose weights are evaluated."
     )
     pictures = {}
     for i, run in enumerate(runs, 1):
         if run.history:
             best = run.card.training.best_epoch
-            alt = f"{run.name}: loss and accuracy per epoch on train and val, best epoch {best}"
+            alt = f"{run.name}: loss and accuracy per epoch on training set and val, best epoch {best}"
             pictures[run.name] = Picture.of(f"curves-{i}-{run.name}", curves(run.history, run.name, best), alt)
     shown, folded = split_pictures(runs, pictures)
     text += f" {FOLDED}" if folded else ""

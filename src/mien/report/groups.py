@@ -11,7 +11,7 @@ from mien.report.style import BLUE, FAINT, INK, WIDTH, share_axis, shorten, styl
 from mien.report.words import plural
 
 TITLE = "Groups"
-DRAWN = 30  # groups in the picture at most; the table holds all
+DRAWN = 30  # groups in the picture at most; the table has all
 _LEVEL = 0.05
 _MOST = 0.5  # of a gap that is explained, or not
 
@@ -116,7 +116,7 @@ def _notes(found: Groups) -> tuple[str, ...]:
         n = found.without_group
         notes.append(f"{n:,} {plural('image', n)} of {found.split} {'is' if n == 1 else 'are'} in no group.")
     if len(found.scores) > DRAWN:
-        notes.append(f"The picture holds the {DRAWN} largest of {len(found.scores)} groups.")
+        notes.append(f"The picture shows the {DRAWN} largest of {len(found.scores)} groups.")
     return tuple(notes)
 
 
@@ -136,10 +136,10 @@ def _figures(found: Groups) -> Table:
     )
     note = (
         f"On {found.split}, {found.n:,} images in groups. In brackets 95 % intervals: Wilson's for accuracy, the "
-        "bootstrap within the group for the rest. Macro F1 and mean class accuracy run over the classes that a group "
-        "holds. Gaps have Newcombe's interval, at the same mix of emotions that of the bootstrap; p is of permutation "
-        "tests that deal out the groups anew, over all images or within each class, and is corrected for picking among "
-        "all pairs."
+        "bootstrap within the group for the rest. Macro F1 and mean class accuracy run over the classes that occur in "
+        "a group. Gaps have Newcombe's interval, at the same mix of emotions that of the bootstrap; p is of "
+        "permutation tests that deal out the groups anew, over all images or within each class, and is corrected for "
+        "picking among all pairs."
     )
     return Table(header, rows, note)
 

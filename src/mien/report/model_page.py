@@ -13,7 +13,7 @@ from mien.report.layout import Page, Section
 from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
-from mien.report.words import listed, spoken
+from mien.report.words import INTERVALS, listed, spoken
 
 
 def evidence_page(found: Evidence, card: Card) -> Page:
@@ -72,10 +72,13 @@ def _weakest(evaluation: Evaluation) -> list[str]:
 def _protocol(evaluation: Evaluation, card: Card) -> tuple[str, ...]:
     how = card.training
     return (
-        f"Fitted on train of {how.data} ({how.train_images:,} images), selected on val ({how.val_images:,}); "
-        f"these figures are of {evaluation.split}.",
-        *(("Temperature and threshold were fitted on val images that are not in train.",) if card.risk else ()),
-        "Intervals hold the chance of the images, not that of the seed: compare recipes over several seeds with "
-        "mien compare --seeds.",
+        f"Fitted on the training set of {how.data} ({how.train_images:,} images), selected on val "
+        f"({how.val_images:,}); these figures are of {evaluation.split}.",
+        *(
+            ("Temperature and threshold were fitted on val images that are not in the training set.",)
+            if card.risk
+            else ()
+        ),
+        INTERVALS,
         "It names the apparent expression in a picture, not what a person feels. Read docs/responsible-use.md.",
     )

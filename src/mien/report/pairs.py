@@ -75,7 +75,7 @@ def paired_tests(report: StudyReport) -> Section:
     note += "that a test of this size finds in 80 of 100 cases."
     if len(pairs) < len(comparison.pairs):
         which = "those under “CNN or ViT?”, and " if asked_runs(report) else ""
-        note += f" Of the {len(comparison.pairs)} pairs it holds {which}those of {report.best.name}, the best by val "
+        note += f" Of the {len(comparison.pairs)} pairs it shows {which}those of {report.best.name}, the best by val "
         note += "accuracy, with every other run."
     return Section("Paired tests", tables=(Table(header, rows, note),))
 
@@ -88,7 +88,7 @@ def over_seeds(found: RecipeComparison | None) -> Section:
         (Cell(test.first), Cell(test.second), Cell(format_estimate(test.difference)), Cell(p_text(test.p_holm)))
         for test in found.pairs
     )
-    note = f"Mean accuracy on {found.split}, n = {found.n:,}. The interval holds the chance of seeds (Welch) and of "
+    note = f"Mean accuracy on {found.split}, n = {found.n:,}. The interval covers the chance of seeds (Welch) and of "
     note += "images (bootstrap); p is corrected by Holm's method."
     return Section(
         "Recipes over seeds",

@@ -18,8 +18,8 @@ from mien.report.style import BLUE, FAINT, ORANGE, WIDTH, draw_estimate, share_a
 _TAGGER, _MODEL, _LABELS = (ORANGE, "s"), (BLUE, "o"), (FAINT, "D")  # color and mark: neither tells them apart alone
 _APART = 0.14  # of a row or column, on either side of its middle
 _TEXT = (
-    "Accuracy holds the model against labels that are themselves a judgment. Here every vote in turn is left out and "
-    "held against the most frequent answer of the other taggers, beside the model and the label on the same images."
+    "Accuracy compares the model with labels that are themselves a judgment. Here every vote in turn is left out and "
+    "compared with the most frequent answer of the other taggers, beside the model and the label on the same images."
 )
 
 

@@ -11,7 +11,7 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained, Unfreeze
 from mien.report.content import RunReport, StudyReport
 from mien.report.results import built_in, stand_ins
-from mien.report.words import as_given, listed, plural
+from mien.report.words import INTERVALS, LEAK_FREE, as_given, listed, plural
 
 
 def protocol(report: StudyReport) -> tuple[str, ...]:
@@ -21,13 +21,11 @@ def protocol(report: StudyReport) -> tuple[str, ...]:
     if not any("test" in run.evaluations for run in report.runs):
         opened += "; this report has none"
     points = [
-        "train fits the weights.",
+        "train, the training set, fits the weights.",
         "val (PublicTest in FER2013) selects: the best epoch, and the best run.",
         f"test ({opened}).",
-        "Leak-free: the test images whose pixels stand in neither train nor val"
-        + (f" (over any other split, not in train). It keeps {leak_free}." if leak_free else "."),
-        "Intervals are 95 % percentile bootstrap over 2,000 resamples of the images; they do not hold the chance of "
-        "the seed, which only several runs of a recipe show.",
+        LEAK_FREE + (f" They keep {leak_free}." if leak_free else ""),
+        INTERVALS,
         "Macro F1 is the plain mean of F1 over the classes that have an image.",
     ]
     if report.comparison:

@@ -37,7 +37,7 @@ WORDS: Mapping[Corruption, str] = {  # in a sentence
     "mouth": "covered mouth",
 }
 COLUMNS = 5  # panels side by side
-DRAWN = 4  # models in the picture beside a table that holds all
+DRAWN = 4  # models in the picture beside a table of all
 _MARKS = ("o", "s", "D", "^", "v", "P")  # beside the colors, so that neither has to be told apart alone
 _TEXT = (
     "Strengths are relative to the crop, so that they mean the same at every size; JPEG alone harms small crops more. "
@@ -61,7 +61,7 @@ _UNITS: Mapping[Corruption, tuple[int, str]] = {  # what a strength is multiplie
 
 def robustness_section(found: Robustness) -> Section:
     """Accuracy under every corruption and severity, on the faces that `found` speaks of."""
-    alt = f"Accuracy on {found.split} over severity, a panel for each corruption; the table holds the numbers."
+    alt = f"Accuracy on {found.split} over severity, a panel for each corruption; the table has the numbers."
     figure = accuracy_by_severity({"this model": found})
     return Section(
         "Robustness",

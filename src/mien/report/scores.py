@@ -24,7 +24,7 @@ from mien.report.curves import FOLDED, split_pictures
 from mien.report.families import leading, short_names
 from mien.report.layout import Cell, Picture, Section, Table
 from mien.report.style import INK, MODELS, WIDTH, name_lines, share_axis, shorten, styled
-from mien.report.words import plural, share
+from mien.report.words import INTERVALS, plural, share
 
 NO_INTERVAL = "One class has no interval here: few images, much chance."
 TITLE = 44  # characters above a matrix
@@ -39,10 +39,8 @@ def figures_section(evaluations: Sequence[Evaluation]) -> Section:
         if evaluation.leak_free and evaluation.leak_free != evaluation.scores:
             rows.append(_row(f"{evaluation.split}, leak-free", evaluation.leak_free))
     header = ("Images of", "n", "Accuracy", "Macro F1", "Weighted F1", "Mean class accuracy", "nll")
-    note = (
-        "In brackets the 95 % percentile bootstrap interval over the images; it does not hold the chance of the seed. "
-        "Macro F1 and mean class accuracy are plain means over the classes. nll: negative log-likelihood in nats."
-    )
+    note = f"{INTERVALS} Macro F1 and mean class accuracy are plain means over the classes. nll: negative "
+    note += "log-likelihood in nats."
     if any(evaluation.split == "val" for evaluation in evaluations):
         note += " val has chosen the epoch, so its figures flatter."
     if any(evaluation.split == "pooled" for evaluation in evaluations):
@@ -100,7 +98,7 @@ def class_by_class(report: StudyReport) -> Section:
     drawn = [run.name for run in leading(report.runs)]
     alt = f"F1 of each class on {comparison.split}, as in the table: {', '.join(drawn)}."
     picture = per_class(_part(comparison, drawn, short_names(report.runs)), report.data.labels)
-    text = () if side_by_side else ("The picture holds the best of each family by val accuracy.",)
+    text = () if side_by_side else ("The picture shows the best of each family by val accuracy.",)
     return Section(
         "Class by class",
         text=text,
@@ -170,7 +168,7 @@ def confusion(evaluation: Evaluation, title: str | None = None) -> Figure:
 def per_class(comparison: Comparison, labels: Sequence[str] | None = None) -> Figure:
     """F1 of each class as one bar per model, support under the class name; `labels` picks and orders the classes.
 
-    Raises `InputError` for a label that the comparison does not hold.
+    Raises `InputError` for a label that the comparison does not have.
     """
     by_label = {row.label: row for row in comparison.per_class}
     chosen = list(by_label) if labels is None else list(labels)

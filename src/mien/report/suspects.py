@@ -57,7 +57,7 @@ def suspect_sentences(found: Suspects) -> tuple[str, ...]:
             "the same pixels under another label, so one of the labels is wrong for certain; marked with a star."
         )
     if found.issues > MOST:
-        words.append(f"The list holds the {MOST} most doubtful.")
+        words.append(f"The list shows the {MOST} most doubtful.")
     if len(found.ranked) > DRAWN:
         words.append(f"The picture shows the first {DRAWN}, the label that stands in the data over the suggested one.")
     return tuple(words)

@@ -14,6 +14,10 @@ AI_ACT = (
     "In the European Union, Article 5(1)(f) of the AI Act (Regulation 2024/1689) forbids inferring emotions of people "
     "at work and in education, medical and safety reasons aside."
 )
+INTERVALS = (
+    "Intervals are the 95 % percentile bootstrap over 2,000 resamples of the images; they do not show the chance of "
+    "the seed, which only several runs of a recipe show (mien compare --seeds)."
+)
 LEAK_FREE = "Leak-free figures leave out images whose pixels also stand in the training set, of test also those in val."
 
 

@@ -1,4 +1,4 @@
-"""The pages of evidence, of kept runs on the real data: what they say is what the numbers are."""
+"""A model's page and its parts, of kept runs on the real data: what they say is what the numbers are."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_diagram_shows_the_bins(cnn: tuple[Evidence, Card, Predictions]) -> 
     assert tuple(np.asarray(curves["as answered"])[-1]) == pytest.approx(expected)
     assert len(np.asarray(curves["before temperature"])) == len(found.evaluation.untempered.bins)  # type: ignore[union-attr]
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == len(predictions)
-    with pytest.raises(InputError, match="holds no bins"):
+    with pytest.raises(InputError, match="has no bins"):
         reliability("m", after.model_copy(update={"bins": ()}))
 
 
