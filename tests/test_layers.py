@@ -28,7 +28,14 @@ LAYERS = (
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 SIDEWAYS = {("models", "recipes")}  # a network is built from a recipe's model section
-WITHOUT_TORCH = (*BASE, "recognize", "data", "recipes", "report", "evaluation.bootstrap", "evaluation.compare")
+WITHOUT_TORCH = (
+    *BASE,
+    "recognize",
+    "data",
+    "recipes",
+    "report",
+    *(f"evaluation.{name}" for name in ("bootstrap", "compare", "evaluate", "evidence", "printed", "significance")),
+)
 TORCH = {"torch", "lightning", "transformers", "torchmetrics", "safetensors"}
 
 

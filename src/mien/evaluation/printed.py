@@ -1,7 +1,4 @@
-"""Printed: figures, p-values and verdicts as text, worded here alone: for print() as for every page.
-
-Nothing else in this room makes text for readers.
-"""
+"""Printed: figures, p-values and verdicts as text, worded here alone: `print()` and every page take them from here."""
 
 from __future__ import annotations
 

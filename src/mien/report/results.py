@@ -16,7 +16,6 @@ from mien.report.families import backbone_name
 from mien.report.layout import Cell, Section, Table
 from mien.report.words import as_given, listed, plural
 
-Row = tuple[Cell, ...]
 Headline = tuple[Estimate, str, int]  # a figure, its split, its number of images
 _SCORES = ("Val accuracy", "Test accuracy, official", "Test accuracy, leak-free", "Pooled accuracy", "Macro F1",
            "Recall, rarest class")  # fmt: skip
@@ -83,7 +82,7 @@ def _devices(runs: Sequence[RunReport]) -> str:
     return listed(list(dict.fromkeys(run.latency.device for run in runs if run.latency)))
 
 
-def _group_rows(group: Sequence[RunReport], timed: bool, tell_device: bool) -> list[Row]:
+def _group_rows(group: Sequence[RunReport], timed: bool, tell_device: bool) -> list[tuple[Cell, ...]]:
     rows = [_run_row(run, timed, tell_device) for run in group]
     if len(group) > 1:
         columns = zip(*(_headline(run) for run in group), strict=True)
@@ -95,7 +94,7 @@ def _group_rows(group: Sequence[RunReport], timed: bool, tell_device: bool) -> l
     return rows
 
 
-def _run_row(run: RunReport, timed: bool, tell_device: bool) -> Row:
+def _run_row(run: RunReport, timed: bool, tell_device: bool) -> tuple[Cell, ...]:
     training = run.card.training
     return (
         Cell(run.name, _network(run)),
@@ -108,7 +107,7 @@ def _run_row(run: RunReport, timed: bool, tell_device: bool) -> Row:
     )
 
 
-def _missing_row(missing: NotRun, timed: bool) -> Row:
+def _missing_row(missing: NotRun, timed: bool) -> tuple[Cell, ...]:
     model, size = missing.recipe.model, missing.recipe.data.preprocess.size
     words = [backbone_name(model) if isinstance(model, Pretrained) else "from zero", f"{size} px" if size else ""]
     return (
