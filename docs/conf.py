@@ -1,0 +1,75 @@
+"""Settings of the documentation's site: `make docs` builds it, without a network and with warnings as errors."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+from generated import addresses, fill  # noqa: E402
+from pydantic import BaseModel  # noqa: E402
+
+project = "mien"
+copyright = "the authors of mien, Apache-2.0"
+language = "en"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+templates_path: list[str] = []
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4
+
+# Docstrings name things in single backticks.
+default_role = "code"
+autodoc_typehints = "both"
+autodoc_typehints_format = "short"
+autodoc_typehints_description_target = "all"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+
+html_theme = "pydata_sphinx_theme"
+html_title = "mien"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_baseurl = addresses()["Documentation"]
+html_theme_options = {
+    "external_links": [{"name": "Repository", "url": addresses()["Repository"]}],
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_nav_level": 1,
+}
+html_sidebars = {"index": [], "quickstart": []}
+
+
+def setup(app: Any) -> None:
+    app.connect("source-read", _fill)
+    app.connect("autodoc-process-signature", _plain_signature)
+    app.connect("env-get-outdated", lambda *_: ["reference/command-line", "reference/recipes", "project-layout"])
+
+
+def _fill(app: Any, page: str, source: list[str]) -> None:
+    source[0] = fill(source[0])
+
+
+def _plain_signature(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str, None] | None:
+    """No parameters beside the name of a class that nobody makes by hand."""
+    made_by_us = inspect.isclass(thing) and (issubclass(thing, BaseModel) or name in _MADE)
+    return ("", None) if made_by_us else None
+
+
+_MADE = {"mien.FaceSet", "mien.Predictions", "mien.Run", "mien.Votes"}
