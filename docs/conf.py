@@ -16,6 +16,7 @@ from pydantic import BaseModel  # noqa: E402
 project = "mien"
 copyright = "the authors of mien, Apache-2.0"
 language = "en"
+smartquotes = False  # it makes a dash of the two hyphens of an option
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]

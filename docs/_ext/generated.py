@@ -102,7 +102,9 @@ def _required(parameter: inspect.Parameter, kind: Any, info: ParameterInfo) -> s
 
 
 def _flags(parameter: inspect.Parameter, info: ParameterInfo) -> list[str]:
-    return list(info.param_decls or ()) or [f"--{parameter.name.replace('_', '-')}"]
+    # Within Annotated the first name stands where a default would, and Typer moves it.
+    given = [info.default] if isinstance(info.default, str) and info.default.startswith("-") else []
+    return [*given, *(info.param_decls or ())] or [f"--{parameter.name.replace('_', '-')}"]
 
 
 def _option(parameter: inspect.Parameter, kind: Any, info: ParameterInfo) -> tuple[str, str, str, str]:
@@ -277,7 +279,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Plain text as Markdown that shows it as it is; what stands in backticks stays code."""
+    """Plain text as Markdown that shows it as it is; options and what stands in backticks are code."""
+    text = re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", text)
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(part if index % 2 else re.sub(r"([*_<>\[\]{}])", r"\\\1", part) for index, part in enumerate(parts))
 
