@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import BaseModel  # noqa: E402
 project = "mien"
 copyright = "the authors of mien, Apache-2.0"
 language = "en"
+highlight_language = "none"  # of blocks that name no language
 smartquotes = False  # it makes a dash of the two hyphens of an option
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
@@ -27,11 +29,11 @@ myst_heading_anchors = 4
 
 # Docstrings name things in single backticks.
 default_role = "code"
-autodoc_typehints = "both"
+autoclass_content = "both"
+autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_typehints_description_target = "all"
+autodoc_type_aliases = {name: name for name in ("Existing", "Named", "Picture", "Pixels", "Progress", "Truth")}
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
@@ -41,6 +43,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}
 html_baseurl = addresses()["Documentation"]
 html_theme_options = {
     "external_links": [{"name": "Repository", "url": addresses()["Repository"]}],
@@ -67,10 +70,15 @@ def _fill(app: Any, page: str, source: list[str]) -> None:
 
 def _plain_signature(
     app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
-) -> tuple[str, None] | None:
-    """No parameters beside the name of a class that nobody makes by hand."""
-    made_by_us = inspect.isclass(thing) and (issubclass(thing, BaseModel) or name in _MADE)
-    return ("", None) if made_by_us else None
+) -> tuple[str | None, str | None]:
+    """No parameters beside the name of a class that nobody makes by hand; names of types as the code has them."""
+    if inspect.isclass(thing) and (issubclass(thing, BaseModel) or name in _MADE):
+        return "", None
+    return _named(signature), _named(returns)
+
+
+def _named(text: str | None) -> str | None:
+    return text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
 
 
 _MADE = {"mien.FaceSet", "mien.Predictions", "mien.Run", "mien.Votes"}

@@ -152,7 +152,7 @@ def _recipe(recipe: Recipe) -> str:
         ("Training", _training(recipe)),
         ("The study's figures (pooled test)", ", ".join(part for part in told if part) or "none"),
     ]
-    return f"### {recipe.name}\n\n{_escaped(recipe.describe)}\n\n{_table(('', ''), rows)}"
+    return f"### {recipe.name}\n\n{_escaped(recipe.describe)}\n\n{_table(('Part', 'Setting'), rows)}"
 
 
 def _network(recipe: Recipe) -> str:
