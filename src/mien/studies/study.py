@@ -33,7 +33,7 @@ from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Expected, Pretrained
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
-from mien.report.families import question
+from mien.report.families import questions
 from mien.report.html import write_report
 from mien.studies.estimate import estimate_seconds
 from mien.studies.runs import train
@@ -234,7 +234,7 @@ def gather(
         not_run=not_run,
         comparisons=_comparisons(by_name),
         seeds=_over_seeds(kept),
-        class_tests=_class_tests(question(runs) if data.is_fer2013 else (), by_name),
+        class_tests=_class_tests(questions(runs) if data.is_fer2013 else (), by_name),
         environment=environment(),
     )
 
@@ -330,8 +330,11 @@ def _comparisons(predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[s
     return {split: compare_predictions([(name, kept[split]) for name, kept in predictions.items()]) for split in shared}
 
 
-def _class_tests(names: Sequence[str], predictions: Mapping[str, Mapping[str, Predictions]]) -> ClassTests | None:
+def _class_tests(
+    asked: Sequence[Sequence[str]], predictions: Mapping[str, Mapping[str, Predictions]]
+) -> ClassTests | None:
     """Class by class, the runs that answer the study's question, in this order; on val where one has no test."""
+    names = list(dict.fromkeys(name for names in asked for name in names))
     split = "test" if all("test" in predictions[name] for name in names) else "val"
     return class_tests({name: predictions[name][split] for name in names})
 
