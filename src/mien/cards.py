@@ -78,6 +78,7 @@ class Card(BaseModel):
     labels: tuple[str, ...]
     preprocess: Preprocess
     backbone: str | None = None  # the pre-trained network that the weights started from
+    architecture: str | None = None  # its kind: `model_type` of its own config, as in "dinov2"; None in older cards
     members: tuple[str, ...] = ()  # runs whose probabilities an ensemble averages; `training` is then of the first
     parameters: int
     mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
