@@ -85,6 +85,24 @@ def test_the_codebook_has_every_column_of_a_sweep() -> None:
         assert f"`{name}`" in text or "." in name, name
 
 
+def test_the_results_of_the_readme_are_those_of_the_study() -> None:
+    """The program writes docs/study.md; figures of other packages are not in it."""
+    runs = [line for line in (DOCS / "study.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- results -->")[1].split("<!-- end of")[0]
+    for row in table.strip().splitlines()[2:]:
+        model, *cells = [cell.strip() for cell in row.strip("|").split("|")]
+        figures = [cell for cell in cells if "[" in cell]
+        if "`fer`" not in model:
+            (name,) = re.findall(r"^`([\w.-]+)`", model)
+            assert any(line.startswith(f"| {name}") and all(f in line for f in figures) for line in runs), model
+
+
+def test_the_table_of_results_has_every_run() -> None:
+    told = re.findall(r"^\| ([\w.-]+) \(", generated.study_results(), flags=re.MULTILINE)
+    assert sorted(told) == sorted({path.parent.name for path in (ROOT / "results").glob("*/recipe.yaml")})
+    assert "CNN or ViT?" in generated.study_verdict()
+
+
 def test_markers_name_parts() -> None:
     found = {name for page in PAGES for name in re.findall(r"<!-- generated: ([\w-]+) -->", page.read_text("utf-8"))}
     assert found == set(generated.PARTS)

@@ -255,6 +255,34 @@ def _default(field: FieldInfo) -> str:
     return "" if value is None or value in ("", (), {}) else f"`{value}`"
 
 
+def study_verdict() -> str:
+    """The verdict of docs/study.md, which the program writes."""
+    return _section_of_the_study("Verdict")
+
+
+def study_results() -> str:
+    """The runs of the table in docs/study.md, without what each cell repeats and without those that were not run."""
+    lines = [line for line in _section_of_the_study("Results").splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    kept = ["Model", "Test accuracy, official", "Test accuracy, leak-free", "Pooled accuracy", "Macro F1",
+            "Recall, rarest class", "Study, pooled: accuracy / F1", "Minutes"]  # fmt: skip
+    places = [head.index(name) for name in kept]
+    run = [row for row in rows if row[1] != "not run"]
+    counts = [re.search(r"n = [\d,]+", run[0][place]) for place in places]
+    named = [name + (f", {count[0]}" if count else "") for name, count in zip(kept, counts, strict=True)]
+    return _table(named, [[_bare(name, row[place]) for name, place in zip(kept, places, strict=True)] for row in run])
+
+
+def _bare(column: str, cell: str) -> str:
+    """A cell without the split and count that stand in the head of its column."""
+    return cell if column in ("Model", "Minutes") else cell.split(" (")[0]
+
+
+def _section_of_the_study(title: str) -> str:
+    text = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0].strip()
+
+
 def modules() -> str:
     """Every module of the package and the first sentence of its docstring, which says what it owns."""
     source = ROOT / "src" / "mien"
@@ -290,4 +318,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "modules": modules,
     "recipe-keys": recipe_keys,
     "recipes": recipe_list,
+    "study-results": study_results,
+    "study-verdict": study_verdict,
 }
