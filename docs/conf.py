@@ -78,7 +78,8 @@ def _plain_signature(
 
 
 def _named(text: str | None) -> str | None:
-    return text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
+    text = text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
+    return text and re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+?)_?\]\]", r"NDArray[\1]", text)
 
 
 _MADE = {"mien.FaceSet", "mien.Predictions", "mien.Run", "mien.Votes"}

@@ -47,10 +47,16 @@ def train(
     existing: Existing = "refuse",
     progress: Progress | None = None,
 ) -> Run:
-    """`mien.training.train.train`, then `report/curves.png` and `model.onnx` in the run folder.
+    """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run folder `out`.
 
-    So `Recognizer(out)` works at once. A run is whole without its model file: why one could not be written is a line in
-    the log. A further process of a distributed training ends with a run that is not finished.
+    The folder also holds `report/curves.png` and `model.onnx`, so `Recognizer(out)` works at once. A run is whole
+    without its model file: why one could not be written is a line in the log.
+
+    `sources`: what it learns from beside its faces, or begins with. `hardware`: the fastest that is found, if left
+    out. `existing`: a folder that holds something is refused; or resumed from the last finished epoch, to the same
+    numbers as an uninterrupted run; or replaced, if it is a run. Raises `InputError` for such a folder, data without
+    train or val, and a loss that is no longer a number; `InterruptedRunError` on Ctrl-C, with everything up to the last
+    finished epoch on disk. A further process of a distributed training ends with a run that is not finished.
     """
     run = fit(recipe, faces, out, sources, hardware, existing, progress)
     if run.finished:

@@ -70,7 +70,9 @@ def sweep(
 ) -> Sweep:
     """Train what is missing under `out`, one folder per setting, and write `sweep.csv` and `sweep.png` there.
 
-    `wanted`: see `grid.combinations`; for the rest see `runs.train_all`.
+    `wanted`: what `mien.studies.grid.combinations` gives. `faces`: all of them, or what gives them as stored for a
+    model of an input size in pixels. Finished runs are kept, stopped ones go on, and a setting that diverges ends
+    nothing. `votes` are for the settings that give them a share of their targets. The test split is never looked at.
     """
     out = Path(out)
     if not wanted:
