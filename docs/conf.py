@@ -58,10 +58,17 @@ html_theme_options = {
 html_sidebars = {"index": [], "quickstart": []}
 
 
+# Pages with parts that are read from the code: built again each time.
+READ_FROM_CODE = ["reference/api", "reference/command-line", "reference/recipes", "project-layout", "results"]
+
+
 def setup(app: Any) -> None:
     app.connect("source-read", _fill)
     app.connect("autodoc-process-signature", _plain_signature)
-    app.connect("env-get-outdated", lambda *_: ["reference/command-line", "reference/recipes", "project-layout"])
+    app.connect(
+        "env-get-outdated",
+        lambda *_: ["reference/api", "reference/command-line", "reference/recipes", "project-layout", "results"],
+    )
 
 
 def _fill(app: Any, page: str, source: list[str]) -> None:
@@ -79,7 +86,10 @@ def _plain_signature(
 
 def _named(text: str | None) -> str | None:
     text = text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
-    return text and re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+?)_?\]\]", r"NDArray[\1]", text)
+    return text and _ARRAY.sub(r"NDArray[\1]", text)
 
 
+_ARRAY = re.compile(
+    r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.)?(\w+?)_?\]\]"
+)
 _MADE = {"mien.FaceSet", "mien.Predictions", "mien.Run", "mien.Votes"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import tomllib
 import types
 import typing
@@ -21,6 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
+import mien
 from mien.cli.main import app
 from mien.recipes.recipe import Recipe, names
 
@@ -214,12 +216,13 @@ def _sections(field: FieldInfo) -> list[type[BaseModel]]:
     return list(_classes(field.annotation))
 
 
-def _classes(kind: Any) -> Iterator[type[BaseModel]]:
+def _classes(kind: Any, *, tuples: bool = False) -> Iterator[type[BaseModel]]:
+    """The sections that a field may hold; those of a tuple only on request."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         yield kind
-    elif typing.get_origin(kind) is not tuple:
+    elif tuples or typing.get_origin(kind) is not tuple:
         for part in typing.get_args(kind):
-            yield from _classes(part)
+            yield from _classes(part, tuples=tuples)
 
 
 def _kind(field: FieldInfo) -> str:
@@ -253,6 +256,35 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return "" if value is None or value in ("", (), {}) else f"`{value}`"
+
+
+def answers() -> str:
+    """What `mien.evaluate` and `mien.compare` give: the fields of their answers, and of what those hold."""
+    found: dict[type[BaseModel], None] = {}
+    for function in (mien.evaluate, mien.compare):
+        home = sys.modules[function.__module__]
+        _gather(getattr(home, str(inspect.signature(function).return_annotation)), found)
+    return "\n\n".join(_answer(kind) for kind in found)
+
+
+def _gather(kind: type[BaseModel], found: dict[type[BaseModel], None]) -> None:
+    if kind not in found:
+        found[kind] = None
+        for field in kind.model_fields.values():
+            for part in _classes(field.annotation, tuples=True):
+                _gather(part, found)
+
+
+def _answer(kind: type[BaseModel]) -> str:
+    said = {name: (shown, remark) for name, shown, remark in re.findall(_FIELD, inspect.getsource(kind), re.MULTILINE)}
+    rows = [(f"`{name}`", f"`{said[name][0]}`", _escaped(said[name][1])) for name in kind.model_fields if name in said]
+    text = _escaped(kind.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    return "\n\n".join(
+        part for part in (f"### {kind.__name__}", text, _table(("Field", "Type", "Meaning"), rows)) if part
+    )
+
+
+_FIELD = r"^    (\w+): ([^=#\n]+?)(?: = [^#\n]+?)?(?:  # (.+))?$"
 
 
 def study_verdict() -> str:
@@ -314,6 +346,7 @@ def _escaped(text: str) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "answers": answers,
     "command-line": command_line,
     "modules": modules,
     "recipe-keys": recipe_keys,
