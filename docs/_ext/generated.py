@@ -23,8 +23,12 @@ from pydantic_core import PydanticUndefined
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 import mien
+from mien.cards import Card
 from mien.cli.main import app
+from mien.predictions import Truth
 from mien.recipes.recipe import Recipe, names
+from mien.recognize.recognizer import bundled
+from mien.recognize.vendored import vendored_folder
 
 ROOT = Path(__file__).parents[2]
 PLACEHOLDER = "REPOSITORY"  # in the shell lines of the pages, until pyproject.toml knows the address
@@ -133,6 +137,32 @@ def _value(kind: Any) -> str:
     if typing.get_origin(plain) is Literal:
         return " or ".join(map(str, typing.get_args(plain)))
     return {int: "INTEGER", float: "NUMBER", Path: "PATH", bool: ""}.get(plain, "TEXT")
+
+
+def bundled_models() -> str:
+    """The models in the package, as their cards and files say."""
+    rows = []
+    for name in bundled():
+        card = mien.Recognizer(name, detector="none").card
+        size = vendored_folder("weights").joinpath(f"{name}.onnx").stat().st_size
+        heads = "<br>".join(_head(card, truth) for truth in card.truths)
+        input_ = (
+            f"{card.preprocess.color}, {card.preprocess.size} pixels{', and its mirror image' if card.mirror else ''}"
+        )
+        rows.append(
+            (f"`{name}`", f"`{card.recipe}`", f"{card.parameters / 1e6:.2f} M", f"{size / 1e6:.1f} MB", input_, heads)
+        )
+    return _table(("Name", "Recipe", "Parameters", "File", "Sees a face as", "Heads"), rows)
+
+
+def _head(card: Card, truth: Truth) -> str:
+    head = card.head(truth)
+    text = f"`{truth}`" + (" (answers where nobody asks)" if truth == card.truth and len(card.truths) > 1 else "")
+    if head.threshold is None or head.risk is None:
+        return text
+    return f"{text}: unsure below {head.threshold:.2f}, for at most {head.risk:.0%} wrong answers above".replace(
+        "%", " %"
+    )
 
 
 def recipe_list() -> str:
@@ -347,6 +377,7 @@ def _escaped(text: str) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "answers": answers,
+    "bundled-models": bundled_models,
     "command-line": command_line,
     "modules": modules,
     "recipe-keys": recipe_keys,
