@@ -19,9 +19,9 @@ from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence
 from mien.evaluation.printed import figure_text, format_estimate
 from mien.model import Model
+from mien.models.family import family
 from mien.recipes.recipe import Recipe, names
 from mien.report.calibration import range_if_perfect
-from mien.report.families import family
 from mien.report.layout import Page, Section, templates, write_page
 from mien.report.model_page import parts as evidence_parts
 from mien.report.protocol import settings
@@ -156,7 +156,7 @@ def model_card(
         card=card,
         how=card.training,
         recipe=recipe,
-        family=family(recipe) if recipe else None,
+        family=family(recipe, card.architecture) if recipe else None,
         main=main,
         measured={part.title for part in parts},
         surety=SURETY,

@@ -19,7 +19,7 @@ from mien.report.layout import Cell, Page, Section, Table, write_page
 from mien.report.pairs import over_seeds, paired_tests
 from mien.report.people import people_side_by_side
 from mien.report.protocol import differences, protocol
-from mien.report.question import question_section
+from mien.report.question import question_sections
 from mien.report.results import results
 from mien.report.robustness import robustness_side_by_side
 from mien.report.scores import class_by_class, confusions_section
@@ -45,7 +45,7 @@ def compose(report: StudyReport) -> Page:
     sections = (
         verdict_section(report),
         results(report),
-        question_section(report),
+        *question_sections(report),
         cost_section(report),
         data_section(report.data),
         curves_section(report.runs),

@@ -273,6 +273,7 @@ def _finish(
         labels=seen.label_set.labels,
         preprocess=recipe.preprocess,
         backbone=_backbone_name(recipe),
+        architecture=network.backbone.config["model_type"] if isinstance(network, PretrainedClassifier) else None,
         parameters=count_parameters(network),
         mirror=recipe.mirror,
         alignment=_alignment(seen, recipe.seed),
