@@ -19,7 +19,7 @@ from time import perf_counter
 from mien import FaceSet, Run, Votes
 from mien.cards import Alignment, Card
 from mien.evaluation.compare import compare_predictions
-from mien.evaluation.evidence import Evidence, evidence
+from mien.evaluation.evidence import Asked, Evidence, evidence
 from mien.evaluation.printed import format_estimate, verdict
 from mien.evaluation.suspects import suspects
 from mien.explanation.explain import CAVEAT, Explainer
@@ -64,10 +64,7 @@ def look(name: str, faces: FaceSet, votes: Votes, most: int | None) -> Looked:
         predictions,
         name,
         run.card,
-        faces=faces.select(SPLIT) if classify else None,
-        classify=classify,
-        votes=votes,
-        most=most,
+        Asked(faces=faces.select(SPLIT) if classify else None, classify=classify, most=most, votes=votes),
     )
     seconds = perf_counter() - started
     print(f"{name}: {seconds:.0f} s", flush=True)

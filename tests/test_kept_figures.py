@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mien import Run, Votes
-from mien.evaluation.evidence import evidence
+from mien.evaluation.evidence import Asked, evidence
 from mien.studies.gather import gather
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def same(found: Any, kept: Any, where: str = "") -> None:
 @pytest.mark.parametrize("file", EVIDENCE, ids=lambda path: path.stem)
 def test_evidence(file: Path, real_data: Path) -> None:
     kept, run = json.loads(file.read_text()), Run(ROOT / "results" / file.stem)
-    found = evidence(run.predictions("test"), run.name, run.card, votes=Votes.open(real_data / "ferplus.csv"))
+    found = evidence(run.predictions("test"), run.name, run.card, Asked(votes=Votes.open(real_data / "ferplus.csv")))
     told = json.loads(found.model_dump_json())
     for part in ("evaluation", "abstention", "humans"):
         same(told[part], kept[part], part)

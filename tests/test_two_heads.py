@@ -28,7 +28,7 @@ from mien import (
 from mien.cli import main
 from mien.data.votes import beside
 from mien.evaluation.evaluate import score
-from mien.evaluation.evidence import evidence
+from mien.evaluation.evidence import Asked, evidence
 from mien.explanation.explain import Explainer
 from mien.model import Model
 from mien.predictions import People, pool
@@ -196,7 +196,7 @@ def test_each_head_is_calibrated_on_its_own_truth(run: Run) -> None:
 def test_evidence_holds_each_head_against_its_own_truth(kept: Run, drawn_faces: FaceSet, votes: Votes) -> None:
     val = drawn_faces.select("val")
     predictions = kept.predictions("val")
-    found = evidence(predictions, "both", kept.card, faces=val, classify=Model.open(kept).outputs, votes=votes, most=6)
+    found = evidence(predictions, "both", kept.card, Asked(val, Model.open(kept).outputs, most=6, votes=votes))
     assert found.evaluation == score(predictions, "both", temperature=kept.card.temperature)
     assert found.people is not None
     assert found.humans is not None

@@ -15,7 +15,7 @@ from mien.errors import InputError
 from mien.evaluation import robustness as module
 from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.corruptions import CORRUPTIONS, corrupt
-from mien.evaluation.robustness import Robustness, robustness
+from mien.evaluation.robustness import Draw, Robustness, robustness
 from mien.labels import LabelSet
 from mien.model import Model
 from mien.predictions import Predictions
@@ -94,7 +94,7 @@ def test_accuracies_are_those_found_by_hand() -> None:
 
 def test_intervals_are_the_binomials_and_scipys_paired_bootstrap() -> None:
     faces = half_and_half(wrong=18)
-    found = robustness(classify, faces, predicted(faces), draws=8000)
+    found = robustness(classify, faces, predicted(faces), draw=Draw(draws=8000))
     for estimate in (found.clean, found.corruptions[BRIGHTNESS].accuracy[4]):  # a draw's count is a binomial
         low, high = binom.ppf([0.025, 0.975], N, estimate.value) / N
         near(estimate, estimate.value, low, high, 1.01 / N)
@@ -114,10 +114,10 @@ def test_intervals_are_the_binomials_and_scipys_paired_bootstrap() -> None:
 def test_the_batch_does_not_matter(monkeypatch: pytest.MonkeyPatch, drawn_faces: FaceSet) -> None:
     faces, model = drawn_faces.select("val"), Recognizer("mien-tiny", threads=1)
     clean = Model.open("mien-tiny").predictions(drawn_faces, "val")
-    whole = robustness(model.classify, faces, clean, draws=20)
+    whole = robustness(model.classify, faces, clean, draw=Draw(draws=20))
     monkeypatch.setattr(module, "BATCH", 5)
-    assert robustness(model.classify, faces, clean, draws=20) == whole
-    assert robustness(model.classify, faces, clean, draws=20, seed=1) != whole
+    assert robustness(model.classify, faces, clean, draw=Draw(draws=20)) == whole
+    assert robustness(model.classify, faces, clean, draw=Draw(draws=20, seed=1)) != whole
     assert len({score.mean.value for score in whole.corruptions}) > 2
 
 
@@ -129,15 +129,17 @@ def test_a_sample_is_drawn_by_seed_and_its_clean_accuracy_is_its_own() -> None:
         seen.append(np.array(crops))
         return classify(crops)
 
-    first = robustness(remember, faces, predicted(faces), most=40, draws=50)
+    first = robustness(remember, faces, predicted(faces), draw=Draw(most=40, draws=50))
     assert (first.n, first.of) == (40, N)
     assert {len(crops) for crops in seen} == {40}
-    assert first == robustness(classify, faces, predicted(faces), most=40, draws=50)
-    cleans = {robustness(classify, faces, predicted(faces), most=40, draws=2, seed=s).clean.value for s in range(4)}
+    assert first == robustness(classify, faces, predicted(faces), draw=Draw(most=40, draws=50))
+    cleans = {
+        robustness(classify, faces, predicted(faces), draw=Draw(most=40, draws=2, seed=s)).clean.value for s in range(4)
+    }
     assert len(cleans) > 1
     assert all(0.2 < value < 0.8 for value in cleans)
-    assert robustness(classify, faces, predicted(faces), most=N, draws=2).n == N
-    assert robustness(classify, faces, predicted(faces), most=10**6, draws=2).n == N
+    assert robustness(classify, faces, predicted(faces), draw=Draw(most=N, draws=2)).n == N
+    assert robustness(classify, faces, predicted(faces), draw=Draw(most=10**6, draws=2)).n == N
 
 
 def test_eyes_and_mouth_are_where_the_alignment_says() -> None:
@@ -155,17 +157,17 @@ def test_eyes_and_mouth_are_where_the_alignment_says() -> None:
     place = Alignment(eye_distance=0.5, eye_x=0.5, eye_y=0.25, eyes_to_mouth=0.5, faces=0)
     found = {
         score.corruption: score.accuracy[4].value
-        for score in robustness(row_10, faces, clean, alignment=place, draws=2).corruptions
+        for score in robustness(row_10, faces, clean, alignment=place, draw=Draw(draws=2)).corruptions
     }
     assert (found["eyes"], found["mouth"]) == (0.5, 1.0)
-    turned = robustness(row_10, faces, clean, alignment=place.model_copy(update={"eye_y": 0.6}), draws=2)
+    turned = robustness(row_10, faces, clean, alignment=place.model_copy(update={"eye_y": 0.6}), draw=Draw(draws=2))
     assert [score.accuracy[4].value for score in turned.corruptions if score.corruption == "eyes"] == [1.0]
     assert turned.alignment.eye_y == 0.6
 
 
 def test_json_round_trip() -> None:
     faces = half_and_half(20)
-    found = robustness(classify, faces, predicted(faces), draws=50)
+    found = robustness(classify, faces, predicted(faces), draw=Draw(draws=50))
     assert Robustness.model_validate_json(found.model_dump_json()) == found
 
 
@@ -181,7 +183,7 @@ def test_one_face_and_tiny_crops(size: tuple[int, ...]) -> None:
 def test_progress_grows_to_the_end() -> None:
     said: list[tuple[str, int, int]] = []
     faces = half_and_half(150)
-    robustness(classify, faces, predicted(faces), draws=2, progress=lambda *step: said.append(step))
+    robustness(classify, faces, predicted(faces), progress=lambda *step: said.append(step), draw=Draw(draws=2))
     assert {(what, total) for what, _, total in said} == {("corrupting faces", 150 * 50)}
     done = [step for _, step, _ in said]
     assert done == sorted(set(done))
@@ -205,7 +207,7 @@ def test_predictions_of_other_faces_are_refused() -> None:
     with pytest.raises(InputError, match="no image"):
         robustness(classify, faces.keep(nothing), clean.keep(nothing))
     with pytest.raises(InputError, match="at most 0 faces: expected 1"):
-        robustness(classify, faces, clean, most=0)
+        robustness(classify, faces, clean, draw=Draw(most=0))
 
 
 def test_another_model_than_that_of_the_predictions_is_refused() -> None:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mien import FaceSet
 from mien.errors import InputError, MissingExtraError
-from mien.evaluation.suspects import Suspects, assign_folds, out_of_fold, suspects
+from mien.evaluation.suspects import Judge, Suspects, assign_folds, out_of_fold, suspects
 from mien.labels import LabelSet
 
 PLANTED = 6
@@ -43,7 +43,7 @@ def flipped(faces: FaceSet) -> tuple[FaceSet, dict[str, tuple[str, str]]]:
 @pytest.fixture(scope="module")
 def searched(drawn_faces: FaceSet) -> tuple[Suspects, dict[str, tuple[str, str]]]:
     wrong, planted = flipped(drawn_faces)
-    return suspects(wrong, "train", size=SIZE), planted
+    return suspects(wrong, "train", Judge(size=SIZE)), planted
 
 
 def test_planted_labels_come_first(searched: tuple[Suspects, dict[str, tuple[str, str]]]) -> None:
@@ -82,7 +82,9 @@ def test_again_and_with_a_copy_under_another_label(
     other_way = wrong.labels != wrong.labels[wrong.names == first][0]
     hashes[np.flatnonzero((wrong.splits == "val") & other_way)[0]] = hashes[wrong.names == first][0]
     calls: list[tuple[str, int, int]] = []
-    again = suspects(replace(wrong, hashes=hashes), "train", size=SIZE, progress=lambda *call: calls.append(call))
+    again = suspects(
+        replace(wrong, hashes=hashes), "train", Judge(size=SIZE), progress=lambda *call: calls.append(call)
+    )
     assert [s.name for s in again.ranked if s.conflict and s.name in planted] == [first]
     assert not any(s.conflict for s in found.ranked if s.name in planted)
     unmarked = [s.model_copy(update={"conflict": False}) for s in again.ranked]
@@ -138,7 +140,7 @@ def test_a_class_that_stands_in_one_fold_alone_is_improbable_there() -> None:
 
 def test_too_few_images_of_a_class(drawn_faces: FaceSet) -> None:
     with pytest.raises(InputError, match=r"different images here, expected at least as many as the 5 folds"):
-        suspects(drawn_faces, "test", size=SIZE)
+        suspects(drawn_faces, "test", Judge(size=SIZE))
     with pytest.raises(InputError, match=r"has 16 different images here"):
         assign_folds(drawn_faces.select("train"), 50, 0)
     train = drawn_faces.select("train")
@@ -158,4 +160,4 @@ def test_without_cleanlab_the_extra_is_named(drawn_faces: FaceSet, monkeypatch: 
     for name in ("cleanlab", "cleanlab.filter"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match='needs the extra "audit"'):
-        suspects(drawn_faces, "train", size=SIZE)
+        suspects(drawn_faces, "train", Judge(size=SIZE))

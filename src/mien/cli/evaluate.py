@@ -75,7 +75,7 @@ def evaluate(
     """
     from mien.errors import InputError
     from mien.evaluation.evaluate import scored
-    from mien.evaluation.evidence import evidence
+    from mien.evaluation.evidence import Asked, evidence
     from mien.evaluation.groups import read_groups
     from mien.evaluation.suspects import check_suspects
     from mien.model import Model, of_split
@@ -103,13 +103,15 @@ def evaluate(
             predictions,
             opened.name,
             opened.card,
+            Asked(
+                faces=of_split(faces, split) if robust else None,
+                classify=opened.outputs if robust else None,
+                most=robust_faces or None,
+                votes=tagged,
+                groups=of_groups,
+                known=known,
+            ),
             evaluation=evaluation,
-            faces=of_split(faces, split) if robust else None,
-            classify=opened.outputs if robust else None,
-            votes=tagged,
-            groups=of_groups,
-            known=known,
-            most=robust_faces or None,
             progress=bar,
         )
     lines += _write_report(found, opened.card, split, folder) if report else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from mien.cards import Card, Head
 from mien.data.cache import Progress
@@ -15,7 +15,7 @@ from mien.evaluation.calibration import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.people import HumanCeiling, human_ceiling
-from mien.evaluation.robustness import Robustness, robustness, robustness_of_heads
+from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
 from mien.model import Classify
 from mien.predictions import Predictions
 
@@ -47,47 +47,54 @@ class Evidence(Frozen):
     people: PeopleHead | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for beside the scores, and what it takes."""
+
+    faces: FaceSet | None = None  # those of the split; with them and `classify` robustness is measured
+    classify: Classify | None = None  # the model itself, all its heads side by side
+    most: int | None = None  # faces at most for robustness; all of them if left out
+    votes: Votes | None = None  # of taggers, for the human ceiling, and for the figures of a people's head
+    groups: Mapping[str, str] | None = None  # name → group
+    known: Collection[str] | None = None  # names of all images of the data, which groups may speak of
+
+
 def evidence(
     predictions: Predictions,
     name: str,
     card: Card,
+    asked: Asked | None = None,
     *,
     evaluation: Evaluation | None = None,
-    faces: FaceSet | None = None,
-    classify: Classify | None = None,
-    votes: Votes | None = None,
-    groups: Mapping[str, str] | None = None,
-    known: Collection[str] | None = None,
-    most: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Evidence:
     """What `predictions`, the network's own, say of the model `name` with this `card`.
 
-    `evaluation`: their score at the card's temperature, where it is known already. Robustness is measured where there
-    are `faces`, those of the split, and `classify`, the model itself (all its heads side by side): on `most` of them,
-    or all. `votes` of taggers give the human ceiling, and the figures of a people's head; `groups` (name → group) the
-    groups, and `known` the names of all images of the data. Raises `InputError` for what does not belong to these
-    images.
+    `evaluation`: their score at the card's temperature, where it is known already. Raises `InputError` for what is
+    asked and does not belong to these images.
     """
+    asked = asked or Asked()
+    votes = asked.votes
     answers = predictions.tempered(card.temperature)
     voted = beside(predictions, votes)
     people = voted.answers("people").tempered(card.head("people").temperature) if votes and voted.people else None
     humans = human_ceiling(people or answers, votes, seed=seed) if votes else None
     robust: Robustness | None = None
     robust_people: Robustness | None = None
-    if faces is not None and classify is not None:
-        how: dict[str, Any] = {"alignment": card.alignment, "seed": seed, "most": most, "progress": progress}
+    if asked.faces is not None and asked.classify is not None:
+        faces, classify, draw = asked.faces, asked.classify, Draw(most=asked.most, seed=seed)
+        how = (card.alignment, draw, progress)
         if people is not None:
-            robust, robust_people = robustness_of_heads(classify, faces, answers, people, **how)
+            robust, robust_people = robustness_of_heads(classify, faces, answers, people, *how)
         else:
-            robust = robustness(lambda crops: classify(crops)[:, card.columns("labels")], faces, answers, **how)
+            robust = robustness(lambda crops: classify(crops)[:, card.columns("labels")], faces, answers, *how)
     return Evidence(
         evaluation=evaluation or score(predictions, name, temperature=card.temperature, seed=seed),
         abstention=abstention(answers, card.threshold, card.risk),
         robustness=robust,
         humans=humans,
-        groups=by_group(answers, groups, known=known, seed=seed) if groups else None,
+        groups=by_group(answers, asked.groups, known=asked.known, seed=seed) if asked.groups else None,
         people=_people_head(voted, card.head("people"), robust_people, seed) if people is not None else None,
     )
 

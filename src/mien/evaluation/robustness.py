@@ -61,31 +61,37 @@ class Robustness(Frozen):
         return next(lost, None)
 
 
+@dataclass(frozen=True)
+class Draw:
+    """What chance decides: which faces, where there are more than `most`, every corruption, and the resamples."""
+
+    most: int | None = None  # faces at most, drawn evenly
+    seed: int = 0
+    draws: int = 2000  # of the bootstrap
+
+
 def robustness(
     classify: Classify,
     faces: FaceSet,
     clean: Predictions,
-    *,
     alignment: Alignment | None = None,
-    seed: int = 0,
-    most: int | None = None,
-    draws: int = 2000,
+    draw: Draw | None = None,
     progress: Progress | None = None,
 ) -> Robustness:
     """Accuracy of `classify` on `faces` under ten corruptions at five severities, with 95 % bootstrap intervals.
 
     `clean`: the same model's predictions of the same faces, in the same order, without corruption; what is lost is
     counted against `classify` itself, which may be an 8-bit or half-precision file of that model. `alignment`: the
-    card's, where eyes and mouth lie (FER2013's by default). `most`: so many faces at most, drawn evenly by `seed`,
-    which also decides every corruption. Raises `InputError` for predictions of other faces or of another model.
+    card's, where eyes and mouth lie (FER2013's by default). Raises `InputError` for predictions of other faces or of
+    another model.
     """
     check_scorable(clean, "the model")
     _check_same_faces(faces, clean)
-    place = alignment or FER2013
-    chosen_N = _sample(len(faces), most, seed)
+    place, draw = alignment or FER2013, draw or Draw()
+    chosen_N = _sample(len(faces), draw)
     whole = _Head(clean, slice(None))
-    (answers,) = _right_answers(classify, faces, [whole], chosen_N, place, seed, progress)
-    return _scored(clean, answers, len(faces), place, draws, seed)
+    (answers,) = _right_answers(classify, faces, [whole], chosen_N, place, draw.seed, progress)
+    return _scored(clean, answers, len(faces), place, draw)
 
 
 def robustness_of_heads(
@@ -93,11 +99,8 @@ def robustness_of_heads(
     faces: FaceSet,
     labels: Predictions,
     people: Predictions,
-    *,
     alignment: Alignment | None = None,
-    seed: int = 0,
-    most: int | None = None,
-    draws: int = 2000,
+    draw: Draw | None = None,
     progress: Progress | None = None,
 ) -> tuple[Robustness, Robustness]:
     """The same of a model with two heads, each held against its own truth, in one pass.
@@ -110,32 +113,30 @@ def robustness_of_heads(
     assert people.people is not None
     votes_NP = people.people.votes
     seen = replace(people, labels=np.where(votes_NP.any(axis=1), votes_NP.argmax(axis=1), _NO_LABEL), people=None)
-    place = alignment or FER2013
-    chosen_N = _sample(len(faces), most, seed)
+    place, draw = alignment or FER2013, draw or Draw()
+    chosen_N = _sample(len(faces), draw)
     k = len(labels.label_names)
     heads = [_Head(labels, slice(0, k)), _Head(seen, slice(k, k + len(seen.label_names)))]
-    first, (clean_N, right_NCS) = _right_answers(classify, faces, heads, chosen_N, place, seed, progress)
+    first, (clean_N, right_NCS) = _right_answers(classify, faces, heads, chosen_N, place, draw.seed, progress)
     voted_N = seen.labels[chosen_N] != _NO_LABEL
     if not voted_N.any():
         raise InputError(f"robustness on '{labels.split}': no face has votes to hold the people's head against")
     second = clean_N[voted_N], right_NCS[voted_N]
     return (
-        _scored(labels, first, len(faces), place, draws, seed),
-        _scored(seen, second, int((seen.labels != _NO_LABEL).sum()), place, draws, seed),
+        _scored(labels, first, len(faces), place, draw),
+        _scored(seen, second, int((seen.labels != _NO_LABEL).sum()), place, draw),
     )
 
 
-def _scored(
-    clean: Predictions, right: tuple[Bools, Bools], of: int, place: Alignment, draws: int, seed: int
-) -> Robustness:
+def _scored(clean: Predictions, right: tuple[Bools, Bools], of: int, place: Alignment, draw: Draw) -> Robustness:
     clean_N, right_NCS = right
-    n, (clean_B, right_BCS) = len(clean_N), _counts(clean_N, right_NCS, draws, seed)
+    n, (clean_B, right_BCS) = len(clean_N), _counts(clean_N, right_NCS, draw)
     mean, drop = _mean_and_drop(clean_B, right_BCS.reshape(len(clean_B), -1), n)
     return Robustness(
         split=clean.split,
         n=n,
         of=of,
-        seed=seed,
+        seed=draw.seed,
         alignment=place,
         clean=_estimate(clean_B / n),
         mean=mean,
@@ -162,13 +163,13 @@ def _check_same_faces(faces: FaceSet, clean: Predictions) -> None:
         )
 
 
-def _sample(n: int, most: int | None, seed: int) -> npt.NDArray[np.int64]:
-    """Indices in rising order, all of them unless there are more than `most`."""
-    if most is not None and most < 1:
-        raise InputError(f"robustness on at most {most} faces: expected 1 or more")
-    if most is None or n <= most:
+def _sample(n: int, draw: Draw) -> npt.NDArray[np.int64]:
+    """Indices in rising order, all of them unless there are more than wanted."""
+    if draw.most is not None and draw.most < 1:
+        raise InputError(f"robustness on at most {draw.most} faces: expected 1 or more")
+    if draw.most is None or n <= draw.most:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
+    return np.sort(np.random.default_rng(draw.seed).permutation(n)[: draw.most])
 
 
 @dataclass(frozen=True)
@@ -232,11 +233,11 @@ def _check_same_model(answers_N: npt.NDArray[np.int64], expected_N: npt.NDArray[
         )
 
 
-def _counts(clean_N: Bools, right_NCS: Bools, draws: int, seed: int) -> tuple[Floats, Floats]:
+def _counts(clean_N: Bools, right_NCS: Bools, draw: Draw) -> tuple[Floats, Floats]:
     """`(1 + B,)` and `(1 + B, C, S)`: right answers without and with corruption, of the faces, then of every draw."""
     n, *shape = right_NCS.shape
     right_NM = np.column_stack([clean_N, right_NCS.reshape(n, -1)]).astype(np.float32)  # sums of ones are exact
-    blocks = [weights_BN @ right_NM for weights_BN in bootstrap_weights(n, draws, seed)]
+    blocks = [weights_BN @ right_NM for weights_BN in bootstrap_weights(n, draw.draws, draw.seed)]
     counts_BM = np.concatenate([right_NM.sum(axis=0, keepdims=True), *blocks]).astype(np.float64)
     return counts_BM[:, 0], counts_BM[:, 1:].reshape(-1, *shape)
 

@@ -6,6 +6,7 @@ Torch and scikit-learn are imported when they are needed. Shapes: N faces, F fea
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -59,21 +60,28 @@ class Suspects(Frozen):
     ranked: tuple[Suspect, ...]  # of the issues, at most `MOST`
 
 
+@dataclass(frozen=True)
+class Judge:
+    """Who doubts: logistic regression on frozen features."""
+
+    backbone: str = BACKBONE  # a name or a local folder
+    size: int = 112  # pixels of a face
+    folds: int = 5
+    seed: int = 0  # of the folds
+
+
 def suspects(
     faces: FaceSet,
     split: str = "test",
+    judge: Judge | None = None,
     *,
-    backbone: str = BACKBONE,
-    folds: int = 5,
-    size: int = 112,
-    seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Suspects:
     """Images of `split` whose label a classifier doubts that learned from the other folds of the same split.
 
-    The classifier is multinomial logistic regression on what the frozen `backbone` (a name or a local folder) gives
-    for faces of `size` pixels; identical images stay in one fold. Which of its doubts count is confident learning
+    The classifier is multinomial logistic regression on what the frozen backbone of `judge` gives; identical images
+    stay in one fold. Which of its doubts count is confident learning
     (Northcutt et al., JAIR 2021) as cleanlab does it: more images of a class than it takes to be mislabeled are not
     listed. `faces` may hold further splits; they only tell where identical images carry other labels.
 
@@ -83,21 +91,23 @@ def suspects(
     check_suspects(split)
     from mien.models.checkpoints import display_name
 
+    judge = judge or Judge()
+
     seen, classes = faces.select(split), faces.label_set.labels
     if not len(seen):
         raise InputError(f"{faces.source} has no {split} split. It has: {', '.join(sorted(set(faces.splits)))}")
-    fold_N = assign_folds(seen, folds, seed)
-    features_NF = backbone_features(seen, backbone, size, device=device, progress=progress)
+    fold_N = assign_folds(seen, judge.folds, judge.seed)
+    features_NF = backbone_features(seen, judge.backbone, judge.size, device=device, progress=progress)
     probs_NK = out_of_fold(features_NF, seen.labels, fold_N, len(classes), progress=progress)
     issue_N, quality_N = _doubts(seen.labels, probs_NK)
     return Suspects(
         source=seen.source,
         split=split,
         n=len(seen),
-        backbone=display_name(backbone),
-        size=size,
-        folds=folds,
-        seed=seed,
+        backbone=display_name(judge.backbone),
+        size=judge.size,
+        folds=judge.folds,
+        seed=judge.seed,
         accuracy=_share(probs_NK.argmax(axis=1) == seen.labels),
         issues=int(issue_N.sum()),
         per_class=tuple(

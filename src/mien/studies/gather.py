@@ -21,7 +21,7 @@ from mien.errors import InputError
 from mien.evaluation.classes import ClassTests, class_tests
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import score
-from mien.evaluation.evidence import Evidence, evidence
+from mien.evaluation.evidence import Asked, Evidence, evidence
 from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
 from mien.evaluation.seeds import RecipeComparison, compare_over_seeds, same_recipe
 from mien.files import write_whole
@@ -149,9 +149,9 @@ def measure_evidence(
             Model.open(run).kept(split),
             run.name,
             run.card,
-            faces=None if whole else seen.select(split),
-            classify=None if whole else Model.open(run).outputs,
-            votes=votes,
+            Asked(votes=votes)
+            if whole
+            else Asked(faces=seen.select(split), classify=Model.open(run).outputs, votes=votes),
             progress=progress,
         )
         if before:
