@@ -12,7 +12,7 @@ from torch import nn
 
 from mien.errors import InputError
 from mien.evaluation import latency
-from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
+from mien.evaluation.latency import Latency, load_latencies, save_latencies, time_networks
 from mien.preprocess import Preprocess
 
 GRAY = Preprocess(size=8, color="gray", mean=(0.5,), std=(0.5,))
@@ -46,7 +46,7 @@ def single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_milliseconds_are_those_of_a_face() -> None:
     calls: list[tuple[str, torch.Tensor]] = []
     networks = {name: (Sleeper(name, s, calls), GRAY) for name, s in (("fast", 0.002), ("slow", 0.02))}
-    found = measure(networks, rounds=3, batch=4)
+    found = time_networks(networks, rounds=3, batch=4)
     assert list(found) == ["fast", "slow"]
     for name, ms in (("fast", 2.0), ("slow", 20.0)):  # a machine may be late, never early
         assert ms <= found[name].ms_single < ms + 50
@@ -58,7 +58,7 @@ def test_milliseconds_are_those_of_a_face() -> None:
 @pytest.mark.usefixtures("single_calls")
 def test_every_network_has_its_turn_in_every_round_and_each_second_one_goes_backwards() -> None:
     calls: list[tuple[str, torch.Tensor]] = []
-    measure({name: (Sleeper(name, 0.0, calls), GRAY) for name in "ab"}, rounds=2, batch=3)
+    time_networks({name: (Sleeper(name, 0.0, calls), GRAY) for name in "ab"}, rounds=2, batch=3)
     turns = [f"{name}{len(images)}" for name, images in calls]
     assert turns[:8] == ["a1", "a1", "a3", "a3", "b1", "b1", "b3", "b3"]  # to warm up
     assert turns[8:] == ["a1", "a3", "b1", "b3", "b3", "b1", "a3", "a1"]
@@ -67,7 +67,7 @@ def test_every_network_has_its_turn_in_every_round_and_each_second_one_goes_back
 @pytest.mark.usefixtures("single_calls")
 def test_each_network_is_shown_what_its_preprocessing_says() -> None:
     calls: list[tuple[str, torch.Tensor]] = []
-    measure({"x": (Sleeper("x", 0.0, calls), COLOR)}, rounds=1, batch=2)
+    time_networks({"x": (Sleeper("x", 0.0, calls), COLOR)}, rounds=1, batch=2)
     assert {tuple(images.shape) for _, images in calls} == {(1, 3, 16, 16), (2, 3, 16, 16)}
     assert all(images.dtype == torch.float32 for _, images in calls)
     assert all(images.is_contiguous(memory_format=torch.channels_last) for _, images in calls)
@@ -76,15 +76,15 @@ def test_each_network_is_shown_what_its_preprocessing_says() -> None:
 def test_a_turn_has_many_short_calls_and_one_long_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "SECONDS", 0.02)
     calls: list[tuple[str, torch.Tensor]] = []
-    measure({"long": (Sleeper("long", 0.03, calls), GRAY)}, rounds=1, batch=1)
+    time_networks({"long": (Sleeper("long", 0.03, calls), GRAY)}, rounds=1, batch=1)
     assert len(calls) == 3  # two to warm up
     calls.clear()
-    measure({"short": (Sleeper("short", 0.0, calls), GRAY)}, rounds=1, batch=1)
+    time_networks({"short": (Sleeper("short", 0.0, calls), GRAY)}, rounds=1, batch=1)
     assert len(calls) == 2 + latency.MOST_CALLS
 
 
 def test_real_networks() -> None:
-    found = measure({"x": (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), GRAY)}, rounds=1)
+    found = time_networks({"x": (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), GRAY)}, rounds=1)
     assert found["x"].ms_batch > 0
     assert found["x"].ms_single > 0
     assert found["x"].batch == 32
@@ -92,9 +92,9 @@ def test_real_networks() -> None:
 
 def test_impossible_wishes_are_refused() -> None:
     with pytest.raises(InputError, match="at least 1 round"):
-        measure({}, rounds=0)
+        time_networks({}, rounds=0)
     with pytest.raises(InputError, match="unknown device 'tpu'"):
-        measure({}, device="tpu")
+        time_networks({}, device="tpu")
 
 
 def test_latencies_come_back_as_they_were(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_intervals_are_the_binomials_and_scipys_paired_bootstrap() -> None:
 
 
 def test_the_batch_does_not_matter(monkeypatch: pytest.MonkeyPatch, drawn_faces: FaceSet) -> None:
-    faces, model = drawn_faces.select("val"), Recognizer("mien-tiny", threads=1)
+    faces, model = drawn_faces.select("val"), Recognizer("mien-tiny", threads=1, truth="labels")
     clean = Model.open("mien-tiny").predictions(drawn_faces, "val")
     whole = robustness(model.classify, faces, clean, draw=Draw(draws=20))
     monkeypatch.setattr(module, "BATCH", 5)

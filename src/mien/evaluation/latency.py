@@ -43,7 +43,7 @@ class Latency:
             raise ValueError(f"expected milliseconds above 0 and a batch of at least 1, got {self}")
 
 
-def measure(
+def time_networks(
     networks: Mapping[str, tuple[nn.Module, Preprocess]], *, device: str = "cpu", rounds: int = 5, batch: int = 32
 ) -> dict[str, Latency]:
     """Time every network (name → network and its preprocessing, which says the size of an image).

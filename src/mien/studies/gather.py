@@ -22,7 +22,7 @@ from mien.evaluation.classes import ClassTests, class_tests
 from mien.evaluation.compare import Comparison, compare_predictions
 from mien.evaluation.evaluate import score
 from mien.evaluation.evidence import Asked, Evidence, evidence
-from mien.evaluation.latency import Latency, load_latencies, measure, save_latencies
+from mien.evaluation.latency import Latency, load_latencies, save_latencies, time_networks
 from mien.evaluation.seeds import RecipeComparison, compare_over_seeds, same_recipe
 from mien.files import write_whole
 from mien.model import SPLITS, Model
@@ -249,7 +249,7 @@ def time_runs(runs: Sequence[Run], folder: Path, hardware: Hardware | None = Non
     if known and path.stat().st_mtime > max(run.weights_file.stat().st_mtime for run in runs):
         return
     networks = {run.name: (_whole(run), run.card.preprocess) for run in runs}
-    save_latencies(path, measure(networks, device=(hardware or detect()).device))
+    save_latencies(path, time_networks(networks, device=(hardware or detect()).device))
 
 
 def _whole(run: Run) -> nn.Module:
