@@ -86,8 +86,9 @@ def write_docs(results: Path, docs: Path, title: str, commands: Sequence[str]) -
 
 def _never_run(results: Path) -> list[NotRun]:
     """The recipes of the study of which no run is kept."""
-    kept = {Run(path.parent).recipe.name for path in results.glob("*/card.json")}
-    return [NotRun(Recipe.load(name), "") for name in RECIPES if name not in kept]
+    kept = [Run(path.parent) for path in results.glob("*/card.json")]
+    known = {run.name for run in kept} | {run.recipe.name for run in kept}  # a bundled model keeps its name
+    return [NotRun(Recipe.load(name), "") for name in RECIPES if name not in known]
 
 
 def result_lines(run: RunReport) -> list[dict[str, object]]:
