@@ -81,7 +81,13 @@ def prove(setting: Setting) -> None:
             except Exception:  # whatever it is, the others go on
                 speeds[key], errors[key] = None, traceback.format_exc()
                 print(errors[key], flush=True)
-    said = {"device": hardware.name, "kind": hardware.device, "precision": hardware.precision, "startup": startup, "graphs": False}
+    said = {
+        "device": hardware.name,
+        "kind": hardware.device,
+        "precision": hardware.precision,
+        "startup": startup,
+        "graphs": False,
+    }
     said |= {"speeds": speeds, "errors": errors}
     last: dict[bool, Epoch] = {}
     for graphs in (False, True) if hardware.device == "cuda" else (False,):

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from mien import FaceSet, Recipe
 from mien.models.build import build, complete
-from mien.training import graphs, module, muon
+from mien.training import module, muon
 from mien.training import train as training
-from mien.training.hardware import detect
+from mien.training.hardware import detect, graphed
 from mien.training.loaders import class_weights
 from mien.training.prepare import prepare
 from mien.training.train import train
@@ -211,15 +211,15 @@ def test_a_graph_answers_for_whole_batches_and_leaves_the_network_as_it_was(
     classifier = module.Classifier
     monkeypatch.setattr(training, "Classifier", lambda *given: classifier(*given[:-1], True))  # on a CPU too
     recipe = Recipe.load("cnn-v2", ["epochs=1", "data.batch_size=50", "early_stopping=null"])
-    graphed = train(recipe, faces, tmp_path / "graphed", hardware=detect(device="cpu", precision="float32"))
+    recorded = train(recipe, faces, tmp_path / "graphed", hardware=detect(device="cpu", precision="float32"))
     assert seen == [50, 50]  # of 112 faces
     monkeypatch.setattr(training, "Classifier", classifier)
     plain = train(recipe, faces, tmp_path / "plain", hardware=detect(device="cpu", precision="float32"))
-    assert graphed.weights_file.read_bytes() == plain.weights_file.read_bytes()
+    assert recorded.weights_file.read_bytes() == plain.weights_file.read_bytes()
 
 
 def test_a_network_that_cannot_be_recorded_trains_without(caplog: pytest.LogCaptureFixture) -> None:
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
-    assert graphs.graphed(network, torch.rand(2, 1, 4, 4), half=False) is None  # there is no GPU
+    assert graphed(network, torch.rand(2, 1, 4, 4), half=False) is None  # there is no GPU
     assert len(caplog.messages) == 1
     assert network[0].running_mean.item() == 0

@@ -28,12 +28,10 @@ from mien.data.faceset import FaceSet
 from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
-from mien.training.augment import mix
-from mien.training.graphs import Forward, graphed
-from mien.training.hardware import training_attention
+from mien.training.hardware import Forward, graphed, training_attention
 from mien.training.loaders import Batch, Batches, Resident, chance, class_weights, resident_on, train_order
 from mien.training.muon import Muon
-from mien.training.prepare import prepare
+from mien.training.prepare import mix, prepare
 from mien.training.unfreeze import parameter_groups, set_phase
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ class Classifier(pl.LightningModule):
 
         `targets`: by split, what the faces are compared with, in place of their labels: (N, K), and a further column
         for each answer of the votes' head where the recipe has one. `start`: digest of the weights that the network
-        begins with, where they are not fresh. `graphs`: see `mien.training.graphs`; for networks without a backbone.
+        begins with, where they are not fresh. `graphs`: see `hardware.graphed`; for networks without a backbone.
         """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
