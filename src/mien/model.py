@@ -178,18 +178,8 @@ class Model:
             blocks.append(self.outputs(list(chosen.gather(rows))))
             if progress:
                 progress("predicting", step, len(starts))
-        said = np.concatenate(blocks)
-        return Predictions(
-            split=split,
-            label_names=self.card.labels,
-            names=chosen.names,
-            hashes=chosen.hashes,
-            labels=chosen.labels,
-            probabilities=said[:, self.card.columns("labels")],
-            in_train=np.isin(chosen.hashes, faces.hashes[faces.splits == "train"]),
-            in_val=np.isin(chosen.hashes, faces.hashes[faces.splits == "val"]),
-            people=self.card.people_of(said),
-        )
+        seen = tuple(faces.hashes[faces.splits == part] for part in ("train", "val"))
+        return chosen.predictions(self.card, split, np.concatenate(blocks), seen)
 
 
 def of_split(faces: FaceSet, split: str) -> FaceSet:

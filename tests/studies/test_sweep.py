@@ -171,7 +171,7 @@ def test_repeated_it_keeps_what_is_finished_and_tries_again_what_diverged(
 def test_stopped_it_says_how_to_go_on_and_goes_on_to_the_same_numbers(
     swept: tuple[Path, Sweep], drawn_faces: FaceSet, tmp_path: Path
 ) -> None:
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
 
     def stopping(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         if self.recipe.optimizer.lr == 1e-4 and self.current_epoch == 1:
@@ -180,7 +180,7 @@ def test_stopped_it_says_how_to_go_on_and_goes_on_to_the_same_numbers(
 
     settings = plan("cnn-v1", ["optimizer.lr=1e-2,1e-4"], FAST)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Classifier, "training_step", stopping)
+        patch.setattr(module.TrainingModule, "training_step", stopping)
         with pytest.raises(InterruptedRunError, match=r"stopped at lr=1e-4\. .*run the same command again"):
             sweep(settings, lambda size: drawn_faces, tmp_path)
     found = sweep(settings, lambda size: drawn_faces, tmp_path)
@@ -244,7 +244,7 @@ def test_an_error_names_the_setting_that_met_it(
     def full(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB")
 
-    monkeypatch.setattr(module.Classifier, "training_step", full)
+    monkeypatch.setattr(module.TrainingModule, "training_step", full)
     with pytest.raises(InputError, match=r"^batch_size=64: out of memory"):
         sweep(plan("cnn-v1", ["data.batch_size=64"]), lambda size: drawn_faces, tmp_path)
 

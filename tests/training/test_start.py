@@ -80,13 +80,13 @@ def test_the_batches_are_not_those_of_the_start_with_the_same_seed(
     first: Run, recipe: Recipe, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[list[int], float]] = []
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
 
     def watched(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         seen.append((batch[0].sum(dim=(1, 2)).tolist(), float(torch.rand(()))))
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(module.Classifier, "training_step", watched)
+    monkeypatch.setattr(module.TrainingModule, "training_step", watched)
     train(recipe, faces, tmp_path / "fresh")
     own = len(seen)
     train(recipe, faces, tmp_path / "started", Sources(start=first))

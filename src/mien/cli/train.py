@@ -26,8 +26,8 @@ from mien.cli.console import (
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
     from mien.recipes.recipe import Recipe
-    from mien.training.folder import Existing
     from mien.training.hardware import Hardware
+    from mien.training.resume import Existing
 
 
 def train(

@@ -10,8 +10,8 @@ from mien.exports import leave_onnx
 from mien.recipes.recipe import Recipe
 from mien.report.plots import curves
 from mien.report.style import save
-from mien.training.folder import Existing
 from mien.training.hardware import Hardware
+from mien.training.resume import Existing
 from mien.training.run import Run
 from mien.training.targets import Sources
 from mien.training.train import train as fit

@@ -25,8 +25,8 @@ from mien.recipes.recipe import Recipe
 from mien.report.plots_search import sweep_curves
 from mien.report.style import save
 from mien.studies.runs import train
-from mien.training import folder
 from mien.training.hardware import Hardware, detect
+from mien.training.resume import Request, decide
 from mien.training.run import Epoch, Run
 from mien.training.targets import Sources, used
 from mien.training.train import fresh_network
@@ -271,8 +271,8 @@ def _check(settings: Sequence[Setting], faces: Mapping[int, FaceSet], out: Path,
     for setting in settings:
         recipe, seen = setting.recipe, faces[setting.recipe.preprocess.size]
         run = Run(out / setting.name)
-        request = folder.Request(recipe, seen, hardware.precision)
-        if folder.plan(run, request, "resume") == "done":
+        request = Request(recipe, seen, hardware.precision)
+        if decide(run, request, "resume") == "done":
             continue
         waiting.append(setting)
         if any(_same_network(recipe, other) for other in built):

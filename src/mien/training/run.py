@@ -264,3 +264,19 @@ def write_history(path: Path, rows: Sequence[Epoch]) -> None:
     writer.writerow([f.name for f in fields(Epoch)])
     writer.writerows([getattr(row, f.name) for f in fields(Epoch)] for row in rows)
     write_whole(path, text.getvalue())
+
+
+def monitored(row: Epoch, recipe: Recipe) -> float:
+    """The figure that chooses the epoch: val accuracy where the recipe names no other.
+
+    With two heads it is the mean of theirs, each against its own truth: labels, and single votes.
+    """
+    if recipe.early_stopping and recipe.early_stopping.monitor == "val_loss":
+        return row.val_loss
+    return row.val_accuracy if row.val_people is None else (row.val_accuracy + row.val_people) / 2
+
+
+def best_epoch(history: Sequence[Epoch], recipe: Recipe) -> Epoch:
+    """The epoch whose weights are kept: best by the monitored figure, the first of equals."""
+    lowest = recipe.early_stopping is not None and recipe.early_stopping.monitor == "val_loss"
+    return (min if lowest else max)(history, key=lambda row: monitored(row, recipe))
