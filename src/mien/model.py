@@ -30,8 +30,8 @@ SPLITS = ("val", "test", "pooled")
 _KNOWN = (*SPLITS, "train")  # the last for its predictions alone, which another model may learn from
 _BATCH = 256
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats]  # face crops → probabilities (N, K) or (N, O)
+Floats32: TypeAlias = npt.NDArray[np.float32]
+Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats32]  # face crops → probabilities (N, K) or (N, O)
 Named: TypeAlias = "str | Path | Run | Model"
 
 
@@ -82,14 +82,14 @@ class Model:
             return read_vendored("weights", f"{self.name}.onnx")
         return self._place.read_bytes()
 
-    def outputs(self, crops: Sequence[Pixels]) -> Floats:
+    def outputs(self, crops: Sequence[Pixels]) -> Floats32:
         """Probabilities `(N, O)` of all heads side by side, before any temperature.
 
         `crops`: faces cut out, uint8 of any size, gray or RGB.
         """
         return self._outputs(crops)
 
-    def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> Floats:
+    def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> Floats32:
         """Probabilities `(N, K)` of the head of `truth` (the card's own if left out), at its temperature."""
         return self.card.answers(self.outputs(crops), truth)
 

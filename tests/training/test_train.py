@@ -296,7 +296,7 @@ def test_the_card_says_how_faces_are_cut_and_when_answers_are_unsure(
         seen.extend(image.tobytes() for image in images)
         return cut
 
-    monkeypatch.setattr(training, "measure", measured)
+    monkeypatch.setattr(training, "measure_alignment", measured)
     monkeypatch.setattr(training, "_LOOKED_AT", 60)
     run = train(recipe.model_copy(update={"epochs": 2, "early_stopping": None}), faces, tmp_path / "run")
     assert run.card.alignment == cut

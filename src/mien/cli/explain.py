@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mien.explanation.explain import Explanation
     from mien.images import Pixels
     from mien.recognize.detector import Detector
-    from mien.recognize.inputs import Input
+    from mien.recognize.inputs import InputFile
 
 _PICTURE = "explanation.png"
 _DRAWN = 12  # faces at most in one picture
@@ -103,7 +103,7 @@ def _opened(detector: str, size: int) -> Detector | None:
     return None if detector == "none" else Detector(detector, size=size)
 
 
-def _crops(one: Input, card: Card, detector: Detector | None) -> list[Pixels]:
+def _crops(one: InputFile, card: Card, detector: Detector | None) -> list[Pixels]:
     """The faces of a picture from left to right, cut as `Recognizer` does. Raises `InputError` where it has none."""
     from mien.images import read
     from mien.recognize.align import FER2013
@@ -120,7 +120,7 @@ def _crops(one: Input, card: Card, detector: Detector | None) -> list[Pixels]:
     return crops
 
 
-def _tell(one: Input, found: Explanation, number: int) -> None:
+def _tell(one: InputFile, found: Explanation, number: int) -> None:
     which = f" face {number}" if number else ""
     says = "" if found.emotion == found.label else f" (says {found.emotion} {found.probabilities[found.emotion]:.3f})"
     if found.drop is None:
@@ -157,11 +157,11 @@ class _Drawn:
         """Faces that can still be drawn, of the next picture."""
         return _DRAWN - len(self._shown)
 
-    def add(self, one: Input, found: Explanation, number: int) -> None:
+    def add(self, one: InputFile, found: Explanation, number: int) -> None:
         """`number` of the face among those of its picture, 0 where it is the only one."""
         self._shown.append((f"face {number} of {one.path.name}" if number else one.path.name, found))
 
-    def end_picture(self, one: Input) -> None:
+    def end_picture(self, one: InputFile) -> None:
         if not self._one_file:
             self._save(self._free(one.under))
             self._shown.clear()

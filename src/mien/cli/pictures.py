@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mien.images import Pixels
-    from mien.recognize.inputs import Input
+    from mien.recognize.inputs import InputFile
     from mien.recognize.journal import Journal
     from mien.recognize.recognizer import Face, Recognizer
     from mien.recognize.stream import Outcome
@@ -70,14 +70,14 @@ class _Done:
         if self._before:
             note(f"going on: {len(self._before):,} pictures are done already")
 
-    def left(self, inputs: Iterable[Input]) -> Iterator[Input]:
+    def left(self, inputs: Iterable[InputFile]) -> Iterator[InputFile]:
         """Inputs that are still to be recognized; with a table each file once."""
         named = set(self._before)
         for one in inputs:
             source = str(one.path)
             if self._journal and source in named:
                 if self._marked and source in self._before:
-                    self._marked.keep(one)
+                    self._marked.place(one)
                 continue
             if self._journal:
                 named.add(source)
@@ -198,7 +198,7 @@ class _Marked:
 
         if outcome.image is None:
             return
-        place = self.keep(outcome.input)
+        place = self.place(outcome.input)
         part = place.with_name(f"{place.name}.part{place.suffix}")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ class _Marked:
         except OSError as error:
             raise not_writable(place, error) from error
 
-    def keep(self, one: Input) -> Path:
+    def place(self, one: InputFile) -> Path:
         """The place of a copy, as JPEG or PNG, numbered where two pictures of this run have the same name."""
         place = self._folder / one.under
         if place.suffix.lower() not in (".jpg", ".jpeg", ".png"):

@@ -36,7 +36,7 @@ METHODS = ("auto", *get_args(Method))
 CAVEAT = "The map shows which pixels the model's answer hangs on, not why a person looks so."
 _TOGETHER = 8  # faces whose gradients are in memory at once
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+Floats32: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Explanation:
     label: str
     probabilities: dict[str, float]  # of all labels, in the model's order
     face: Pixels  # (H, W) gray or (H, W, 3) RGB uint8, as the model sees it
-    heat: Floats  # (H, W)
+    heat: Floats32  # (H, W)
     drop: float | None = None  # of occlusion: what the probability of `label` loses at most, by covering one place
 
     @property
@@ -65,7 +65,7 @@ class Explanation:
         return self.probabilities[self.label]
 
 
-_Found: TypeAlias = tuple[Floats, int, Floats, float | None]  # probabilities (K,), the class, its map (H, W), drop
+_Found: TypeAlias = tuple[Floats32, int, Floats32, float | None]  # probabilities (K,), the class, its map (H, W), drop
 _Find: TypeAlias = Callable[[Sequence[Pixels], int | None], Iterator[_Found]]  # of faces at the model's size
 
 
@@ -109,7 +109,7 @@ class Explainer:
             )
 
 
-def scaled(map_HW: Floats) -> Floats:
+def scaled(map_HW: Floats32) -> Floats32:
     """A map as `heat`: below 0 becomes 0, the rest is divided by its largest value."""
     rest_HW = np.maximum(map_HW, 0)
     largest = rest_HW.max()

@@ -47,7 +47,7 @@ def is_private(bound: socket.socket) -> bool:
     return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
 
 
-def run(app: FastAPI, bound: socket.socket) -> None:
+def listen(app: FastAPI, bound: socket.socket) -> None:
     """Answer until SIGINT or SIGTERM; then what is open has a few seconds to end."""
     import uvicorn
 

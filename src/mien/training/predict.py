@@ -14,7 +14,7 @@ from mien.cards import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.images import Pixels
-from mien.models.answer import probabilities
+from mien.models.head import probabilities
 from mien.predictions import Predictions, Truth
 from mien.training.hardware import Hardware, repeatable
 from mien.training.loaders import Batches, Examples

@@ -22,7 +22,7 @@ from mien.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from mien.training.run import Run
 
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
     return votes if recipe.targets.of_votes else None
 
 
-def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats | None:
+def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats32 | None:
     """`(N, K)` rows that sum to 1, for the train faces; None where the labels say it all.
 
     Where a face has no votes, its label takes their share. With `data.repeats: merge` identical images share the mean
@@ -80,7 +80,7 @@ def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats | None:
     return _mean_of_repeats(wanted, train.hashes) if recipe.data.repeats == "merge" else wanted
 
 
-def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats | None:
+def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats32 | None:
     """`(N, K + P)` what val faces are held against: the label, and the shares of the votes behind it.
 
     None without a votes' head: the labels say it all then.
@@ -91,12 +91,12 @@ def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats | None
     return np.concatenate([label, _people(recipe, val, votes)], axis=1)
 
 
-def _people(recipe: Recipe, faces: FaceSet, votes: Votes) -> Floats:
+def _people(recipe: Recipe, faces: FaceSet, votes: Votes) -> Floats32:
     labels = LabelSet("people", recipe.targets.people_labels(faces.label_set.labels))
     return np.nan_to_num(votes.shares(faces.names, labels))
 
 
-def _as_labels(train: FaceSet, votes: Votes) -> Floats:
+def _as_labels(train: FaceSet, votes: Votes) -> Floats32:
     """`(N, K)` how likely the votes on a face make each label of this data set; rows without votes are NaN.
 
     Taggers and labels disagree by habit: FER+ calls neutral what FER2013 calls sad. A multinomial regression from all
@@ -127,14 +127,14 @@ def first_of_repeats(faces: FaceSet) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _mean_of_repeats(values: Floats, hashes: npt.NDArray[np.str_]) -> Floats:
+def _mean_of_repeats(values: Floats32, hashes: npt.NDArray[np.str_]) -> Floats32:
     _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
     sums = np.zeros((len(sizes), values.shape[1]), dtype=np.float64)
     np.add.at(sums, group, values)
     return (sums / sizes[:, None])[group].astype(np.float32)
 
 
-def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats:
+def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats32:
     """The teacher's probabilities, found by pixels, so that order and names do not matter."""
     if teacher.label_names != train.label_set.labels:
         raise InputError(

@@ -25,7 +25,7 @@ from mien.models.checkpoints import display_name
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
-from mien.recognize.align import measure
+from mien.recognize.align import measure_alignment
 from mien.training.features import Features, frozen_features
 from mien.training.hardware import Hardware, detect, keep_memory, repeatable
 from mien.training.loaders import Examples
@@ -231,7 +231,7 @@ def _alignment(seen: FaceSet, seed: int) -> Alignment | None:
     """How the faces of the training set are cut, by a sample of them."""
     places = np.flatnonzero(seen.splits == "train")
     some = np.random.default_rng(seed).permutation(places)[:_LOOKED_AT]
-    return measure(seen.gather(np.array([place]))[0] for place in some)
+    return measure_alignment(seen.gather(np.array([place]))[0] for place in some)
 
 
 def _backbone_name(recipe: Recipe) -> str | None:
