@@ -130,7 +130,7 @@ def test_an_ensemble_needs_runs(kinds: dict[str, Model], tmp_path: Path) -> None
 
 
 def test_names_that_name_nothing() -> None:
-    with pytest.raises(InputError, match=r"mien-smal: no such run folder\. Did you mean 'mien-small'\?"):
+    with pytest.raises(InputError, match=r"unknown model 'mien-smal'\. Did you mean 'mien-small'\?"):
         Model.open("mien-smal")
     with pytest.raises(InputError, match=r"computes on the cpu\. Leave out --device cuda"):
         Model.open("mien-tiny", device="cuda")

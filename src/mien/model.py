@@ -19,10 +19,10 @@ from mien.cards import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
-from mien.errors import InputError, suggestion, unknown_name
+from mien.errors import InputError, unknown_name
 from mien.images import Pixels
 from mien.predictions import Predictions, Truth, pool
-from mien.recognize.recognizer import Recognizer, bundled, is_model_file
+from mien.recognize.recognizer import Recognizer, bundled, is_model_file, unknown_model
 from mien.recognize.vendored import read_vendored
 from mien.training.run import Run
 
@@ -66,10 +66,7 @@ class Model:
             return cls(Path(model).stem, file.card, file, None if model in bundled() else Path(model), "cpu")
         run = Run(Path(model))
         if not run.folder.exists() and len(run.folder.parts) == 1:
-            raise InputError(
-                f"{model}: no such run folder.{suggestion(str(model), bundled())} Expected a run folder, a .onnx file, "
-                f"or one of {', '.join(bundled())}"
-            )
+            raise unknown_model(str(model))
         if not (run.folder / "card.json").is_file():
             run = Run.open(model)  # raises, and says what is missing
         return cls(run.name, run.card, run, None, device)

@@ -294,7 +294,7 @@ MISTAKES = {
         "--set",
         "model.backbone=no/such/folder",
     ),
-    "mien-tin: no such run folder. Did you mean 'mien-tiny'?": ("compare", "mien-tin", "mien-small"),
+    "unknown model 'mien-tin'. Did you mean 'mien-tiny'?": ("compare", "mien-tin", "mien-small"),
     "a model file keeps no predictions. Name the images: --data PATH": (
         "compare",
         "mien-tiny",

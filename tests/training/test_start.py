@@ -115,9 +115,12 @@ def test_what_the_bundled_models_have_seen_is_fer2013(fer2013: FaceSet) -> None:
 
 def test_what_cannot_be_begun_with_says_what_can(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"no such run folder\. Did you mean 'mien-small'\?.*Bundled models: mien-small"
+        InputError,
+        match=r"unknown model 'mien-smal'\. Did you mean 'mien-small'\? Expected a run folder or one of mien-s",
     ):
         open_start("mien-smal")
+    with pytest.raises(InputError, match="runs/none: no such run folder"):
+        open_start("runs/none")
     with pytest.raises(InputError, match=r"no trainable weights in an \.onnx file\. Begin with a run folder"):
         open_start(str(tmp_path / "model.onnx"))
 

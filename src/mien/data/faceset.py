@@ -19,7 +19,7 @@ from mien.cards import Card
 from mien.data.cache import Decoded, Progress, decoded
 from mien.data.entry import Entry
 from mien.data.sources import open_source
-from mien.errors import InputError
+from mien.errors import InputError, unknown_name
 from mien.images import Pixels
 from mien.labels import LabelSet, match
 from mien.predictions import Predictions
@@ -135,9 +135,8 @@ class FaceSet:
 
     def select(self, *splits: str) -> FaceSet:
         """The faces of these splits alone; no pixel is copied."""
-        unknown = set(splits) - set(SPLITS)
-        if unknown:
-            raise InputError(f"unknown split {', '.join(sorted(unknown))}. Known: {', '.join(SPLITS)}")
+        for split in sorted(set(splits) - set(SPLITS)):
+            raise unknown_name("split", split, SPLITS)
         return self.keep(np.isin(self.splits, splits))
 
     def for_model(self, labels: Sequence[str], model: str, split: str) -> FaceSet:

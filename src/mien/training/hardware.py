@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mien.errors import InputError
+from mien.errors import InputError, unknown_name
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST = -1, -3, 2**31 - 1  # of malloc.h, and the largest int
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -138,9 +138,9 @@ def detect(device: str = "auto", precision: str = "auto", devices: int = 1, grap
     Raises `InputError` for an unknown name, or a device that is not there.
     """
     if device not in DEVICES:
-        raise InputError(f"unknown device '{device}'. Known: {', '.join(DEVICES)}")
+        raise unknown_name("device", device, DEVICES)
     if precision not in PRECISIONS:
-        raise InputError(f"unknown precision '{precision}'. Known: {', '.join(PRECISIONS)}")
+        raise unknown_name("precision", precision, PRECISIONS)
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     chosen = next(name for name in ("cuda", "mps", "cpu") if present[name]) if device == "auto" else device
     if not present[chosen]:

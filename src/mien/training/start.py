@@ -7,12 +7,12 @@ from pathlib import Path
 from torch import nn
 
 from mien.cards import Card
-from mien.errors import InputError, suggestion
+from mien.errors import InputError
 from mien.labels import LabelSet, canonical
 from mien.models.head import last_layer
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble
-from mien.recognize.recognizer import bundled
+from mien.recognize.recognizer import bundled, unknown_model
 from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
 
@@ -27,8 +27,8 @@ def open_start(name: str) -> Run:
         raise InputError(
             f"{name}: no trainable weights in an .onnx file. Begin with a run folder, or with one of {', '.join(known)}"
         )
-    if not Path(name).is_dir():
-        raise InputError(f"{name}: no such run folder.{suggestion(name, known)} Bundled models: {', '.join(known)}")
+    if len(Path(name).parts) == 1 and not Path(name).exists():
+        raise unknown_model(name, "a run folder")
     return Run.open(name)
 
 
