@@ -161,10 +161,12 @@ def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Froz
         for indices, hidden in frozen.outcomes(progress):
             store[indices] = _bits(hidden, kind)
         store.flush()
+        size = store.nbytes
+        del store  # Windows renames no file that is mapped
         part.replace(path)
     seconds = time.perf_counter() - began
     write_whole(_seconds_file(path), f"{seconds:.3f}\n")
-    logger.info("frozen work: done in %.0f s, %.0f MB kept", seconds, store.nbytes / 1e6)
+    logger.info("frozen work: done in %.0f s, %.0f MB kept", seconds, size / 1e6)
 
 
 def _bits(hidden: torch.Tensor, kind: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -100,7 +101,8 @@ def told_when_stopped(said: Callable[[], InterruptedRunError]) -> Iterator[None]
     except KeyboardInterrupt as stop:
         raise said() from stop
     except SystemExit as stop:
-        signal.signal(signal.SIGINT, before)
+        if before is not None and threading.current_thread() is threading.main_thread():  # others may set no signal
+            signal.signal(signal.SIGINT, before)
         raise said() from stop
 
 
