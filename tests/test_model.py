@@ -119,7 +119,7 @@ def test_every_kind_is_explained_as_it_can_be(kinds: dict[str, Model], kind: str
         list(found.probabilities.values()), kinds[kind].classify(drawn_faces.images[:1])[0], atol=1e-5
     )
     if kind != "run":
-        with pytest.raises(InputError, match="holds no gradients; use the run or --method occlusion"):
+        with pytest.raises(InputError, match="has no gradients; use the run or --method occlusion"):
             Explainer(kinds[kind], "grad-cam")
 
 

@@ -72,7 +72,7 @@ def export(model: Named, faces: FaceSet, path: str | Path | None = None, precisi
         advice = " Leave out --float16" if precision == "float16" else ""
         raise InputError(
             f"{opened.name}: its ONNX form differs from torch by {parity.largest:.2g} in a probability, over "
-            f"{parity.n} faces; at most {allowed:g} is let through. Nothing was written.{advice}"
+            f"{parity.n} faces; at most {allowed:g} is accepted. Nothing was written.{advice}"
         )
     try:
         write_whole(place, content)
@@ -113,7 +113,7 @@ def leave_onnx(run: Run, faces: FaceSet) -> None:
 def _parity(before: Classify, classifier: Classifier, faces: FaceSet, size: int) -> Parity:
     chosen = faces.select("val") if "val" in faces.splits else faces
     if not len(chosen):
-        raise InputError(f"{faces.source}: holds no face to check the export on")
+        raise InputError(f"{faces.source}: has no face to check the export on")
     spread = np.unique(np.linspace(0, len(chosen) - 1, _FACES).astype(np.int64))
     images, card = list(chosen.gather(spread)), classifier.card
     said, now = before(images), classifier.probabilities(images)

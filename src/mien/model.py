@@ -163,7 +163,7 @@ class Model:
         if self.run is not None:
             return None
         if faces.select("train", "val").fingerprint != training.fingerprint:
-            return f"{self.name} learned from other data ({training.data})"
+            return f"{self.name} was trained on other data ({training.data})"
         return f"{self.name} began with the weights of {training.start}" if training.start else None
 
     def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:

@@ -54,7 +54,7 @@ def calibration_faces(faces: FaceSet) -> FaceSet:
     train = faces.select("train")
     if not len(train):
         raise InputError(
-            f"{faces.source}: has no train split, and int8 takes the ranges of its numbers from train faces. "
+            f"{faces.source}: has no train split, and int8 takes the ranges of its numbers from the training set. "
             "Give the data that the run was trained on"
         )
     return train

@@ -35,7 +35,7 @@ def test_recipes_over_their_seeds(runs: list[Path], mien) -> None:
     told = mien("compare", *runs, "--seeds")
     assert told.code == 0, told.err
     assert "accuracy over seeds on test (n=14)" in told.out
-    assert "the interval holds the chance of seeds and of images" in told.out
+    assert "the interval covers the chance of seeds and of images" in told.out
     found = json.loads(mien("compare", *runs, "--seeds", "--json").out)
     assert [len(one["accuracies"]) for one in found["recipes"]] == [2, 2]
     assert len({one["recipe"] for one in found["recipes"]}) == 2  # both are named cnn-v1: told apart by a run

@@ -385,7 +385,7 @@ def test_model_files_and_runs_without_torch_are_explained_by_occlusion(
 
 def test_what_does_not_fit_is_told_with_the_way_that_does(trained_run: Run) -> None:
     for method in ("grad-cam", "attention"):
-        with pytest.raises(InputError, match=r"mien-tiny: an \.onnx file holds no gradients; use the run or"):
+        with pytest.raises(InputError, match=r"mien-tiny: an \.onnx file has no gradients; use the run or"):
             Explainer("mien-tiny", method)
     with pytest.raises(InputError, match=r"attention needs .*trained is a CNN: use --method grad-cam or occlusion"):
         Explainer(trained_run.folder, "attention")

@@ -227,8 +227,8 @@ VIT_CONFIG = '{"model_type": "vit", "patch_size": 8, "image_size": 32}'
     [
         ({}, "has no config.json with a model_type"),
         ({"config__json": "{"}, "is not readable JSON"),
-        ({"config__json": VIT_CONFIG}, "holds no weights. Expected model.safetensors"),
-        ({"config__json": VIT_CONFIG, "pytorch_model__bin": "x"}, "holds pytorch_model.bin, which can run code"),
+        ({"config__json": VIT_CONFIG}, "has no weights. Expected model.safetensors"),
+        ({"config__json": VIT_CONFIG, "pytorch_model__bin": "x"}, "has pytorch_model.bin, which can run code"),
         ({"config__json": VIT_CONFIG, "model__safetensors": "damaged"}, "cannot be opened"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_folder_of_that_name_does_not_stand_in_the_way(tmp_path: Path, monkeyp
     (tmp_path / "mien-small").mkdir()
     monkeypatch.chdir(tmp_path)
     assert Recognizer().card.recipe == "mien-small"
-    with pytest.raises(InputError, match=r"holds no model\.onnx"):
+    with pytest.raises(InputError, match=r"has no model\.onnx"):
         Recognizer("./mien-small")
 
 

@@ -112,7 +112,7 @@ def test_a_journal_of_other_settings_is_not_mixed_in(tmp_path: Path) -> None:
 
 def test_a_finished_table_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         Journal(tmp_path / "t.csv", SETTINGS)
     with pytest.raises(InputError, match="cannot be written"):
         Journal(tmp_path / "t.csv" / "t.csv", SETTINGS)

@@ -225,7 +225,7 @@ def test_what_would_end_it_halfway_ends_it_before_the_first_training(
     monkeypatch.setattr(sweeps, "train", lambda *_, **__: pytest.fail("trained"))
     (tmp_path / "seed=1").mkdir()
     (tmp_path / "seed=1" / "letter.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"seed=1: holds no run to resume"):
+    with pytest.raises(InputError, match=r"seed=1: has no run to resume"):
         sweep(plan("cnn-v1", ["seed=0,1"]), lambda size: drawn_faces, tmp_path)
     sizes = plan("cnn-v1", ["model.kind=cnn-v1,cnn-v2"], ["data.preprocess.size=8"])
     with pytest.raises(InputError, match=r"kind=cnn-v2: cnn-v2 needs images of at least 16 pixels"):

@@ -141,7 +141,7 @@ def test_another_network_or_input_is_refused(first: Run, recipe: Recipe, faces: 
     with pytest.raises(InputError, match=r"has another network than recipe 'cnn-v2'.*recipe\.yaml"):
         train(Recipe.load("cnn-v2"), faces, tmp_path / "other", Sources(start=first))
     small = Recipe.load("cnn-v1", [MODEL, "data.preprocess.size=32"])
-    with pytest.raises(InputError, match=r"sees other input"):
+    with pytest.raises(InputError, match=r"takes other input"):
         train(small, faces, tmp_path / "other", Sources(start=first))
     assert not (tmp_path / "other").exists()
 

@@ -237,7 +237,7 @@ def test_a_non_empty_folder_is_left_alone(faces: FaceSet, recipe: Recipe, tmp_pa
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"is not empty.*--resume.*--overwrite"):
         train(recipe, faces, tmp_path)
-    with pytest.raises(InputError, match="no run, so --overwrite will not touch it"):
+    with pytest.raises(InputError, match="no run in it, so --overwrite does not replace it"):
         train(recipe, faces, tmp_path, existing="replace")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 

@@ -51,7 +51,7 @@ def _show(here: Machine, speeds: list[Speed]) -> None:
         for speed in speeds
     ]  # fmt: skip
     table("per second (medians)", header, rows)
-    say("faces: cut already, classified. pictures: a portrait of 512x512, from JPEG bytes to the emotions in it.")
+    say("faces: already cropped, classification alone. pictures: a portrait of 512x512 pixels, from JPEG to emotions.")
 
 
 def _rate(value: float) -> str:

@@ -42,14 +42,15 @@ DetectSizeOption = Annotated[
     int, typer.Option("--detect-size", help="Long side in pixels, at most, at which faces are looked for.")
 ]
 AbstainOption = Annotated[
-    float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
+    float | None,
+    typer.Option("--abstain", help="Confidence below which a face is marked unsure; the model's own if left out."),
 ]
 TruthOption = Annotated[
     str | None,
     typer.Option(
         "--truth",
-        help="Whose truth a model with two heads answers with: people (what most people see in a face) or labels (what "
-        "the data that it learned from call it). The model's own choice if left out: people.",
+        help="Which head answers, of a model with two: people (what most people see in a face) or labels (as in its "
+        "training data). The model's default if left out: people.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]

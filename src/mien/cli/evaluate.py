@@ -49,7 +49,7 @@ def evaluate(
     report: Annotated[
         bool,
         typer.Option(
-            "--report", help="Measure all, robustness too, and write it as one HTML page; minutes, not seconds."
+            "--report", help="Measure everything, robustness included, and write one HTML page; takes minutes."
         ),
     ] = False,
     robust_faces: Annotated[
@@ -71,7 +71,7 @@ def evaluate(
 ) -> None:
     """Score a model on val, test or both. A run keeps predictions, figures and confusion matrix in its folder.
 
-    With --votes the model stands beside the people who tagged the faces, with --groups groups stand beside each other.
+    With --votes the model is compared with the people who tagged the faces, with --groups groups with each other.
     """
     from mien.errors import InputError
     from mien.evaluation.evaluate import scored
@@ -90,7 +90,7 @@ def evaluate(
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     tagged, faces = open_votes(votes, everything, ferplus)
     if why := opened.unsure_what_it_saw(faces):
-        note(f"{why}: leak-free leaves out what stands in train and val here; it may have seen more")
+        note(f"{why}: leak-free leaves out images that are in train and val here; the model may have seen more")
     with progress() as bar:
         predictions = opened.predictions(faces, split, votes=tagged, progress=bar)
     evaluation = scored(opened, faces, predictions)
@@ -192,7 +192,7 @@ def _show(found: Evidence) -> None:
     ]
     table("confusion matrix (rows: true, columns: predicted)", ["", *evaluation.labels], matrix)
     if evaluation.split == "pooled":
-        say("pooled holds the images that the best epoch was chosen on: for comparison with the study only")
+        say("pooled includes the images that the best epoch was chosen on: for comparison with the study only")
 
 
 def _show_sentences(found: Evidence) -> None:

@@ -1,4 +1,4 @@
-"""mien explain: which pixels of the faces in pictures a model's answer hangs on, as a picture."""
+"""mien explain: which pixels of the faces in pictures a model's answer depends on, as a picture."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def explain(
         Path, typer.Option("--out", help="PNG of all faces (12 at most), or a folder for one PNG of each picture.")
     ] = Path(_PICTURE),
 ) -> None:
-    """Show which pixels of each face the answer hangs on: not why a person looks so.
+    """Show which pixels of each face the answer depends on: not why a person looks so.
 
-    Faces are found and turned upright as mien recognize does. Exit code 0: all well; 1: some inputs failed, or hold no
+    Faces are found and turned upright as mien recognize does. Exit code 0: all well; 1: some inputs failed, or have no
     face (listed); 2: a mistake.
     """
     from mien.explanation.explain import Explainer
@@ -69,7 +69,7 @@ def explain(
     with counter("faces") as count:
         for one in pictures(places):
             if not drawn.room:
-                note(f"{_DRAWN} faces fill a picture; for more name a folder: --out FOLDER")
+                note(f"a picture shows at most {_DRAWN} faces; for more name a folder: --out FOLDER")
                 break
             looked_at += 1
             try:

@@ -131,7 +131,11 @@ def _told_to_go_on(journal: Journal | None, options: PictureOptions) -> Iterator
         yield
     except KeyboardInterrupt as stop:
         without = " without --overwrite" if options.overwrite else ""
-        kept = f"{len(journal.done):,} pictures are done; the same command{without} goes on" if journal else "No table"
+        kept = (
+            f"{len(journal.done):,} pictures are done; the same command{without} goes on"
+            if journal
+            else "No table was written"
+        )
         raise InterruptedRunError(f"stopped. {kept}") from stop
 
 

@@ -153,6 +153,6 @@ def _check_free(target: Path, out: Path, overwrite: bool) -> None:
     foreign = [name for name in held if target.is_dir() and name not in ("train", "test")]
     if foreign:
         raise InputError(
-            f"{out}: holds more than a data set ('{foreign[0]}'), so it is not replaced even with --overwrite. "
+            f"{out}: contains more than a data set ('{foreign[0]}'), so it is not replaced even with --overwrite. "
             "Choose another name"
         )

@@ -199,7 +199,7 @@ def _unreadable_error(path: Path, entries: Sequence[Entry], pixels: Decoded) -> 
     more = "\n  …" if len(pixels.unreadable) > 5 else ""
     return InputError(
         f"{path}: {len(pixels.unreadable)} of {len(entries)} pictures cannot be read:\n  {shown}{more}\n"
-        "Mend or remove them, or leave them out: --skip-unreadable"
+        "Repair or remove them, or leave them out: --skip-unreadable"
     )
 
 

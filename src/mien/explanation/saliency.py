@@ -1,4 +1,4 @@
-"""Saliency: which pixels a network's answer hangs on, from its gradients: by Grad-CAM or by attention.
+"""Saliency: which pixels a network's answer depends on, from its gradients: by Grad-CAM or by attention.
 
 Shapes: B faces, C channels, H and W pixels, K classes, D maps of h x w positions.
 
@@ -27,7 +27,7 @@ _LEAST_SIDE = 3  # positions of a layer that says where
 
 @dataclass(frozen=True)
 class Saliency:
-    """What a network says of faces, and which pixels one class of each hangs on."""
+    """What a network says of faces, and which pixels one class of each depends on."""
 
     probabilities: torch.Tensor  # (B, K)
     labels: torch.Tensor  # (B,), the classes that the maps are about

@@ -56,7 +56,7 @@ def native_input(backbone: str) -> Input:
     except (ValidationError, TypeError) as error:
         found = ", ".join(f"{key} {said[key]}" for key in _NORMALIZATION if key in said)
         raise InputError(
-            f"model.backbone {backbone}: its preprocessor_config.json says size {size}, {found}, of no use"
+            f"model.backbone {backbone}: its preprocessor_config.json says size {size}, {found}, which cannot be used"
         ) from error
 
 
@@ -267,7 +267,7 @@ def _refuse_pickles(backbone: str) -> None:
     if (folder / "model.safetensors").is_file() or (folder / "model.safetensors.index.json").is_file():
         return
     pickled = [name for name in _PICKLES if (folder / name).is_file()]
-    what = f"holds {pickled[0]}, which can run code when it is read" if pickled else "holds no weights"
+    what = f"has {pickled[0]}, which can run code when it is read" if pickled else "has no weights"
     raise InputError(f"model.backbone {backbone}: {what}. Expected model.safetensors")
 
 

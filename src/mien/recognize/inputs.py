@@ -59,7 +59,7 @@ def check_apart(folder: Path, places: Sequence[Path]) -> None:
     for place in places:
         theirs = (place if place.is_dir() else place.parent).resolve()
         if ours == theirs or (place.is_dir() and ours.is_relative_to(theirs)):
-            raise InputError(f"{folder}: the files of {place} lie there; name another folder for what is written")
+            raise InputError(f"{folder}: contains the files of {place}; name another folder for what is written")
 
 
 def _fitting(pattern: str) -> list[str]:

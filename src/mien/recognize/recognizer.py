@@ -235,7 +235,7 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
     if place.is_dir():
         file = place / "model.onnx"
         if not file.is_file():
-            raise InputError(f"{place}: holds no model.onnx. Write it: mien export {place} --data PATH")
+            raise InputError(f"{place}: has no model.onnx. Write it: mien export {place} --data PATH")
         return Classifier.open(file, threads=threads)
     if place.suffix == ".onnx" or len(place.parts) > 1:
         return Classifier.open(place, threads=threads)

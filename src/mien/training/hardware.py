@@ -123,7 +123,9 @@ def graphed(network: nn.Module, example: torch.Tensor, half: bool) -> Forward | 
             torch.cuda.make_graphed_callables(network, (example.clone(),))
         return network.forward  # which is the graph's, for now
     except Exception as error:  # whatever it is, the training goes on without
-        logger.warning("the network is not recorded as a graph (%s): slower, same numbers", str(error).split("\n")[0])
+        logger.warning(
+            "the network cannot be recorded as a CUDA graph (%s): slower, same numbers", str(error).split("\n")[0]
+        )
         return None
     finally:
         vars(network).pop("forward", None)

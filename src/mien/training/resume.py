@@ -62,14 +62,16 @@ def decide(run: Run, request: Request, existing: Existing) -> Decision:
             "or choose another --out"
         )
     if not run.begun:
-        raise InputError(f"{folder}: holds files but no run, so --overwrite will not touch it. Choose another --out")
+        raise InputError(
+            f"{folder}: has files but no run in it, so --overwrite does not replace it. Choose another --out"
+        )
     return "replace"
 
 
 def _decide_resume(run: Run, request: Request) -> Decision:
     left_over = (run.folder / "card.json").is_file() and not run.finished and not run.last_checkpoint.is_file()
     if not run.begun or left_over:  # other files, or what was kept of a finished run
-        raise InputError(f"{run.folder}: holds no run to resume, so it is kept as it is. Choose another --out")
+        raise InputError(f"{run.folder}: has no run to resume, so it is kept as it is. Choose another --out")
     begun, recipe = run.recipe, request.recipe
     if begun != recipe:
         raise InputError(
@@ -93,9 +95,11 @@ def _decide_resume(run: Run, request: Request) -> Decision:
 def _check_branch(trunk: Run, request: Request, run: Run) -> None:
     """Raise `InputError` unless `trunk` is what the first epochs of the request would have been."""
     if trunk.folder.resolve() == run.folder.resolve():
-        raise InputError(f"{run.folder}: a run is no branch of itself. Choose another --out, or go on with --resume")
+        raise InputError(
+            f"{run.folder}: a run cannot be a branch of itself. Choose another --out, or go on with --resume"
+        )
     if not trunk.begun or not trunk.last_checkpoint.is_file():
-        raise InputError(f"{trunk.folder}: holds no training to go on from (checkpoints/last.ckpt is missing)")
+        raise InputError(f"{trunk.folder}: has no training to continue (checkpoints/last.ckpt is missing)")
     begun, recipe = trunk.recipe, request.recipe
     changed = [key for key in _differences(begun, recipe) if key not in _FREE]
     if (begun.schedule.name, begun.schedule.warmup_epochs) != (recipe.schedule.name, recipe.schedule.warmup_epochs):
@@ -109,7 +113,7 @@ def _check_branch(trunk: Run, request: Request, run: Run) -> None:
     _check_checkpoint(trunk.last_checkpoint, request.precision)
     done = len(trunk.history)
     if recipe.schedule.name != "constant" or begun.epochs - begun.schedule.decay_epochs < done:
-        raise InputError(f"{trunk.folder}: its learning rate falls already. A branch needs a constant one until then")
+        raise InputError(f"{trunk.folder}: its learning rate falls already. A branch begins where it is still constant")
     if recipe.epochs - recipe.schedule.decay_epochs < done or recipe.epochs == done:
         least = done + max(math.ceil(recipe.schedule.decay_epochs), 1)
         raise InputError(

@@ -60,8 +60,7 @@ class Run:
         if not run.finished:
             hint = "continue it with --resume" if run.last_checkpoint.is_file() else "name the folder of one run"
             raise InputError(
-                f"{folder}: holds no finished run (card.json, model.safetensors or predictions/val.npz is missing); "
-                f"{hint}"
+                f"{folder}: no finished run (card.json, model.safetensors or predictions/val.npz is missing); {hint}"
             )
         return run
 

@@ -49,7 +49,7 @@ def check_start(start: Run, recipe: Recipe, out: Run) -> None:
         )
     if start.card.preprocess != recipe.preprocess:
         raise InputError(
-            f"{start.folder}: sees other input ({start.card.preprocess}) than {here} ({recipe.preprocess})"
+            f"{start.folder}: takes other input ({start.card.preprocess}) than {here} ({recipe.preprocess})"
         )
     start.seen()  # raises where it is not kept
 

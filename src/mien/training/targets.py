@@ -39,7 +39,7 @@ def check_sources(recipe: Recipe, sources: Sources) -> None:
     """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it does not use."""
     how = recipe.targets
     if sources.start and sources.branch:
-        raise InputError("a branch began as its trunk did: leave out --start")
+        raise InputError("--branch continues a run from its own weights: leave out --start")
     for wanted, given, name in (
         (how.of_votes, sources.votes, "votes"),
         (bool(how.teacher), sources.teacher, "teacher"),
@@ -48,9 +48,7 @@ def check_sources(recipe: Recipe, sources: Sources) -> None:
             what = "FILE" if name == "votes" else "RUN"
             raise MissingSourceError(f"recipe '{recipe.name}' learns from {name}: pass --{name} {what}")
         if given is not None and not wanted:
-            raise InputError(
-                f"recipe '{recipe.name}' has no use for --{name}. Give it a share: --set targets.{name}=0.5"
-            )
+            raise InputError(f"recipe '{recipe.name}' does not use --{name}. Give it a share: --set targets.{name}=0.5")
 
 
 def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
@@ -106,8 +104,8 @@ def _as_labels(train: FaceSet, votes: Votes) -> Floats32:
     voted = table.sum(axis=1) > 0
     if len(np.unique(train.labels[voted])) < 2:
         raise InputError(
-            f"{votes.source}: has votes on train faces of one label alone, so they say nothing about labels. "
-            "Take them as they are: --set targets.votes_as=shares"
+            f"{votes.source}: has votes on training faces of one label alone, from which labels cannot be learned. "
+            "Use the votes as they are: --set targets.votes_as=shares"
         )
     shares = table[voted] / table[voted].sum(axis=1, keepdims=True)
     # Roots beside the shares: the first of ten votes says more than the tenth.
@@ -138,7 +136,7 @@ def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats32:
     """The teacher's probabilities, found by pixels, so that order and names do not matter."""
     if teacher.label_names != train.label_set.labels:
         raise InputError(
-            f"the teacher speaks of {', '.join(teacher.label_names)}, the faces are of "
+            f"the teacher knows the classes {', '.join(teacher.label_names)}, the faces have "
             f"{', '.join(train.label_set.labels)}"
         )
     place = {str(name): i for i, name in enumerate(teacher.hashes)}
@@ -146,7 +144,7 @@ def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats32:
     missing = rows.count(-1)
     if missing:
         raise InputError(
-            f"the teacher says nothing of {missing:,} of the {len(rows):,} train faces. "
+            f"the teacher has no prediction for {missing:,} of the {len(rows):,} training faces. "
             "Make its predictions on the same data: mien evaluate RUN --data PATH --split train"
         )
     return np.asarray(teacher.probabilities[rows], dtype=np.float32)
