@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, MienError, MissingExtraError, not_writable, unknown_name
+from mien.errors import InputError, MienError, MissingExtraError, first_line, not_writable, unknown_name
 from mien.files import write_whole
 from mien.logs import quieted
 from mien.model import Classify, Model, Named
@@ -157,9 +157,7 @@ def _traced(network: torch.nn.Module, run: Run, shape: tuple[int, ...]) -> Model
                 verbose=False,
             )
     except Exception as error:  # each network has its own way to be beyond the exporter
-        raise InputError(
-            f"{run.folder}: torch cannot export this network to ONNX ({str(error).strip().splitlines()[0]})"
-        ) from error
+        raise InputError(f"{run.folder}: torch cannot export this network to ONNX ({first_line(error)})") from error
     assert program is not None  # what the exporter gives when it is to write no file
     return program.model_proto
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import say
+from mien.cli.console import ModelArgument, say
 
 
 def card(
-    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
+    model: ModelArgument,
     evidence: Annotated[
         list[Path] | None,
         typer.Option(

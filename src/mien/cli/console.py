@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mien.data.votes import Votes
     from mien.predictions import Truth
 
+ModelArgument = Annotated[
+    str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")
+]
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")]
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
 LabelsOption = Annotated[
     str | None, typer.Option("--labels", help="Class names in order, with commas, where folder names do not say it.")
@@ -92,6 +96,22 @@ def check_picture(path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable(path, error) from error
+
+
+def free_place(place: Path, used: Collection[Path]) -> Path:
+    """`place`, numbered where a file of this run has that name already."""
+    free, number = place, 2
+    while free in used:
+        free, number = place.with_name(f"{place.stem}-{number}{place.suffix}"), number + 1
+    return free
+
+
+def end_with(failed: Sequence[str], *, inputs: int) -> None:
+    """List what failed, of so many inputs, and end with the exit code that tells it; go on where nothing did."""
+    if len(failed) > 1:
+        note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
+    if failed:
+        raise typer.Exit(2 if inputs == 1 else 1)
 
 
 def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: int = 224) -> FaceSet:

@@ -14,6 +14,7 @@ from mien.cli.console import (
     FerplusOption,
     JsonOption,
     LabelsOption,
+    ModelArgument,
     SkipOption,
     VotesOption,
     note,
@@ -36,7 +37,7 @@ _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
+    model: ModelArgument,
     data: DataOption,
     split: Annotated[str, typer.Option("--split", help="val, test, pooled (both, as in the study) or train.")] = "test",
     labels: LabelsOption = None,

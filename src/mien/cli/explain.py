@@ -11,9 +11,12 @@ import typer
 from mien.cli.console import (
     DetectorOption,
     DetectSizeOption,
+    ModelArgument,
     TruthOption,
     check_picture,
     counter,
+    end_with,
+    free_place,
     known_truth,
     note,
     say,
@@ -33,7 +36,7 @@ _Named: TypeAlias = "tuple[str, Explanation]"
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
+    model: ModelArgument,
     images: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or patterns.")],
     method: Annotated[
         str,
@@ -86,10 +89,7 @@ def explain(
                 drawn.add(one, found, number if len(crops) > 1 else 0)
             drawn.end_picture(one)
     drawn.end()
-    if len(failed) > 1:
-        note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
-    if failed:
-        raise typer.Exit(2 if looked_at == 1 else 1)
+    end_with(failed, inputs=looked_at)
 
 
 def _opened(detector: str, size: int) -> Detector | None:
@@ -163,7 +163,7 @@ class _Drawn:
 
     def end_picture(self, one: InputFile) -> None:
         if not self._one_file:
-            self._save(self._free(one.under))
+            self._save(free_place(self._out / one.under.with_suffix(".png"), self._written))
             self._shown.clear()
 
     def end(self) -> None:
@@ -183,14 +183,6 @@ class _Drawn:
             raise not_writable(path, error) from error
         self._written.append(path)
         note(f"picture: {path}")
-
-    def _free(self, under: Path) -> Path:
-        """A place for the picture of `under`, numbered where two of this run have the same name."""
-        place = self._out / under.with_suffix(".png")
-        free, number = place, 2
-        while free in self._written:
-            free, number = place.with_name(f"{place.stem}-{number}.png"), number + 1
-        return free
 
 
 def _check_no_input(out: Path, places: Sequence[Path]) -> None:

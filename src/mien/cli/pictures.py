@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from mien.cli.console import check_picture, counter, note, say
+from mien.cli.console import check_picture, counter, end_with, free_place, note, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -117,10 +115,7 @@ class _Done:
         failed = self._failed
         if self._pictures > 1 and (self._journal or failed):
             note(f"{self._pictures:,} pictures: {self._with_face:,} with a face, {len(failed):,} failed")
-        if len(failed) > 1:
-            note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
-        if failed:
-            raise typer.Exit(2 if self._pictures + len(self._before) == 1 else 1)
+        end_with(failed, inputs=self._pictures + len(self._before))
 
 
 @contextmanager
@@ -219,9 +214,7 @@ class _Marked:
         place = self._folder / one.under
         if place.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             place = place.with_name(place.name + ".png")
-        free, number = place, 2
-        while free in self._used:
-            free, number = place.with_name(f"{place.stem}-{number}{place.suffix}"), number + 1
+        free = free_place(place, self._used)
         self._used.add(free)
         return free
 

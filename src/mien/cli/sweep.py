@@ -13,6 +13,7 @@ from mien.cli.console import (
     JsonOption,
     LabelsOption,
     PrecisionOption,
+    RecipeArgument,
     SkipOption,
     VotesOption,
     note,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")],
+    recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the runs, sweep.csv and sweep.png.")],
     grids: Annotated[

@@ -15,6 +15,7 @@ from mien.cli.console import (
     FerplusOption,
     LabelsOption,
     PrecisionOption,
+    RecipeArgument,
     SkipOption,
     VotesOption,
     open_faces,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")],
+    recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     settings: Annotated[

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mien.data.cartoon import SIZES, draw_face
 from mien.data.tint import tint
-from mien.errors import InputError
+from mien.errors import InputError, not_writable
 from mien.labels import FER7
 
 MIN_COUNT = 70  # the least that gives every class a face in both tenths
@@ -64,7 +64,7 @@ def draw_set(out: Path, count: int, seed: int, *, size: int = 48, color: bool = 
             write(part, _files(count, seed, size, color))
             _swap(part, target, Path(scratch) / "old")
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error}). Choose another place") from error
+        raise not_writable(out, error, "Choose another place") from error
     return out
 
 

@@ -19,7 +19,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from mien.errors import InputError, MissingCheckpointError
+from mien.errors import InputError, MissingCheckpointError, first_line
 from mien.logs import quieted
 from mien.models.pretrained import Backbone, patch_size
 from mien.models.vit import check_patch
@@ -91,7 +91,7 @@ def load(how: Pretrained, size: int) -> Backbone:
         return Backbone(network, how.features, size, config)
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"model.backbone {how.backbone}: does not take images of {size} pixels ({_first_line(error)}). "
+            f"model.backbone {how.backbone}: does not take images of {size} pixels ({first_line(error)}). "
             "Use the size that it was made for: --set data.preprocess.size=null"
         ) from error
 
@@ -245,7 +245,7 @@ def _load_transformer(backbone: str) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if isinstance(error, OSError) and not _is_folder(backbone):
             raise _not_at_hand(backbone) from error
-        raise InputError(f"model.backbone {backbone}: cannot be opened ({_first_line(error)})") from error
+        raise InputError(f"model.backbone {backbone}: cannot be opened ({first_line(error)})") from error
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(f"model.backbone {backbone}: is no vision backbone ({type(model).__name__} takes no pixels)")
     missing = [key for key in found["missing_keys"] if "pooler" not in key]
@@ -254,10 +254,6 @@ def _load_transformer(backbone: str) -> Any:
             f"model.backbone {backbone}: its weights lack {len(missing)} of the network's, for example {missing[0]}"
         )
     return model
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _refuse_pickles(backbone: str) -> None:

@@ -9,8 +9,6 @@ Shapes: S steps.
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import DivergedError, InputError, InterruptedRunError
-from mien.files import write_whole
+from mien.files import write_csv
 from mien.models.build import complete
 from mien.recipes.recipe import Recipe
 from mien.training.hardware import Hardware, detect, repeatable
@@ -222,8 +220,5 @@ def _longest_fall(values_S: Floats) -> list[int]:
 
 def save_csv(search: LrSearch, path: Path) -> None:
     """Write the curve, whole or not at all."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["learning_rate", "loss", "smoothed_loss"])
-    writer.writerows(zip(search.rates.tolist(), search.losses.tolist(), search.smoothed.tolist(), strict=True))
-    write_whole(path, text.getvalue())
+    rows = zip(search.rates.tolist(), search.losses.tolist(), search.smoothed.tolist(), strict=True)
+    write_csv(path, ["learning_rate", "loss", "smoothed_loss"], rows)

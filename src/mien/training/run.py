@@ -18,7 +18,7 @@ from mien import formats
 from mien.cards import Card
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
-from mien.files import write_whole
+from mien.files import write_csv, write_whole
 from mien.predictions import Predictions, Truth
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
@@ -258,11 +258,8 @@ def read_history(path: Path) -> list[Epoch]:
 
 def write_history(path: Path, rows: Sequence[Epoch]) -> None:
     """Write all rows, whole or not at all."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f.name for f in fields(Epoch)])
-    writer.writerows([getattr(row, f.name) for f in fields(Epoch)] for row in rows)
-    write_whole(path, text.getvalue())
+    names = [f.name for f in fields(Epoch)]
+    write_csv(path, names, ([getattr(row, name) for name in names] for row in rows))
 
 
 def monitored(row: Epoch, recipe: Recipe) -> float:
