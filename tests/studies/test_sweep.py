@@ -86,7 +86,7 @@ def test_names_are_safe_different_and_as_short_as_can_be() -> None:
         (["seed=1", "seed=2"], [], "has a grid already"),
         (["seed=1,2"], ["seed=3"], "also given by --set"),
         (["optimizer.lrr=1,2"], [], r"lrr: unknown key\. Did you mean 'lr'"),
-        (["name.x=1"], [], r"^--grid name\.x=1: 'name' holds a single value"),
+        (["name.x=1"], [], r"^--grid name\.x=1: 'name' has a single value"),
         (["seed=[1"], [], "a bracket is not closed"),
         (["seed=1,2"], ["epochs=0"], r"^recipe 'cnn-v1' has 1 problem:\n  epochs: .* got 0$"),
     ],

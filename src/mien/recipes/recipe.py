@@ -202,7 +202,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         if inner is None:
             inner = place[parent] = {}
         elif not isinstance(inner, dict):
-            raise InputError(f"--set {override}: '{parent}' holds a single value, so '{key}' cannot be set")
+            raise InputError(f"--set {override}: '{parent}' has a single value, so '{key}' cannot be set")
         place = inner
     try:
         place[last] = yaml.safe_load(text)
