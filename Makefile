@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer and make:
 #   make demo    set up .venv, train two CNNs on drawn faces, compare them, write a report
 #   make test    set up .venv, run the tests that are quick: three minutes on two cores
-# `make test-all` runs the long ones too: the README's commands, studies, the browser.
+# `make test-all` runs the long ones too: the commands of README and guides, studies, the browser.
+# `make docs` builds the documentation as a site, without a network: docs/_build/index.html.
 # `make demo DATA=path/to/fer2013.zip` does the same on real data, with a short budget.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
 
-.PHONY: demo test test-all lint check clean
+.PHONY: demo test test-all lint docs check clean
 
 demo: $(VENV)/.done
 	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
@@ -25,7 +26,11 @@ lint: $(VENV)/.done
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: test-all lint
+docs: $(VENV)/.done
+	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+check: test-all lint docs
 
 # The constraints keep torch at one build; without them a package may pull gigabytes of another one.
 $(VENV)/.done: pyproject.toml constraints.txt
@@ -35,4 +40,4 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs docs/_build

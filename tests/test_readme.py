@@ -1,4 +1,4 @@
-"""Every command and every Python line of the README runs, on drawn faces under the README's names."""
+"""Every command and every Python line of README, quickstart and guides runs, on drawn faces under the same names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,13 +19,19 @@ from mien.data.draw import draw_set
 from mien.recognize.vendored import vendored_folder
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
+GUIDES = sorted(page for page in (DOCS / "guides").glob("*.md") if page.stem != "index")
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in [ROOT / "README.md", DOCS / "quickstart.md", *GUIDES]}
 
 
-def blocks(language: str, text: str = README) -> list[str]:
+def blocks(language: str, text: str) -> list[str]:
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     return [block for kind, block in fenced if kind == language]
+
+
+def commands(text: str) -> list[str]:
+    return [line for block in blocks("sh", text) for line in block.splitlines() if line.startswith("mien ")]
 
 
 def code_of(program: Callable[[], None]) -> int | str | None:
@@ -38,7 +44,7 @@ def code_of(program: Callable[[], None]) -> int | str | None:
 
 @pytest.fixture(scope="module")
 def inputs(drawn_folder: Path, save_checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ignore[no-untyped-def]
-    """A project and a shared folder beside it, which hold what the README names. Copy it, never change it."""
+    """A project and a shared folder beside it, which hold what the pages name. Copy it, never change it."""
     root = tmp_path_factory.mktemp("inputs")
     here = root / "project"
     draw_set(here / "fer2013.zip", 220, seed=1)
@@ -81,97 +87,118 @@ def _write_votes(folder: Path) -> None:
 
 # Two end only when they are stopped, one takes its time: tests/e2e, tests/cli/test_watch.py and test_bench.py run them.
 ELSEWHERE = ("mien serve", "mien recognize camera", "mien bench")
+TRAINING = ("mien train", "mien study", "mien sweep")
 # To leave model.onnx takes longer than such a short training: these do, by train, by study and after a start.
-WITH_A_FILE = ("--out runs/cnn-v2", "--recipes cnn-v1,cnn-v2,cnn-v2.1", "--out runs/mine")
-MADE = (
-    ("probabilities.png", "faces.csv", "clip.csv", "timeline.png", "marked/photo.jpg", "marked/clip.mp4"),
-    ("stats.png", "runs/study/report.html", "faces.zip", "runs/tuned-find-lr.png", "runs/sweep/sweep.png",
-     "model.onnx", "small.onnx", "runs/study/cnn-v1/model.onnx"),
-    ("evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png"),
-    ("runs/both/card.json", "runs/mine/model.onnx"),
-    ("runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json", "runs/vit/model.safetensors"),
-)  # fmt: skip
+WITH_A_FILE = ("--out runs/cnn-v2", "--out runs/first", "--recipes cnn-v1,cnn-v2", "--out runs/mine")
+# Files that must be there after the commands of a page.
+MADE = {
+    "README": ("faces.csv", "marked/astronaut.jpg", "clip.csv", "timeline.png", "runs/mine/model.onnx"),
+    "quickstart": ("probabilities.png", "runs/first/model.onnx", "runs/first/predictions/test.npz"),
+    "recognize": ("probabilities.png", "marked/photo.jpg", "faces.csv"),
+    "video": ("clip.csv", "timeline.png", "marked/clip.mp4"),
+    "train": (
+        "faces.zip", "stats.png", "runs/cnn-v2/model.onnx", "runs/vit/model.safetensors", "runs/both/card.json",
+        "runs/tuned-find-lr.png", "runs/sweep/sweep.png", "runs/study/report.html", "runs/study/cnn-v1/model.onnx",
+        "runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json",
+    ),
+    "fine-tune": ("runs/mine/model.onnx",),
+    "evaluate": (
+        "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png",
+        "gradients.png",
+    ),
+    "serve": (),
+    "export": ("model.onnx", "small.onnx"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of cnn-v1 and cnn-v2 on the drawn faces, for pages that begin with them. Copy it, never change it."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    data = inputs / "project" / "fer2013.zip"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mien.studies.runs.leave_onnx", lambda *_: None)
+        for name in ("cnn-v1", "cnn-v2"):
+            run(f"mien train {name} --data {data} --out {runs / name} --set epochs=1", patch)
+    return runs
+
+
+def run(line: str, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sys, "argv", shlex.split(line))
+    assert code_of(main) == 0, line
+
+
+def shortened(line: str) -> str:
+    """Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written."""
+    short = " --set epochs=1" if line.startswith(TRAINING) else ""
+    if line.startswith(("mien train mien-small", "mien train small-ft")):
+        short += " --set schedule.warmup_epochs=0"
+    if "--find-lr" in line:
+        short += " --set data.batch_size=16"  # for the ten batches that it needs
+    if line.startswith(("mien train vit", "mien train efficientnet")):
+        short += " --set data.preprocess.size=64"
+    if line.startswith("mien study") and "--recipes" not in line:
+        short += " --recipes cnn-v1,vit-v1.3-frozen --set vit-*:data.preprocess.size=64"  # instead of all
+    return line + short
+
+
+def begins_with_runs(lines: Sequence[str]) -> bool:
+    """Whether the page speaks of runs that another one trains."""
+    text = "\n".join(lines)
+    return "runs/cnn-v" in text and "--out runs/cnn-v" not in text
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("block", "made"), list(enumerate(MADE)))
-def test_commands(
-    block: int,
-    made: tuple[str, ...],
-    workplace: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert len(blocks("sh")) == len(MADE)
-    lines = [line for line in blocks("sh")[block].splitlines() if line.startswith("mien ")]
+@pytest.mark.parametrize("page", PAGES)
+def test_commands(page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    lines = commands(PAGES[page])
     assert lines
+    if begins_with_runs(lines):
+        shutil.copytree(request.getfixturevalue("trained"), workplace / "runs")
     for line in lines:
         if line.startswith(ELSEWHERE):
             continue
-        # Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written.
-        short = " --set epochs=1" if line.startswith(("mien train", "mien study", "mien sweep")) else ""
-        if line.startswith(("mien train mien-small", "mien train small-ft")):
-            short += " --set schedule.warmup_epochs=0"
-        if "--find-lr" in line:
-            short += " --set data.batch_size=16"  # for the ten batches that it needs
-        if line.startswith(("mien train vit", "mien train efficientnet")):
-            short += " --set data.preprocess.size=64"
-        if line.startswith("mien study") and "--recipes" not in line:
-            short += " --recipes cnn-v1,vit-v1.3-frozen --set vit-*:data.preprocess.size=64"  # instead of all
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", shlex.split(line + short))
-            if line.startswith(("mien train", "mien study", "mien sweep")) and not any(
-                words in line for words in WITH_A_FILE
-            ):
+            if line.startswith(TRAINING) and not any(words in line for words in WITH_A_FILE):
                 patch.setattr("mien.studies.runs.leave_onnx", lambda *_: None)
-            assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
-    for file in made:
+            run(shortened(line), patch)
+    for file in MADE[page]:
         assert (workplace / file).is_file(), file
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
-def test_commands_of_the_guides(
-    guide: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
+def test_python(
+    page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [
-        line for block in blocks("sh", guide.read_text()) for line in block.splitlines() if line.startswith("mien")
-    ]
-    assert lines
-    for line in lines:
-        short = " --set epochs=1 --set schedule.warmup_epochs=0" if line.startswith("mien train") else ""
-        monkeypatch.setattr(sys, "argv", shlex.split(line + short))
-        assert code_of(main) == 0, f"{line}\n{capsys.readouterr().err}"
-    for target in re.findall(r"\]\(([^)#]+)\)", guide.read_text()):
-        assert (guide.parent / target).exists(), target
-
-
-@pytest.mark.slow
-def test_python(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copyfile(workplace / "fer2013.zip", workplace / "faces.zip")
     load = Recipe.load
     monkeypatch.setattr(Recipe, "load", lambda name: load(name, ["epochs=1"]))
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
-    assert "value=" in capsys.readouterr().out
+    for block in blocks("python", PAGES[page]):
+        exec(compile(block, f"{page}.md", "exec"), {})
+    assert capsys.readouterr().out
 
 
-def test_the_recipe_of_the_readme_is_valid(tmp_path: Path) -> None:
-    (block,) = blocks("yaml")
+def test_the_recipe_of_the_guide_is_valid(tmp_path: Path) -> None:
+    (block,) = blocks("yaml", PAGES["train"])
     (tmp_path / "mine.yaml").write_text(block)
     assert Recipe.load(tmp_path / "mine.yaml").data.augment.on
 
 
-def test_the_tree_matches_the_disk() -> None:
-    (tree,) = [block for block in blocks("") if "src/mien/" in block]
-    told = set(re.findall(r"[\w-]+\.py", tree))
-    there = {path.name for path in (ROOT / "src").rglob("*.py") if "cli" not in path.parts} - {"__init__.py"}
-    assert there <= told, f"not in the README's tree: {there - told}"
-    elsewhere = {
-        path.name for folder in ("src", "examples", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")
-    }
-    assert told <= elsewhere, f"not on the disk: {told - elsewhere}"
+def test_the_readme_is_short() -> None:
+    assert len(README.encode()) <= 9 * 1024
+
+
+def test_the_trees_name_every_package() -> None:
+    there = {path.parent.name for path in (ROOT / "src" / "mien").glob("*/__init__.py")}
+    for page in (README, (DOCS / "project-layout.md").read_text(encoding="utf-8")):
+        (tree,) = [block for block in blocks("", page) if "src/mien/" in block]
+        told = set(re.findall(r"([\w-]+)/", tree))
+        assert there <= told, f"not in the tree: {there - told}"
+        elsewhere = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"src", "mien"}
+        assert told <= there | elsewhere, f"not on the disk: {told - there - elsewhere}"
 
 
 def test_every_linked_file_is_there() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README):
         assert (ROOT / target).exists(), target

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cards import Card
-from mien.confidence import RISK
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, not_writable
@@ -24,16 +23,17 @@ if TYPE_CHECKING:
 
 def calibrate(
     model: Named,
-    risk: float = RISK,
+    risk: float | None = None,
     faces: FaceSet | None = None,
     votes: Votes | None = None,
     to: str | Path | None = None,
 ) -> Card:
     """Fit temperature and threshold of every head again, on val images that are not in train; the card keeps them.
 
-    `risk`: share of wrong answers, above 0 and below 1, that are let through without being marked unsure. A run needs
-    no image: its card and its `model.onnx` are rewritten. A model file is asked about the val split of `faces` (and
-    held against `votes`, where it has a people's head) and stays as it is; the new one is written to `to`.
+    `risk`: share of wrong answers, above 0 and below 1, that are let through without being marked unsure; without it
+    each head keeps its own. A run needs no image: its card and its `model.onnx` are rewritten. A model file is asked
+    about the val split of `faces` (and held against `votes`, where it has a people's head) and stays as it is; the new
+    one is written to `to`.
     Raises `InputError` where val predictions are missing, or the risk is no such share.
     """
     opened = Model.open(model)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien import formats
-from mien.confidence import RISK, tempered
+from mien.confidence import RISK, RISK_OF_PEOPLE, tempered
 from mien.errors import InputError, unknown_name
 from mien.files import write_whole
 from mien.predictions import People, Predictions, Truth
@@ -78,6 +78,7 @@ class Card(BaseModel):
     labels: tuple[str, ...]
     preprocess: Preprocess
     backbone: str | None = None  # the pre-trained network that the weights started from
+    architecture: str | None = None  # its kind: `model_type` of its own config, as in "dinov2"; None in older cards
     members: tuple[str, ...] = ()  # runs whose probabilities an ensemble averages; `training` is then of the first
     parameters: int
     mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
@@ -131,16 +132,18 @@ class Card(BaseModel):
         none = np.zeros((len(said), len(self.people.labels)), dtype=np.int64)
         return People(self.people.labels, said[:, self.columns("people")], none)
 
-    def calibrated(self, val: Predictions, risk: float = RISK) -> Card:
+    def calibrated(self, val: Predictions, risk: float | None = None) -> Card:
         """With temperature and threshold of each head fitted on `val`, the network's own predictions, untempered.
 
         The labels' head is held against the labels. The people's head gives the chance that one person sees an emotion:
         its temperature is fitted on single votes. Its threshold keeps the risk that most taggers see something else.
+        `risk` is of both; without it each keeps the one that it has, or `RISK` and `RISK_OF_PEOPLE`.
         """
-        own = _fitted(val, val, risk)
+        own = _fitted(val, val, risk if risk is not None else self.risk or RISK)
         card = self.model_copy(update=own)
         if self.people and val.people is not None:
-            people = self.people.model_copy(update=_fitted(val.each_vote(), val.by_votes(), risk))
+            wanted = risk if risk is not None else self.people.risk or RISK_OF_PEOPLE
+            people = self.people.model_copy(update=_fitted(val.each_vote(), val.by_votes(), wanted))
             card = card.model_copy(update={"people": people})
         return card
 

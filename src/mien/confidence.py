@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mien.errors import InputError
 
 RISK = 0.2  # share of wrong answers that is let through, where nobody says another
+RISK_OF_PEOPLE = 0.1  # the same where wrong means: not what most people see
 SURETY = 0.95  # with which the threshold keeps the wanted risk
 FEWEST_IMAGES = 100  # that a temperature is fitted on; of fewer, chance would decide it
 _TEMPERATURES = (0.2, 5.0)  # among which the best is looked for: where every answer is right, there is no end

@@ -250,7 +250,7 @@ def test_study_goes_by_cost_and_names_what_cannot_be_had(
         in done.err
     )
     estimates = re.findall(r"^(\S+): at most about \d+ (?:s|minutes)$", done.err, flags=re.MULTILINE)
-    trained = re.findall(r"^(\S+): training$", done.err, flags=re.MULTILINE)
+    trained = re.findall(r"^(\S+): \d of 2$", done.err, flags=re.MULTILINE)
     assert estimates == trained
     assert set(trained) == {"cnn-v2", "vit-v1.3-frozen-tiny-vit-32px"}
     page = (tmp_path / "study" / "report.md").read_text()
@@ -359,7 +359,7 @@ def test_sweep(mien, drawn_zip: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     done = mien(*arguments)
     assert done.code == 0, done.err
-    assert "best by val: lr=1e-" in done.out
+    assert "best by val: optimizer.lr=1e-" in done.out
     assert "no evidence" in done.out
     assert f"mien evaluate {tmp_path / 'sweep'}" in done.out
     assert Image.open(tmp_path / "sweep" / "sweep.png").width > 2.5 * style.DPI
@@ -377,9 +377,9 @@ def test_sweep_ends_with_1_and_names_what_diverged(mien, drawn_zip: Path, tmp_pa
         "--set", "epochs=2", "--set", "optimizer.name=sgd", "--set", "data.batch_size=8",
     )  # fmt: skip
     assert done.code == 1
-    assert "best by val: lr=1e-2" in done.out
+    assert "best by val: optimizer.lr=1e-2" in done.out
     assert "diverged" in done.out
-    assert "diverged: lr=10 (1 of 2)" in done.err
+    assert "diverged: optimizer.lr=10 (1 of 2)" in done.err
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from mien.recognize.recognizer import bundled
 
 RESULTS = Path(__file__).parents[2] / "results"
 MOST_BYTES = {"mien-small": 5_000_000, "mien-tiny": 1_000_000}
+RECIPES = {"mien-small": "small-v2", "mien-tiny": "tiny-v2"}  # that made them
 
 
 def test_they_are_all_there_and_small() -> None:
@@ -29,8 +30,10 @@ def test_they_are_all_there_and_small() -> None:
 @pytest.mark.parametrize("name", MOST_BYTES)
 def test_their_cards_say_where_they_come_from(name: str) -> None:
     card = Recognizer(name).card
-    recipe = Recipe.load(name)
-    assert (card.recipe, card.labels, card.mirror) == (name, FER7.labels, recipe.mirror)
+    recipe = Recipe.load(RECIPES[name])
+    assert (card.recipe, card.labels, card.mirror) == (recipe.name, FER7.labels, recipe.mirror)
+    assert card.people
+    assert (card.people.labels, card.truth) == (FER7.labels, "people")
     assert card.preprocess == recipe.preprocess
     assert (card.training.data, card.training.votes) == ("fer2013.zip", "ferplus.csv")
     assert card.training.commit
@@ -48,16 +51,23 @@ def test_their_cards_say_how_faces_are_cut_and_when_they_are_unsure(name: str) -
     wrong = (kept.predicted != kept.labels)[given].mean()
     assert card.risk == 0.2
     assert 0.1 < wrong <= card.risk, f"of {given.sum()} answers on test that are not marked unsure"
+    assert card.people
+    seen = Predictions.load(RESULTS / name / "predictions" / "test.npz").by_votes().tempered(card.people.temperature)
+    given = seen.leak_free & (seen.probabilities.max(axis=1) >= card.people.threshold)
+    assert card.people.risk == 0.1
+    assert 0.05 < (seen.predicted != seen.labels)[given].mean() <= card.people.risk
 
 
 @pytest.mark.parametrize("name", MOST_BYTES)
 def test_their_probabilities_are_calibrated_on_test(name: str) -> None:
     card = Recognizer(name).card
     kept = Predictions.load(RESULTS / name / "predictions" / "test.npz")
-    after, before = calibration(kept.tempered(card.temperature)), calibration(kept)
-    assert after.ece <= 0.03
-    assert after.as_good_as_perfect
-    assert after.ece < before.ece
+    found = calibration(kept.tempered(card.temperature))
+    assert found.ece <= 0.03
+    assert found.as_good_as_perfect
+    assert card.people
+    votes = calibration(kept.each_vote().tempered(card.people.temperature))
+    assert votes.ece <= 0.02, "of 33,135 single votes, among which chance alone makes .008"
 
 
 @pytest.mark.slow
@@ -79,7 +89,7 @@ def test_the_small_one_is_the_default() -> None:
 def test_a_folder_of_that_name_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mien-small").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert Recognizer().card.recipe == "mien-small"
+    assert Recognizer().card == Recognizer("mien-small").card
     with pytest.raises(InputError, match=r"has no model\.onnx"):
         Recognizer("./mien-small")
 
@@ -98,7 +108,7 @@ def test_they_answer_what_is_kept_of_their_runs(name: str, fer2013: FaceSet) -> 
     test = fer2013.select("test")
     some = np.arange(0, len(test), 9)
     np.testing.assert_array_equal(kept.hashes[some], test.hashes[some])
-    recognizer = Recognizer(name)
+    recognizer = Recognizer(name, truth="labels")
     answers = recognizer.classify(list(test.gather(some)))
     expected = kept.probabilities[some] ** (1 / recognizer.card.temperature)
     assert np.abs(answers - expected / expected.sum(axis=1, keepdims=True)).max() < 0.01  # float16 weights

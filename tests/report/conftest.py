@@ -22,7 +22,7 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained
 from mien.report import plots, plots_cost, style
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
-from mien.report.families import question
+from mien.report.families import questions
 from mien.training.run import Epoch
 
 PRIVATE_TEST = (491, 55, 528, 879, 626, 594, 416)  # images per class, FER7 order
@@ -82,6 +82,14 @@ def made_up_recipe(name: str, seed: int) -> Recipe:
     return Recipe.load(name, settings)
 
 
+def architecture(recipe: Recipe) -> str | None:
+    """As the config of the backbone would say it."""
+    if not isinstance(recipe.model, Pretrained):
+        return None
+    known = {"resnet-50": "resnet", "efficientnet-lite0": "efficientnet-lite0", "dinov2-small": "dinov2"}
+    return known.get(recipe.model.backbone.rpartition("/")[2], "vit")
+
+
 def made_up_card(recipe: Recipe, labels: Sequence[str], history: Sequence[Epoch], val_images: int, seed: int) -> Card:
     best = max(history, key=lambda row: row.val_accuracy)
     training = Training(
@@ -104,6 +112,7 @@ def made_up_card(recipe: Recipe, labels: Sequence[str], history: Sequence[Epoch]
         labels=tuple(labels),
         preprocess=recipe.preprocess,
         backbone=recipe.model.backbone.rpartition("/")[2] if isinstance(recipe.model, Pretrained) else None,
+        architecture=architecture(recipe),
         parameters=405_319,
         training=training,
     )
@@ -144,12 +153,13 @@ def made_up_report(
         repeated={"test images that also stand in train": 300} if test else {},
         leak_free={"test": int(predicted[0][1]["test"].leak_free.sum())} if test else {},
     )
-    shown_tests = {name: by["test" if test else "val"] for name, by in predicted if name in question(reports)}
+    asked = dict.fromkeys(name for names in questions(reports) for name in names)
+    shown_tests = {name: by["test" if test else "val"] for name, by in predicted if name in asked}
     commands = ["mien train cnn-v2 --data fer2013.zip --out runs/cnn-v2", "mien study runs/* --data fer2013.zip"]
     environment = {"mien": "0.1.0", "torch": "2.13.0", "machine": "2 cores, Linux"}
     return StudyReport(
         "Facial emotion on FER2013", commands, data, reports, comparisons, environment,
-        class_tests=class_tests({name: shown_tests[name] for name in question(reports)}),
+        class_tests=class_tests({name: shown_tests[name] for name in asked}),
     )  # fmt: skip
 
 

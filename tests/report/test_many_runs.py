@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mien.evaluation.compare import holm, verdict
 from mien.report import plots
 from mien.report.by_class import class_by_class
 from mien.report.content import StudyReport
-from mien.report.families import leading, question
+from mien.report.families import leading, questions
 from mien.report.html import write_report
 from mien.report.layout import Section
 from mien.report.learning import ROWS
@@ -115,9 +116,9 @@ def test_pairs_are_the_best_against_each_and_those_of_the_question(whole_study: 
     pairs, best = shown_pairs(whole_study), whole_study.best.name
     held = {frozenset((pair.first, pair.second)) for pair in pairs}
     assert len(held) == len(pairs)
-    asked = question(whole_study.runs)
+    asked = questions(whole_study.runs)
     wanted = {frozenset((best, run.name)) for run in whole_study.runs if run.name != best}
-    wanted |= {frozenset((first, second)) for first in asked for second in asked if first != second}
+    wanted |= {frozenset(pair) for names in asked for pair in combinations(names, 2)}
     assert held == wanted
     table = paired_tests(whole_study).tables[0]
     assert len(table.rows) == len(wanted)

@@ -13,11 +13,10 @@ from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evaluate import format_estimate, score
 from mien.labels import FER7
 from mien.predictions import Predictions
-from mien.recipes.recipe import Recipe
-from mien.report.content import NotRun, RunReport, StudyReport
-from mien.report.families import question
+from mien.report.content import RunReport, StudyReport
+from mien.report.families import questions
 from mien.report.page import compose
-from mien.report.question import headline, question_section
+from mien.report.question import headlines, question_sections
 
 MakeReport = Callable[..., StudyReport]
 COUNTS = np.array((100, 20, 100, 200, 150, 150, 40))  # angry, disgust, fear, happy, neutral, sad, surprise
@@ -57,7 +56,7 @@ def asking(make_report: MakeReport, models: dict[str, tuple[str, Sequence[float]
         runs=runs,
         comparisons={"test": compare_predictions(list(predicted.items()), draws=200)},
         data=replace(report.data, counts={"train": train}),
-        class_tests=class_tests({name: predicted[name] for name in question(runs)}),
+        class_tests=class_tests({name: predicted[name] for names in questions(runs) for name in names}),
     )
 
 
@@ -68,7 +67,7 @@ CNN, VIT, LITE = "cnn-v2", "vit-v1.6.7-dinov2-small-112px", "efficientnet-lite0-
 def test_answers_with_the_figures_of_each_side(make_report: MakeReport) -> None:
     vit = [0.8, 0.0, 0.5, 0.7, 0.5, 0.5, 0.5]
     asked = asking(make_report, {CNN: ("cnn-v2", FLAT), VIT: ("vit-v1.6.7", vit)})
-    section = question_section(asked)
+    (section,) = question_sections(asked)
     words = " ".join(section.points)
     for run in asked.runs:
         scores = run.evaluations["test"].scores
@@ -95,15 +94,15 @@ def test_f1_decides_who_wins_a_class(make_report: MakeReport) -> None:
     f1 = [[one.f1 for one in run.evaluations["test"].per_class] for run in asked.runs]
     won = [label for label, cnn, other in zip(FER7.labels, *f1, strict=True) if other > cnn]
     lost = [label for label, cnn, other in zip(FER7.labels, *f1, strict=True) if other < cnn]
-    words = " ".join(question_section(asked).points)
+    words = " ".join(question_sections(asked)[0].points)
     assert f"it wins {len(won)} of 7 ({', '.join(won)}) against {CNN}" in words
     assert f"and the CNN wins {len(lost)} of 7 ({', '.join(lost)})" in words
-    assert f"The ViT has the higher F1 in {len(won)} of 7 classes; the study says 5 of 7." in headline(asked)
+    assert f"The ViT has the higher F1 in {len(won)} of 7 classes; the study says 5 of 7." in headlines(asked)[0]
 
 
 def test_rare_classes_are_those_with_the_fewest_training_images(make_report: MakeReport) -> None:
     vit = [0.5, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5]
-    points = question_section(asking(make_report, {CNN: ("cnn-v2", FLAT), VIT: ("vit-v1.6.7", vit)})).points
+    points = question_sections(asking(make_report, {CNN: ("cnn-v2", FLAT), VIT: ("vit-v1.6.7", vit)}))[0].points
     rare = next(point for point in points if point.startswith("Does the CNN win where"))
     assert "In the 2 classes with the fewest" in rare
     assert "the CNN in 1 of 2 (disgust); cannot tell in 1 of 2 (surprise)" in rare
@@ -127,7 +126,7 @@ def test_whether_a_pretrained_cnn_changes_the_verdict(
     models = {
         CNN: ("cnn-v2", [cnn] * 7), LITE: ("efficientnet-lite0-ft", [lite] * 7), VIT: ("vit-v1.6.7", [vit] * 7),
     }  # fmt: skip
-    section = question_section(asking(make_report, models))
+    (section,) = question_sections(asking(make_report, models))
     assert f"Does a pre-trained CNN change the verdict? {answer} On test" in section.points[-1]
     assert len(section.tables) == 2
     assert section.tables[1].header[4] == "F1, ViT − pre-trained CNN"
@@ -135,17 +134,17 @@ def test_whether_a_pretrained_cnn_changes_the_verdict(
 
 def test_without_a_pretrained_cnn_it_cannot_tell(make_report: MakeReport) -> None:
     asked = asking(make_report, {CNN: ("cnn-v2", FLAT), VIT: ("vit-v1.6.7", FLAT)})
-    missing = [NotRun(Recipe.load(name), "") for name in ("resnet50-ft", "vit-v1.3")]
-    last = question_section(replace(asked, not_run=missing)).points[-1]
-    assert last == "Does a pre-trained CNN change the verdict? Cannot tell: none was run (not run: resnet50-ft)."
-    assert f"cannot tell {VIT} and {CNN} apart" in " ".join(question_section(asked).points)
-    assert f"cannot tell {VIT} and {CNN} apart" in headline(asked)
+    assert question_sections(asked)[0].points[-1] == (
+        "Does a pre-trained CNN change the verdict? Cannot tell: none was run."
+    )
+    assert f"cannot tell {VIT} and {CNN} apart" in " ".join(question_sections(asked)[0].points)
+    assert f"cannot tell {VIT} and {CNN} apart" in headlines(asked)[0]
 
 
 def test_order_of_the_runs_does_not_turn_the_answer(make_report: MakeReport) -> None:
     models = {CNN: ("cnn-v2", FLAT), LITE: ("efficientnet-lite0-ft", [0.6] * 7), VIT: ("vit-v1.6.7", [0.7] * 7)}
-    forward = question_section(asking(make_report, models))
-    backward = question_section(asking(make_report, dict(reversed(models.items()))))
+    (forward,) = question_sections(asking(make_report, models))
+    (backward,) = question_sections(asking(make_report, dict(reversed(models.items()))))
     assert forward.points == backward.points
     assert [t.rows for t in forward.tables] == [t.rows for t in backward.tables]
 
@@ -154,14 +153,17 @@ def test_order_of_the_runs_does_not_turn_the_answer(make_report: MakeReport) -> 
 def test_the_section_stands_where_there_is_a_question(whole_study: StudyReport, report: StudyReport) -> None:
     titles = [section.title for section in compose(whole_study).sections]
     assert titles[:4] == ["Verdict", "Results", "CNN or ViT?", "Accuracy against cost"]
-    assert any(point.startswith("CNN or ViT? On test") for point in compose(whole_study).sections[0].points)
+    assert any(
+        point.startswith("CNN or ViT? On the study's terms, labels alone: on test")
+        for point in compose(whole_study).sections[0].points
+    )
     assert "CNN or ViT?" not in [section.title for section in compose(report).sections]
     assert not any("CNN or ViT?" in point for point in compose(report).sections[0].points)
 
 
 @pytest.mark.usefixtures("words")
 def test_without_class_tests_it_answers_with_accuracy_alone(whole_study: StudyReport) -> None:
-    section = question_section(replace(whole_study, class_tests=None))
+    (section,) = question_sections(replace(whole_study, class_tests=None))
     assert section.tables == ()
     assert any("points [" in point for point in section.points)
 
@@ -171,5 +173,20 @@ def test_the_study_s_question_is_not_asked_of_other_data(make_report: MakeReport
     runs = [("cnn-v2", "cnn-v2", 0.5, 0), ("vit-v1.3", "vit-v1.3", 0.6, 0)]
     report = make_report(runs, ("bored", "curious", "alert"), (40, 10, 30))
     assert not report.data.is_fer2013
-    assert not question_section(report).points
-    assert headline(report) == ""
+    assert question_sections(report) == headlines(report) == []
+
+
+def test_the_best_of_each_side_is_asked_where_it_learned_from_more(make_report: MakeReport) -> None:
+    tuned = "vit-tuned-dinov2-small"
+    models = {
+        CNN: ("cnn-v2", FLAT), VIT: ("vit-v1.6.7", [0.4] * 7), tuned: ("vit-tuned", [0.8] * 7),
+        "mien-small": ("mien-small", [0.7] * 7),
+    }  # fmt: skip
+    report = asking(make_report, models)
+    equal, free = question_sections(report)
+    assert (equal.title, free.title) == ("CNN or ViT?", "CNN or ViT? The best of each side")
+    assert f"{VIT} is worse than {CNN} by 10.0 points" in " ".join(equal.points)
+    assert f"{tuned} is better than mien-small by 10.0 points" in " ".join(free.points)
+    assert all(point.endswith("learned from labels and taggers' votes.") for point in free.points[:2])
+    assert all(point.endswith("learned from labels alone.") for point in equal.points[:2])
+    assert len(headlines(report)) == 2

@@ -8,7 +8,8 @@ import pytest
 
 import mien
 from mien import FaceSet, Recipe, Recognizer, Run
-from mien.studies.sweep import plan, sweep
+from mien.studies.grid import combinations
+from mien.studies.sweep import sweep
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ def test_by_python(drawn_faces: FaceSet, tmp_path: Path) -> None:
 
 
 def test_by_a_sweep(drawn_faces: FaceSet, tmp_path: Path) -> None:
-    found = sweep(plan("cnn-v1", ["seed=0"], SHORT), lambda size: drawn_faces, tmp_path)
+    found = sweep(combinations("cnn-v1", ["seed=0"], SHORT), lambda size: drawn_faces, tmp_path)
     assert_whole(Run(tmp_path / found.rows[0].run), drawn_faces)
 
 

@@ -14,7 +14,9 @@ import pytest
 from mien import FaceSet, InputError, Recipe, Run
 from mien.evaluation.latency import load_latencies
 from mien.report.page import compose
-from mien.studies import study as studies
+from mien.studies import runs as trained
+from mien.studies.gather import gather, measure_evidence, report, time_runs
+from mien.studies.study import study
 
 NAMES = ("cnn-v1", "cnn-v2")
 
@@ -35,7 +37,7 @@ def folder(
     no_onnx: None, recipes: list[Recipe], drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("study")
-    studies.study(recipes, drawn_faces, out)
+    study(recipes, drawn_faces, out)
     return out
 
 
@@ -49,17 +51,17 @@ def test_one_run_per_recipe_and_seed(folder: Path) -> None:
 def test_again_it_trains_and_predicts_nothing(
     folder: Path, recipes: list[Recipe], drawn_faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studies, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(trained, "train", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr(Run, "load_model", lambda self: pytest.fail("predicted again"))
-    assert len(studies.study(recipes, drawn_faces, folder)) == 4
+    assert len(study(recipes, drawn_faces, folder)) == 4
 
 
 def test_report_holds_each_run_s_numbers(folder: Path) -> None:
-    page = studies.report(folder, "A study", ["mien study"]).read_text()
+    page = report(folder, "A study", ["mien study"]).read_text()
     markdown = (folder / "report.md").read_text()
     for name in ("cnn-v1", "cnn-v1-s1", "cnn-v2", "cnn-v2-s1"):
-        report = studies.gather(folder, "t", [], [name]).runs[0]
-        accuracy = f"{report.evaluations['test'].scores.accuracy.value:.3f}".removeprefix("0")
+        found = gather(folder, "t", [], [name]).runs[0]
+        accuracy = f"{found.evaluations['test'].scores.accuracy.value:.3f}".removeprefix("0")
         assert name in page
         assert accuracy in page
         assert accuracy in markdown
@@ -69,11 +71,11 @@ def test_report_holds_each_run_s_numbers(folder: Path) -> None:
 def test_times_of_other_days_do_not_stand_beside_each_other(folder: Path, tmp_path: Path) -> None:
     results, file = tmp_path / "results", folder / "latency.json"
     both, one = [Run(folder / name) for name in NAMES], [Run(folder / NAMES[0])]
-    studies.time_runs(both, folder)
+    time_runs(both, folder)
     keep_results.keep(both, folder, results)
     assert load_latencies(results / "latency.json").keys() == set(NAMES)
     file.unlink()
-    studies.time_runs(one, folder)
+    time_runs(one, folder)
     keep_results.keep(one, folder, results)
     assert load_latencies(results / "latency.json").keys() == {NAMES[1]}
     file.unlink()
@@ -106,7 +108,7 @@ def test_kept_results_without_weights_are_never_trained_over(
     keep_results.keep([Run(folder / "cnn-v1")], folder, tmp_path / "results")
     before = (tmp_path / "results" / "cnn-v1" / "card.json").read_bytes()
     with pytest.raises(InputError, match="it is kept"):
-        studies.study(recipes[:1], drawn_faces, tmp_path / "results")
+        study(recipes[:1], drawn_faces, tmp_path / "results")
     assert (tmp_path / "results" / "cnn-v1" / "card.json").read_bytes() == before
 
 
@@ -116,7 +118,7 @@ def test_a_run_that_was_stopped_while_finishing_is_finished(
     """Card and weights are there, the val predictions are not yet: nothing is trained again, nothing refused."""
     shutil.copytree(folder / "cnn-v1", tmp_path / "cnn-v1")
     (tmp_path / "cnn-v1" / "predictions" / "val.npz").unlink()
-    (run,) = studies.study(recipes[:1], drawn_faces, tmp_path)
+    (run,) = study(recipes[:1], drawn_faces, tmp_path)
     assert run.finished
     assert run.history == Run(folder / "cnn-v1").history
 
@@ -134,13 +136,13 @@ def test_what_is_kept_holds_nothing_of_an_earlier_run(folder: Path, tmp_path: Pa
 
 
 def test_other_settings_or_data_are_refused(folder: Path, drawn_faces: FaceSet) -> None:
-    with pytest.raises(InputError, match=r"cnn-v1: was trained with another version.*--set"):
-        studies.study([Recipe.load("cnn-v1", ["epochs=3"])], drawn_faces, folder)
+    with pytest.raises(InputError, match=r"cnn-v1: was begun with another recipe \(different: epochs\)"):
+        study([Recipe.load("cnn-v1", ["epochs=3"])], drawn_faces, folder)
     moved = replace(
         drawn_faces, splits=np.where(np.cumsum(drawn_faces.splits == "train") == 1, "test", drawn_faces.splits)
     )
-    with pytest.raises(InputError, match="was trained on other data"):
-        studies.study([Recipe.load("cnn-v1", ["epochs=2"])], moved, folder)
+    with pytest.raises(InputError, match="was begun on other data"):
+        study([Recipe.load("cnn-v1", ["epochs=2"])], moved, folder)
 
 
 def test_a_stopped_training_goes_on(
@@ -159,31 +161,31 @@ def test_a_stopped_training_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(module.TrainingModule, "training_step", stopping)
         with pytest.raises(InterruptedRunError, match=r"stopped at cnn-v1.*run the same command again"):
-            studies.study(recipes[:1], drawn_faces, tmp_path)
-    (run,) = studies.study(recipes[:1], drawn_faces, tmp_path)
+            study(recipes[:1], drawn_faces, tmp_path)
+    (run,) = study(recipes[:1], drawn_faces, tmp_path)
     whole = Run(folder / "cnn-v1").history
     assert [row.val_loss for row in run.history] == [row.val_loss for row in whole]
 
 
 def test_no_test_split(recipes: list[Recipe], drawn_faces: FaceSet, tmp_path: Path) -> None:
-    studies.study(recipes[:1], drawn_faces.select("train", "val"), tmp_path)
-    assert "val" in studies.report(tmp_path, "t", []).read_text()
+    study(recipes[:1], drawn_faces.select("train", "val"), tmp_path)
+    assert "val" in report(tmp_path, "t", []).read_text()
 
 
 def test_an_empty_folder_has_nothing_to_report(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no finished run"):
-        studies.report(tmp_path, "t", [])
+        report(tmp_path, "t", [])
 
 
 def test_evidence_of_each_run_goes_into_the_report(folder: Path, drawn_faces: FaceSet, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "study"))
     runs = [Run(place / name) for name in ("cnn-v1", "cnn-v2")]
-    studies.measure_evidence(runs, drawn_faces)
+    measure_evidence(runs, drawn_faces)
     files = [run.folder / "report" / "evidence-test.json" for run in runs]
     written = [file.stat().st_mtime_ns for file in files]
-    studies.measure_evidence(runs, drawn_faces)  # nothing is measured twice
+    measure_evidence(runs, drawn_faces)  # nothing is measured twice
     assert [file.stat().st_mtime_ns for file in files] == written
-    found = studies.gather(place, "A study", [])
+    found = gather(place, "A study", [])
     known = {run.name: run.evidence for run in found.runs}
     assert {name for name, one in known.items() if one and one.robustness} == {"cnn-v1", "cnn-v2"}
     assert all(one and one.abstention.n == 14 for one in known.values())
@@ -197,9 +199,9 @@ def test_evidence_of_each_run_goes_into_the_report(folder: Path, drawn_faces: Fa
 
 def test_the_study_s_figures_do_not_stand_beside_other_data(folder: Path) -> None:
     """The drawn faces have FER2013's labels, and are not FER2013."""
-    found = studies.gather(folder, "title", [])
+    found = gather(folder, "title", [])
     assert not found.data.is_fer2013
     assert all(run.recipe.expected.accuracy is None for run in found.runs)
-    text = studies.report(folder, "title", []).with_suffix(".md").read_text()
+    text = report(folder, "title", []).with_suffix(".md").read_text()
     assert "the study gives" not in text
     assert "CNN or ViT" not in text

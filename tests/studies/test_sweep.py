@@ -13,8 +13,9 @@ from mien import FaceSet, InputError, Run
 from mien.errors import InterruptedRunError
 from mien.evaluation.evaluate import Estimate
 from mien.report import style
-from mien.studies import sweep as sweeps
-from mien.studies.sweep import Row, Sweep, plan, sweep
+from mien.studies import runs
+from mien.studies.grid import combinations
+from mien.studies.sweep import Row, Sweep, sweep
 from mien.training import module
 from mien.training.train import train
 
@@ -28,13 +29,13 @@ pytestmark = [pytest.mark.usefixtures("no_onnx"), pytest.mark.slow]
 def swept(no_onnx: None, drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sweep]:
     """A sweep of three learning rates, one of which diverges; its folder is read, never changed."""
     out = tmp_path_factory.mktemp("sweeps") / "lr"
-    return out, sweep(plan("cnn-v1", GRID, FAST), lambda size: drawn_faces, out)
+    return out, sweep(combinations("cnn-v1", GRID, FAST), lambda size: drawn_faces, out)
 
 
 def test_plan_is_the_product_of_the_grids() -> None:
-    settings = plan("cnn-v2", ["optimizer.lr=1e-3,1e-4", "data.batch_size=8,16"], ["epochs=3"])
+    settings = combinations("cnn-v2", ["optimizer.lr=1e-3,1e-4", "data.batch_size=8,16"], ["epochs=3"])
     assert [setting.name for setting in settings] == [
-        "lr=1e-3,batch_size=8", "lr=1e-3,batch_size=16", "lr=1e-4,batch_size=8", "lr=1e-4,batch_size=16",
+        *(f"optimizer.lr={lr},data.batch_size={size}" for lr in ("1e-3", "1e-4") for size in (8, 16)),
     ]  # fmt: skip
     assert [(setting.recipe.optimizer.lr, setting.recipe.data.batch_size) for setting in settings] == [
         (1e-3, 8), (1e-3, 16), (1e-4, 8), (1e-4, 16),
@@ -44,30 +45,32 @@ def test_plan_is_the_product_of_the_grids() -> None:
 
 
 def test_plan_completes_each_recipe_from_its_checkpoint(tiny_vit: Path) -> None:
-    settings = plan(
+    settings = combinations(
         "vit-v1.3", ["model.head.hidden=[],[16, 8],[16]", "unfreeze=all,{last: 2}"], [f"model.backbone={tiny_vit}"]
     )
     assert [setting.name for setting in settings] == [
-        f"hidden={hidden},unfreeze={unfreeze}" for hidden in ("empty", "16-8", "16") for unfreeze in ("all", "last-2")
+        f"model.head.hidden={hidden},unfreeze={unfreeze}"
+        for hidden in ("empty", "16-8", "16")
+        for unfreeze in ("all", "last-2")
     ]
     assert [setting.recipe.model.head.hidden for setting in settings[::2]] == [(), (16, 8), (16,)]
     assert settings[1].recipe.unfreeze.last == 2
     assert settings[0].recipe.preprocess.mean == (0.5, 0.4, 0.3)  # what the checkpoint says
 
 
-def test_names_are_safe_different_and_as_short_as_can_be() -> None:
-    kinds = plan("cnn-v1", ["optimizer.name=adam,sgd", "schedule.name=constant,cosine"])
+def test_names_are_safe_different_and_not_too_long() -> None:
+    kinds = combinations("cnn-v1", ["optimizer.name=adam,sgd", "schedule.name=constant,cosine"])
     assert kinds[3].name == "optimizer.name=sgd,schedule.name=cosine"
-    words = plan("cnn-v1", ["describe=a b/../c,a b:..:c,A b/../c,plain"])
+    words = combinations("cnn-v1", ["describe=a b/../c,a b:..:c,A b/../c,plain"])
     names = [setting.name for setting in words]
     assert len({name.lower() for name in names}) == 4
     assert names[3] == "describe=plain"
     for name in names:
         assert not set(name) & set("/\\: *?'\"<>|")
-    long = plan("cnn-v1", [f"describe={'x' * 300},{'x' * 301}"])
+    long = combinations("cnn-v1", [f"describe={'x' * 300},{'x' * 301}"])
     assert len({setting.name for setting in long}) == 2
     assert all(len(setting.name) < 200 for setting in long)
-    again = plan("cnn-v1", [f"describe={'x' * 300},{'x' * 301}"])
+    again = combinations("cnn-v1", [f"describe={'x' * 300},{'x' * 301}"])
     assert [setting.name for setting in again] == [setting.name for setting in long]
 
 
@@ -78,27 +81,27 @@ def test_names_are_safe_different_and_as_short_as_can_be() -> None:
         (["optimizer.lr"], [], r"expected KEY=VALUE,VALUE"),
         (["=1"], [], r"expected KEY=VALUE,VALUE"),
         (["optimizer.lr="], [], "a value is empty"),
-        (["optimizer.lr=1e-3,,1e-4"], [], "a value is empty"),
-        (["unfreeze={last: 1,{last: 2}"], [], "a bracket is not closed"),
-        (["unfreeze=last: 1}"], [], "a bracket is not closed"),
+        (["optimizer.lr=1e-3,,1e-4"], [], "a value be empty"),
+        (["unfreeze={last: 1,{last: 2}"], [], "a bracket may not be closed"),
+        (["unfreeze=last: 1}"], [], "a bracket may not be closed"),
         (["optimizer.lr=1e-3,1e-3"], [], r"optimizer\.lr=1e-3 is there twice"),
         (["optimizer.lr=1e-3,0.001"], [], r"optimizer\.lr=1e-3 and optimizer\.lr=0\.001 mean the same"),
         (["seed=1", "seed=2"], [], "has a grid already"),
         (["seed=1,2"], ["seed=3"], "also given by --set"),
         (["optimizer.lrr=1,2"], [], r"lrr: unknown key\. Did you mean 'lr'"),
         (["name.x=1"], [], r"^--grid name\.x=1: 'name' has a single value"),
-        (["seed=[1"], [], "a bracket is not closed"),
+        (["seed=[1"], [], "a bracket may not be closed"),
         (["seed=1,2"], ["epochs=0"], r"^recipe 'cnn-v1' has 1 problem:\n  epochs: .* got 0$"),
     ],
 )
 def test_mistakes_in_a_grid(grids: list[str], overrides: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        plan("cnn-v1", grids, overrides)
+        combinations("cnn-v1", grids, overrides)
 
 
 def test_every_bad_value_is_named_at_once_with_its_grid() -> None:
     with pytest.raises(InputError) as caught:
-        plan("cnn-v1", ["optimizer.lr=1e-3,abc,20", "seed=0,1"])
+        combinations("cnn-v1", ["optimizer.lr=1e-3,abc,20", "seed=0,1"])
     text = str(caught.value)
     assert text.startswith("--grid optimizer.lr=abc seed=0 and 1 more: recipe 'cnn-v1'")
     assert "got 'abc'" in text
@@ -129,7 +132,7 @@ def test_a_setting_that_diverges_ends_nothing_and_is_told(swept: tuple[Path, Swe
     out, found = swept
     (row,) = found.diverged
     assert found.rows[-1] is row
-    assert row.run == "lr=10"
+    assert row.run == "optimizer.lr=10"
     assert "no longer a number" in str(row.problem)
     assert "--set" not in str(row.problem)  # the advice for one run would contradict the grid
     assert row.val_accuracy is None
@@ -161,11 +164,11 @@ def test_repeated_it_keeps_what_is_finished_and_tries_again_what_diverged(
         trained.append(folder.name)
         return train(recipe, faces, folder, *how)
 
-    monkeypatch.setattr(sweeps, "train", noting)
-    again = sweep(plan("cnn-v1", GRID, FAST), lambda size: drawn_faces, out)
-    assert trained == ["lr=10"]
+    monkeypatch.setattr(runs, "train", noting)
+    again = sweep(combinations("cnn-v1", GRID, FAST), lambda size: drawn_faces, out)
+    assert trained == ["optimizer.lr=10"]
     assert again.finished == found.finished
-    assert [row.run for row in again.diverged] == ["lr=10"]
+    assert [row.run for row in again.diverged] == ["optimizer.lr=10"]
 
 
 def test_stopped_it_says_how_to_go_on_and_goes_on_to_the_same_numbers(
@@ -178,15 +181,15 @@ def test_stopped_it_says_how_to_go_on_and_goes_on_to_the_same_numbers(
             raise KeyboardInterrupt
         return step(self, batch, batch_idx)
 
-    settings = plan("cnn-v1", ["optimizer.lr=1e-2,1e-4"], FAST)
+    settings = combinations("cnn-v1", ["optimizer.lr=1e-2,1e-4"], FAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.TrainingModule, "training_step", stopping)
-        with pytest.raises(InterruptedRunError, match=r"stopped at lr=1e-4\. .*run the same command again"):
+        with pytest.raises(InterruptedRunError, match=r"stopped at optimizer.lr=1e-4\. .*run the same command again"):
             sweep(settings, lambda size: drawn_faces, tmp_path)
     found = sweep(settings, lambda size: drawn_faces, tmp_path)
     whole, _ = swept
     assert len(found.finished) == 2
-    for name in ("lr=1e-2", "lr=1e-4"):
+    for name in ("optimizer.lr=1e-2", "optimizer.lr=1e-4"):
         first, second = Run(tmp_path / name).history, Run(whole / name).history
         assert [epoch.val_loss for epoch in first] == [epoch.val_loss for epoch in second]
 
@@ -200,8 +203,8 @@ def test_training_never_receives_the_test_split(
         seen.append(faces)
         return train(recipe, faces, folder, *how)
 
-    monkeypatch.setattr(sweeps, "train", noting)
-    sweep(plan("cnn-v1", ["seed=3"], ["epochs=1"]), lambda size: drawn_faces, tmp_path)
+    monkeypatch.setattr(runs, "train", noting)
+    sweep(combinations("cnn-v1", ["seed=3"], ["epochs=1"]), lambda size: drawn_faces, tmp_path)
     assert set(np.unique(seen[0].splits)) == {"train", "val"}
     assert not (tmp_path / "seed=3" / "predictions" / "test.npz").exists()
 
@@ -213,7 +216,7 @@ def test_each_size_is_opened_once_and_trained_on(drawn_zip: Path, tmp_path: Path
         opened.append(size)
         return FaceSet.open(drawn_zip, size=size)
 
-    settings = plan("cnn-v1", ["data.preprocess.size=30,40", "seed=0,1"], ["epochs=1"])
+    settings = combinations("cnn-v1", ["data.preprocess.size=30,40", "seed=0,1"], ["epochs=1"])
     found = sweep(settings, open_faces, tmp_path)
     assert opened == [30, 40]
     assert {Run(tmp_path / row.run).card.preprocess.size for row in found.finished} == {30, 40}
@@ -222,19 +225,19 @@ def test_each_size_is_opened_once_and_trained_on(drawn_zip: Path, tmp_path: Path
 def test_what_would_end_it_halfway_ends_it_before_the_first_training(
     drawn_faces: FaceSet, swept: tuple[Path, Sweep], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeps, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained"))
     (tmp_path / "seed=1").mkdir()
     (tmp_path / "seed=1" / "letter.txt").write_text("mine")
     with pytest.raises(InputError, match=r"seed=1: has no run to resume"):
-        sweep(plan("cnn-v1", ["seed=0,1"]), lambda size: drawn_faces, tmp_path)
-    sizes = plan("cnn-v1", ["model.kind=cnn-v1,cnn-v2"], ["data.preprocess.size=8"])
-    with pytest.raises(InputError, match=r"kind=cnn-v2: cnn-v2 needs images of at least 16 pixels"):
+        sweep(combinations("cnn-v1", ["seed=0,1"]), lambda size: drawn_faces, tmp_path)
+    sizes = combinations("cnn-v1", ["model.kind=cnn-v1,cnn-v2"], ["data.preprocess.size=8"])
+    with pytest.raises(InputError, match=r"model.kind=cnn-v2: cnn-v2 needs images of at least 16 pixels"):
         sweep(sizes, lambda size: drawn_faces, tmp_path / "other")
     out, _ = swept
-    with pytest.raises(InputError, match=r"lr=1e-4: was begun with another recipe \(different: epochs\)"):
-        sweep(plan("cnn-v1", ["optimizer.lr=1,1e-4"], ["epochs=9", *FAST[1:]]), lambda size: drawn_faces, out)
+    with pytest.raises(InputError, match=r"optimizer.lr=1e-4: was begun with another recipe \(different: epochs\)"):
+        sweep(combinations("cnn-v1", ["optimizer.lr=1,1e-4"], ["epochs=9", *FAST[1:]]), lambda size: drawn_faces, out)
     with pytest.raises(InputError, match=r"is a run\. A sweep holds runs"):
-        sweep(plan("cnn-v1", ["seed=0"]), lambda size: drawn_faces, out / "lr=1e-2")
+        sweep(combinations("cnn-v1", ["seed=0"]), lambda size: drawn_faces, out / "optimizer.lr=1e-2")
     assert not (tmp_path / "other").exists()
 
 
@@ -245,14 +248,14 @@ def test_an_error_names_the_setting_that_met_it(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB")
 
     monkeypatch.setattr(module.TrainingModule, "training_step", full)
-    with pytest.raises(InputError, match=r"^batch_size=64: out of memory"):
-        sweep(plan("cnn-v1", ["data.batch_size=64"]), lambda size: drawn_faces, tmp_path)
+    with pytest.raises(InputError, match=r"^data.batch_size=64: out of memory"):
+        sweep(combinations("cnn-v1", ["data.batch_size=64"]), lambda size: drawn_faces, tmp_path)
 
 
 def test_all_diverged_leaves_a_table_and_no_picture(drawn_faces: FaceSet, tmp_path: Path) -> None:
     (tmp_path / "sweep.png").write_bytes(b"of an earlier time")
     many = ["optimizer.name=sgd", "data.batch_size=2", "epochs=2"]  # 56 steps: it is noticed in the first epoch
-    found = sweep(plan("cnn-v1", ["optimizer.lr=10"], many), lambda size: drawn_faces, tmp_path)
+    found = sweep(combinations("cnn-v1", ["optimizer.lr=10"], many), lambda size: drawn_faces, tmp_path)
     assert found.finished == ()
     assert found.n == 0
     assert (tmp_path / "sweep.csv").read_text().count("diverged") == 1

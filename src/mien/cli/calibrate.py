@@ -18,7 +18,10 @@ def calibrate(
     model: Annotated[str, typer.Argument(help="Run folder; or a .onnx file or a bundled model, with --data and --to.")],
     risk: Annotated[
         float | None,
-        typer.Option("--risk", help="Share of wrong answers that is let through; what the card says, or 0.2."),
+        typer.Option(
+            "--risk",
+            help="Share of wrong answers that is let through; what the card says, or 0.2, and 0.1 for what people see.",
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="Labeled faces with a val split, for a model file: it keeps none.")
@@ -30,25 +33,23 @@ def calibrate(
 ) -> None:
     """Fit temperature and threshold of each head again, on val images that are not in the training set."""
     from mien.actions import calibrate as fit
-    from mien.confidence import RISK
     from mien.model import Model
 
     opened = Model.open(model)
-    risk = risk if risk is not None else opened.card.risk or RISK
     faces, tagged = None, None
     if data is not None:
         everything = open_faces(data, None, skip_unreadable=False, size=opened.card.preprocess.size)
         tagged, faces = open_votes(votes, everything, None)
     card = fit(opened, risk, faces, tagged, to)
     kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
-    _tell(model, "", kept, card.head("labels"), risk)
+    _tell(model, "", kept, card.head("labels"))
     if card.people and kept.people is not None and kept.people.votes.any():
-        _tell(model, ", what people see", kept.by_votes(), card.people, risk)
+        _tell(model, ", what people see", kept.by_votes(), card.people)
     if to is not None:
         say(f"written: {to}")
 
 
-def _tell(run: str, which: str, kept: Predictions, head: Head, risk: float) -> None:
+def _tell(run: str, which: str, kept: Predictions, head: Head) -> None:
     """What was fitted for one head, on its predictions beside its truth."""
     from mien.confidence import FEWEST_IMAGES
     from mien.evaluation.abstain import abstention
@@ -61,9 +62,10 @@ def _tell(run: str, which: str, kept: Predictions, head: Head, risk: float) -> N
     say(f"{run}{which}: temperature {head.temperature:.3f}, {how}")
     there = abstention(given, head.threshold).at_threshold
     if there is None or there.risk is None:
-        say(f"no threshold keeps a risk of {risk:g} with 95 % probability on val: every answer will be marked unsure")
+        say(f"no threshold keeps a risk of {head.risk:g} with 95 % probability on val: all will be marked unsure")
         return
     say(
         f"threshold {there.threshold:.3f}: {100 * there.coverage:.0f} % of them are answered, "
-        f"{100 * there.risk.value:.1f} % of those wrong (wanted: at most {100 * risk:g} %, with 95 % probability)"
+        f"{100 * there.risk.value:.1f} % of those wrong (wanted: at most {100 * (head.risk or 0):g} %, "
+        "with 95 % probability)"
     )

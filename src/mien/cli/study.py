@@ -63,6 +63,7 @@ def study(
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe
     from mien.studies import study as studies
+    from mien.studies.gather import measure_evidence, report, time_runs
     from mien.training.hardware import detect
 
     hardware = detect(device, precision)
@@ -77,18 +78,14 @@ def study(
     _tell(planned, missing)
     if not planned:
         raise InputError("none of these recipes can be trained here; the lines above say why")
-    runs = []
-    for one in planned:
-        seen = faces(one.recipe.preprocess.size)  # each sees native pictures reduced once
+    with progress() as bar:
+        runs = studies.study([one.recipe for one in planned], faces, out, tagged, hardware, bar)
+    if evidence:
         with progress() as bar:
-            done = studies.study([one.recipe], seen, out, tagged, hardware, bar)
-        if evidence:
-            with progress() as bar:
-                studies.measure_evidence(done, seen, tagged, bar)
-        runs += done
-    studies.time_runs(runs, out)
+            measure_evidence(runs, faces, tagged, bar)
+    time_runs(runs, out)
     command = shlex.join(["mien", *sys.argv[1:]])
-    page = studies.report(out, TITLE, [command], [run.name for run in runs], missing)
+    page = report(out, TITLE, [command], [run.name for run in runs], missing)
     say(f"report: {page}")
 
 

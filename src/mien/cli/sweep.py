@@ -52,23 +52,22 @@ def sweep(
     Interrupted or repeated, it keeps what is finished and goes on where it stopped.
     """
     from mien.data.votes import Votes
-    from mien.studies import sweep as sweeps
+    from mien.studies.grid import combinations
+    from mien.studies.sweep import sweep as run_sweep
     from mien.training.hardware import detect
 
     hardware = detect(device, precision)
-    planned = sweeps.plan(recipe, grids, settings or [])
+    wanted = combinations(recipe, grids, settings or [])
     faces = opener(data, labels, skip_unreadable=skip_unreadable)
     tagged = Votes.open(votes) if votes else None
     with progress() as bar:
-        found = sweeps.sweep(planned, faces, out, tagged, hardware, bar)
+        found = run_sweep(wanted, faces, out, tagged, hardware, bar)
     if as_json:
         say(found.model_dump_json(indent=2))
     else:
         _show(found, out)
         if found.finished:
-            _conclude(
-                found, out, data, has_test=bool((faces(planned[0].recipe.preprocess.size).splits == "test").any())
-            )
+            _conclude(found, out, data, has_test=bool((faces(wanted[0].recipe.preprocess.size).splits == "test").any()))
     if found.diverged:
         names = "; ".join(row.run for row in found.diverged)
         note(f"diverged: {names} ({len(found.diverged)} of {len(found.rows)}). The same command tries again")

@@ -36,8 +36,8 @@ _REPLACED_WHOLE = ("unfreeze",)  # sections whose keys mean little beside those 
 class Recipe(RecipePart):
     """Everything that decides a training, apart from data, device and the run folder."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    describe: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="lower case letters, digits and . _ -")
+    describe: str = Field(description="what it is, in a sentence or two")
     expected: Expected = Expected()  # type: ignore[call-arg]
     data: Data
     model: Network
@@ -48,13 +48,13 @@ class Recipe(RecipePart):
     average: float = Field(
         0.0, ge=0, lt=1, description="decay per step of a moving average of the weights, which is what is kept; 0: none"
     )
-    epochs: int = Field(ge=1, le=10_000)
+    epochs: int = Field(ge=1, le=10_000, description="at most; early stopping may end it before")
     early_stopping: EarlyStopping | None = None
     mirror: bool = Field(False, description="the trained model sees each face and its mirror image, and averages")
     truth: Literal["people", "labels"] = Field(
         "people", description="whose truth the model answers with where it has two heads and nobody asks for one"
     )
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31, description="of everything that is left to chance")
 
     @property
     def apart_from_seed(self) -> str:

@@ -26,7 +26,7 @@ class Input(RecipePart):
     size: int | None = Field(None, ge=8, le=1024, description="side of the square input, in pixels")
     color: Literal["gray", "rgb"] | None = Field(None, description="channels that the model sees")
     mean: tuple[float, ...] | None = Field(None, description="of values scaled to 0–1, one number per channel")
-    std: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = Field(None, description="deviation that values are divided by, one per channel")
 
     @model_validator(mode="after")
     def _fits_the_color(self) -> Input:
@@ -76,7 +76,7 @@ class Data(RecipePart):
     """What the model is shown."""
 
     preprocess: Input = Input()  # type: ignore[call-arg]
-    batch_size: int = Field(32, ge=2, le=4096)
+    batch_size: int = Field(32, ge=2, le=4096, description="images per step")
     imbalance: Literal["none", "sampler", "loss"] = Field(
         "none", description="sampler: draw images with chance inverse to their class count; loss: weight them so"
     )
@@ -129,7 +129,7 @@ class HeadLayers(RecipePart):
         (), description="widths of the hidden layers; none of them leaves one linear layer"
     )
     batch_norm: bool = Field(False, description="after every hidden linear layer")
-    activation: Literal["relu", "gelu", "silu"] = "relu"
+    activation: Literal["relu", "gelu", "silu"] = Field("relu", description="after every hidden layer")
     dropout: float = Field(0.0, ge=0, lt=1, description="after every hidden layer")
 
 
@@ -173,11 +173,11 @@ class Vit(RecipePart):
 
     kind: Literal["vit"]
     patch: int = Field(6, ge=1, description="side and stride of the convolution, in pixels")
-    width: int = Field(128, ge=8)
-    depth: int = Field(6, ge=1, le=48)
-    heads: int = Field(4, ge=1)
+    width: int = Field(128, ge=8, description="numbers per patch")
+    depth: int = Field(6, ge=1, le=48, description="encoder layers")
+    heads: int = Field(4, ge=1, description="of the attention; they divide the width")
     norm: Literal["pre", "post"] = Field("pre", description="layer norm before each sub-layer or after its sum")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="in every layer")
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Vit:
@@ -225,8 +225,8 @@ class Optimizer(RecipePart):
     name: Literal["adam", "adamw", "sgd", "muon"] = Field(
         "adam", description="muon: orthogonal steps for the kernels of a network from fresh weights, AdamW for the rest"
     )
-    lr: float = Field(gt=0, le=10)
-    weight_decay: float = Field(0.0, ge=0, le=1)
+    lr: float = Field(gt=0, le=10, description="learning rate, the highest of the schedule")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="as PyTorch has it for this optimizer")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="of a backbone: the learning rate shrinks by this factor per block from the top"
@@ -240,8 +240,8 @@ class Schedule(RecipePart):
     on when the run ends, so a long run can be ended at any time by a branch (`mien train --branch`), and still go on.
     """
 
-    name: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: float = Field(0.0, ge=0)
+    name: Literal["constant", "cosine"] = Field("constant", description="cosine falls to zero over the run")
+    warmup_epochs: float = Field(0.0, ge=0, description="of linear rise at the start")
     decay_epochs: float = Field(
         0.0, ge=0, description="of a constant rate: at the end of the run it falls to zero in so many epochs"
     )
@@ -296,13 +296,13 @@ class Unfreeze(RecipePart):
 class EarlyStopping(RecipePart):
     """Stop when the monitored figure has not improved for `patience` epochs; the best epoch's weights are kept."""
 
-    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
-    patience: int = Field(ge=1)
+    monitor: Literal["val_accuracy", "val_loss"] = Field("val_accuracy", description="also chooses the best epoch")
+    patience: int = Field(ge=1, description="epochs without a better figure")
 
 
 class Expected(RecipePart):
     """The study's own figures, on its pooled test set, for the report's table."""
 
-    accuracy: float | None = Field(None, ge=0, le=1)
-    f1: float | None = Field(None, ge=0, le=1)
-    note: str = ""
+    accuracy: float | None = Field(None, ge=0, le=1, description="of the study")
+    f1: float | None = Field(None, ge=0, le=1, description="of the study")
+    note: str = Field("", description="what else the study says of it")

@@ -63,11 +63,11 @@ class Classifier:
     def probabilities(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """`(N, O)` of all heads, each summing to 1, before any temperature."""
         starts = range(0, len(crops), _BATCH)
-        blocks = [self._answer(self.card.preprocess(crops[start : start + _BATCH])) for start in starts]
+        blocks = [self.answer(self.card.preprocess(crops[start : start + _BATCH])) for start in starts]
         return np.concatenate(blocks) if blocks else np.zeros((0, sum(self.card.widths)), dtype=np.float32)
 
-    def _answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """`(N, O)` for images `(N, C, S, S)` as the card's `preprocess` gives them."""
+    def answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """As `probabilities`, for images `(N, C, S, S)` as the card's `preprocess` gives them."""
         if not self.card.mirror:
             return self._softmax(shown)
         both = self._softmax(np.concatenate([shown, shown[..., ::-1]]))

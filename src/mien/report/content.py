@@ -80,7 +80,7 @@ class StudyReport:
     environment: Mapping[str, str]  # program, versions, machine
     not_run: Sequence[NotRun] = ()
     seeds: RecipeComparison | None = None  # where two recipes have several runs each
-    class_tests: ClassTests | None = None  # of the runs that `families.question` names, on test or else on val
+    class_tests: ClassTests | None = None  # of the runs that `families.questions` names, on test or else on val
 
     @property
     def best(self) -> RunReport:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.evaluation.evaluate import figure_text, format_estimate
+from mien.models.family import FAMILIES, Family
 from mien.report import plots_cost
 from mien.report.content import RunReport, StudyReport
-from mien.report.families import FAMILIES, Family, asked_runs, called, family, short_names
+from mien.report.families import asked_runs, called, kind, short_names
 from mien.report.layout import Picture, Section
 from mien.report.results import device
 from mien.report.wording import listed
@@ -41,7 +42,7 @@ def _points(runs: Sequence[RunReport], split: str) -> list[plots_cost.Point]:
     return [
         plots_cost.Point(
             name=short[run.name],
-            family=names[family(run.recipe)],
+            family=names[kind(run)],
             accuracy=run.evaluations[split].scores.accuracy,
             costs=(
                 max(run.card.training.minutes, SHORTEST),
@@ -55,12 +56,12 @@ def _points(runs: Sequence[RunReport], split: str) -> list[plots_cost.Point]:
 def _family_names(runs: Sequence[RunReport]) -> dict[Family, str]:
     """For the legend: each family, with the backbones that stand for it. All of them in their order, so that a family
     has the same color in every report."""
-    backbones: dict[Family, list[str]] = {kind: [] for kind in FAMILIES}
+    backbones: dict[Family, list[str]] = {name: [] for name in FAMILIES}
     for run in runs:
-        found = backbones[family(run.recipe)]
+        found = backbones[kind(run)]
         if run.card.backbone and run.card.backbone not in found:
             found.append(run.card.backbone)
-    return {kind: f"{kind}: {', '.join(found)}" if found else kind for kind, found in backbones.items()}
+    return {name: f"{name}: {', '.join(found)}" if found else name for name, found in backbones.items()}
 
 
 def _panels(runs: Sequence[RunReport]) -> list[tuple[str, str]]:
@@ -99,11 +100,8 @@ def _frontier_sentence(runs: Sequence[RunReport], split: str) -> str:
 def _question_costs(report: StudyReport) -> list[str]:
     """What the ViT of the study's question costs beside its CNN."""
     by_name = {run.name: run for run in report.runs}
-    asked = [by_name[name] for name in asked_runs(report)]
-    if not asked:
-        return []
-    *others, vit = asked
-    return [sentence for other in others if (sentence := _beside(other, vit))]
+    pairs = dict.fromkeys((other, names[-1]) for names in asked_runs(report) for other in names[:-1])
+    return [_beside(by_name[other], by_name[vit]) for other, vit in pairs]
 
 
 def _beside(other: RunReport, vit: RunReport) -> str:

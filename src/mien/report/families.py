@@ -1,61 +1,63 @@
-"""Families: which kind of network each run is, and which runs answer the study's question."""
+"""Families: the runs of a report by the kind of their network, and which of them answer the study's question."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
-from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Cnn, Ensemble, Pretrained, Residual, Vit
+from mien.models.family import FAMILIES, Family, family
+from mien.recipes.sections import Ensemble, Pretrained
 from mien.report.content import RunReport, StudyReport
 
-Family = Literal["CNN from zero", "ViT from zero", "pre-trained ViT", "pre-trained CNN", "pre-trained"]
-FAMILIES: tuple[Family, ...] = get_args(Family)
-_CNNS = ("resnet", "convnext", "efficientnet", "regnet", "mobilenet")
-_TRANSFORMERS = ("vit", "dinov2", "beit")  # deit, too, is used with its class token
+
+def kind(run: RunReport) -> Family:
+    """The family of the run's network."""
+    return family(run.recipe, run.card.architecture)
 
 
-def family(recipe: Recipe) -> Family:
-    """The family of a recipe's network.
-
-    A network from zero is named by the recipe's `kind`, an ensemble by its first member. Of a pre-trained one
-    neither recipe nor card says what it is made of, and a report opens no checkpoint, so it is told by what they do
-    say: first by a name that all know as a CNN's, because the setting `features` is passed over where features are
-    maps and not tokens; then by features that need a class token (cls, both), which only transformers have; then by
-    a transformer's name. Anything else stays "pre-trained" and takes no side.
-    """
-    model = recipe.model
-    if isinstance(model, Ensemble):
-        model = model.members[0]
-    if isinstance(model, Cnn | Residual):
-        return "CNN from zero"
-    if isinstance(model, Vit):
-        return "ViT from zero"
-    name = backbone_name(model).lower()
-    if any(word in name for word in _CNNS):
-        return "pre-trained CNN"
-    if model.features != "mean" or any(word in name for word in _TRANSFORMERS):
-        return "pre-trained ViT"
-    return "pre-trained"
-
-
-def question(runs: Sequence[RunReport]) -> tuple[str, ...]:
-    """The runs that answer the study's question, CNN or ViT, each the best of its family by val accuracy.
+def on_equal_terms(runs: Sequence[RunReport]) -> tuple[str, ...]:
+    """The runs that answer the study's question on its own terms, each the best of its family by val accuracy.
 
     Their names in this order: CNN from zero, pre-trained CNN where there is one, pre-trained ViT. Empty unless there
     are the first and the last. Ensembles, runs that learned from more than labels, and those that began with another
     run's weights are left out: the question is about networks, on the same terms.
     """
-    best = _best_of_families([run for run in runs if _is_one_network_on_labels(run)])
+    best = _best_of_families([run for run in runs if _is_one_network(run) and not learned_from_more(run)])
     sides: tuple[Family, ...] = ("CNN from zero", "pre-trained CNN", "pre-trained ViT")
     if sides[0] not in best or sides[-1] not in best:
         return ()
     return tuple(best[side].name for side in sides if side in best)
 
 
-def asked_runs(report: StudyReport) -> tuple[str, ...]:
-    """The runs that answer the study's question in a report; none where its data are not those of the study."""
-    return question(report.runs) if report.data.is_fer2013 else ()
+def on_any_terms(runs: Sequence[RunReport]) -> tuple[str, ...]:
+    """The best CNN and the best ViT by val accuracy, whatever they learned from; empty unless there are both."""
+    best = _best_of_families([run for run in runs if _is_one_network(run)])
+    cnns = [best[side] for side in ("CNN from zero", "pre-trained CNN") if side in best]
+    vits = [best[side] for side in ("ViT from zero", "pre-trained ViT") if side in best]
+    if not cnns or not vits:
+        return ()
+    return tuple(max(side, key=lambda run: run.val_accuracy).name for side in (cnns, vits))
+
+
+def questions(runs: Sequence[RunReport]) -> tuple[tuple[str, ...], ...]:
+    """The runs of both verdicts on "CNN or ViT?": on equal terms, and on any where those are other runs."""
+    equal, free = on_equal_terms(runs), on_any_terms(runs)
+    return tuple(names for names in (equal, free if not set(free) <= set(equal) else ()) if names)
+
+
+def asked_runs(report: StudyReport) -> tuple[tuple[str, ...], ...]:
+    """`questions` of a report; none where its data are not those of the study."""
+    return questions(report.runs) if report.data.is_fer2013 else ()
+
+
+def learned_from_more(run: RunReport) -> str:
+    """What the run learned from besides the labels of the data; empty where nothing."""
+    targets, start = run.recipe.targets, run.card.training.start
+    more = [
+        "taggers' votes" if targets.of_votes else "",
+        "a teacher's answers" if targets.teacher else "",
+        f"the weights of {start}" if start else "",
+    ]
+    return " and ".join(filter(None, more))
 
 
 def leading(runs: Sequence[RunReport], all_up_to: int = 4) -> list[RunReport]:
@@ -94,15 +96,14 @@ def backbone_name(model: Pretrained) -> str:
     return display_name(model.backbone)
 
 
-def _is_one_network_on_labels(run: RunReport) -> bool:
-    more = run.recipe.targets.of_votes or run.recipe.targets.teacher or run.card.training.start
-    return not (isinstance(run.recipe.model, Ensemble) or more)
+def _is_one_network(run: RunReport) -> bool:
+    return not isinstance(run.recipe.model, Ensemble)
 
 
 def _best_of_families(runs: Sequence[RunReport]) -> dict[Family, RunReport]:
     best: dict[Family, RunReport] = {}
     for name in FAMILIES:
-        members = [run for run in runs if family(run.recipe) == name]
+        members = [run for run in runs if kind(run) == name]
         if members:
             best[name] = max(members, key=lambda run: run.val_accuracy)
     return best

@@ -17,11 +17,11 @@ from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, figure_text, format_estimate, score
 from mien.evaluation.evidence import Evidence
 from mien.model import Model
+from mien.models.family import family
 from mien.recipes.recipe import Recipe, names
 from mien.report import groups
 from mien.report.confidence import range_if_perfect
 from mien.report.evidence import parts as evidence_parts
-from mien.report.families import family
 from mien.report.html import write_page
 from mien.report.layout import Page, Section
 from mien.report.protocol import settings
@@ -171,7 +171,9 @@ def model_card(
 
 def _model(card: Card, recipe: Recipe | None) -> tuple[str, ...]:
     size, color = card.preprocess.size, "gray" if card.preprocess.color == "gray" else "color"
-    points = [f"Recipe {card.recipe}" + (f" ({family(recipe)}): {recipe.describe}" if recipe else ".")]
+    points = [
+        f"Recipe {card.recipe}" + (f" ({family(recipe, card.architecture)}): {recipe.describe}" if recipe else ".")
+    ]
     if card.members:
         points.append(f"An ensemble: the mean of the probabilities of {listed(card.members)}.")
     points.append(f"{card.parameters:,} parameters.")

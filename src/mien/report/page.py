@@ -15,7 +15,7 @@ from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.learning import curves, loss_against_accuracy
 from mien.report.pairs import paired_tests
 from mien.report.protocol import differences, protocol
-from mien.report.question import question_section
+from mien.report.question import question_sections
 from mien.report.results import results
 from mien.report.side_by_side import abstentions, calibrations, over_seeds, people, robustnesses
 from mien.report.verdict import verdict_section
@@ -32,7 +32,7 @@ def compose(report: StudyReport) -> Page:
     sections = (
         verdict_section(report),
         results(report),
-        question_section(report),
+        *question_sections(report),
         accuracy_against_cost(report),
         _data(report.data),
         curves(report.runs),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest, detectable, holm, negative
 from mien.evaluation.evaluate import format_estimate
 from mien.report.content import StudyReport
@@ -23,7 +25,7 @@ def shown_pairs(report: StudyReport) -> list[PairedTest]:
     chosen = list(comparison.pairs)
     if len(comparison.models) > ALL_UP_TO:
         best, asked = report.best.name, asked_runs(report)
-        wanted = [(first, second) for i, first in enumerate(asked) for second in asked[i + 1 :]]
+        wanted = list(dict.fromkeys(pair for names in asked for pair in combinations(names, 2)))
         wanted += [(other, best) for other in comparison.models if {other, best} not in map(set, wanted)]
         chosen = [_find(comparison, first, second) for first, second in wanted if first != second]
     corrected = holm([pair.p_value for pair in chosen])

@@ -8,53 +8,72 @@ from mien.evaluation.classes import ClassComparison, ClassTest
 from mien.evaluation.compare import PairedTest, verdict
 from mien.evaluation.evaluate import format_estimate
 from mien.report.content import DataReport, RunReport, StudyReport
-from mien.report.families import asked_runs, called, family
+from mien.report.families import asked_runs, called, kind, learned_from_more
 from mien.report.layout import Cell, Section, Table
 from mien.report.pairs import between, shown_pairs
-from mien.report.wording import NONE, listed, p_text, share, spoken
+from mien.report.wording import NONE, p_text, share, spoken
 
 TITLE = "CNN or ViT?"
 _CLAIM = "The study found its ViT better in 5 of 7 classes, and its CNN better where training images are few."
+_EQUAL = "Here each side sends its best run by val accuracy among those that learned from the labels of the data alone."
+_ANY_TITLE = "The best of each side"
+_ANY = (
+    "Here each side sends its best run by val accuracy, whatever it learned from: what is better in practice, not "
+    "which kind of network is."
+)
 
 
-def headline(report: StudyReport) -> str:
-    """The answer in one sentence; empty when the runs cannot answer."""
-    sides = _sides(report)
-    if not sides:
-        return ""
-    cnn, vit = sides[0], sides[-1]
-    sentence = f"{TITLE} {_accuracy(report, cnn, vit)}"
+def headlines(report: StudyReport) -> list[str]:
+    """The answers, a sentence for each terms on which the question is put; none when the runs cannot answer."""
+    return [_headline(report, runs) for runs in _asked(report)]
+
+
+def _headline(report: StudyReport, runs: Sequence[RunReport]) -> str:
+    cnn, vit = runs[0], runs[-1]
+    sentence = f"{TITLE} {_terms(runs)}: {_accuracy(report, cnn, vit, begin=False)}"
     tests = _tests(report, cnn, vit)
     if tests is None:
         return sentence
     won = [row.label for row in tests.rows if row.better == 1]
-    return f"{sentence} The ViT has the higher F1 in {len(won)} of {len(tests.rows)} classes; the study says 5 of 7."
+    study = "" if _more(runs) else "; the study says 5 of 7"
+    return f"{sentence} The ViT has the higher F1 in {len(won)} of {len(tests.rows)} classes{study}."
 
 
-def question_section(report: StudyReport) -> Section:
-    """Nothing, unless there is a CNN from zero and a pre-trained ViT."""
-    sides = _sides(report)
-    if not sides:
-        return Section(TITLE)
-    cnn, *pretrained, vit = sides
+def question_sections(report: StudyReport) -> list[Section]:
+    """One for each terms on which the question is put; none where there is not a run of each side."""
+    return [_section(report, runs) for runs in _asked(report)]
+
+
+def _section(report: StudyReport, runs: Sequence[RunReport]) -> Section:
+    cnn, *between_them, vit = runs
     tests = _tests(report, cnn, vit)
+    equal = not _more(runs)
     points = [
-        *(_introduction(run) for run in sides),
+        *(_introduction(run) for run in runs),
         _accuracy(report, cnn, vit),
         *((_classes_won(tests), _rare_classes(tests, report.data)) if tests else ()),
-        _pretrained_cnn(report, sides),
+        *((_pretrained_cnn(report, runs),) if equal else ()),
     ]
     tables = [_class_table(tests, "CNN", "ViT", report.data)] if tests else []
-    further = [_tests(report, other, vit) for other in pretrained]
+    further = [_tests(report, other, vit) for other in between_them]
     tables += [_class_table(found, "pre-trained CNN", "ViT", report.data) for found in further if found]
-    text = f"{_CLAIM} Here each side sends its best run by val accuracy."
-    return Section(TITLE, text=(text,), points=tuple(points), tables=tuple(tables))
+    if equal:
+        return Section(TITLE, text=(f"{_CLAIM} {_EQUAL}",), points=tuple(points), tables=tuple(tables))
+    return Section(f"{TITLE} {_ANY_TITLE}", text=(_ANY,), points=tuple(points), tables=tuple(tables))
 
 
-def _sides(report: StudyReport) -> list[RunReport]:
-    """The runs of `families.question`; none without their comparison."""
+def _asked(report: StudyReport) -> list[list[RunReport]]:
+    """The runs of `families.asked_runs`; none without their comparison."""
     by_name = {run.name: run for run in report.runs}
-    return [by_name[name] for name in asked_runs(report)] if report.comparison else []
+    return [[by_name[name] for name in names] for names in asked_runs(report)] if report.comparison else []
+
+
+def _more(runs: Sequence[RunReport]) -> bool:
+    return any(map(learned_from_more, runs))
+
+
+def _terms(runs: Sequence[RunReport]) -> str:
+    return "The best of each side, whatever it learned from" if _more(runs) else "On the study's terms, labels alone"
 
 
 def _tests(report: StudyReport, first: RunReport, second: RunReport) -> ClassComparison | None:
@@ -63,17 +82,19 @@ def _tests(report: StudyReport, first: RunReport, second: RunReport) -> ClassCom
 
 def _introduction(run: RunReport) -> str:
     card = run.card
-    kind = family(run.recipe)
+    more = learned_from_more(run)
     return (
-        f"{kind[:1].upper()}{kind[1:]}: {called(run)}, {card.preprocess.size} px, {card.parameters / 1e6:.2f} M "
-        f"parameters, {spoken(run.final)}, macro F1 {format_estimate(run.final.scores.macro_f1)}."
+        f"{_upper(kind(run))}: {called(run)}, {card.preprocess.size} px, {card.parameters / 1e6:.2f} M parameters, "
+        f"{spoken(run.final)}, macro F1 {format_estimate(run.final.scores.macro_f1)}; learned from labels"
+        f"{f' and {more}' if more else ' alone'}."
     )
 
 
-def _accuracy(report: StudyReport, first: RunReport, second: RunReport) -> str:
+def _accuracy(report: StudyReport, first: RunReport, second: RunReport, *, begin: bool = True) -> str:
     comparison = report.comparison
     assert comparison is not None  # there is no side without one
-    return f"On {comparison.split} (accuracy, n = {comparison.n:,}), {verdict(_pair(report, first, second))}."
+    where = f"{'On' if begin else 'on'} {comparison.split} (accuracy, n = {comparison.n:,})"
+    return f"{where}, {verdict(_pair(report, first, second))}."
 
 
 def _pair(report: StudyReport, first: RunReport, second: RunReport) -> PairedTest:
@@ -133,8 +154,7 @@ def _pretrained_cnn(report: StudyReport, sides: Sequence[RunReport]) -> str:
     asked = "Does a pre-trained CNN change the verdict?"
     cnn, *pretrained, vit = sides
     if not pretrained:
-        missing = [one.recipe.name for one in report.not_run if family(one.recipe) == "pre-trained CNN"]
-        return f"{asked} Cannot tell: none was run{f' (not run: {listed(missing)})' if missing else ''}."
+        return f"{asked} Cannot tell: none was run."
     before, after = _outcome(_pair(report, cnn, vit)), _outcome(_pair(report, pretrained[0], vit))
     answer = "No, it comes out the same." if before == after else "Yes."
     sentence = f"{asked} {answer} {_accuracy(report, pretrained[0], vit)}"

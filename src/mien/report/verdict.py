@@ -10,7 +10,7 @@ from mien.report.content import RunReport, StudyReport
 from mien.report.families import called
 from mien.report.layout import Section
 from mien.report.pairs import ALL_UP_TO, between, shown_pairs
-from mien.report.question import headline
+from mien.report.question import headlines
 from mien.report.wording import as_given, listed, spoken
 
 _PLACES = ("above", "inside", "below")  # of our interval, seen from the study's figure
@@ -28,7 +28,7 @@ def verdict_section(report: StudyReport) -> Section:
     elif final.leak_free is not None:
         accuracy, n = format_estimate(final.leak_free.accuracy), final.leak_free.n
         points.append(f"Leak-free, over test images that stand in neither train nor val: {accuracy}, n = {n:,}.")
-    points += filter(None, [headline(report)])
+    points += headlines(report)
     points += _against_the_others(report)
     points += _against_the_study(report.runs)
     return Section("Verdict", points=tuple(points))

@@ -1,20 +1,40 @@
-"""One run, whole: trained, its curves drawn, its model file written, whichever door it came through."""
+"""Runs: one trained whole, with its curves and its model file, whoever asks; and many of them, a folder each."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
+from mien.data.votes import Votes
+from mien.errors import DivergedError, InputError, InterruptedRunError
 from mien.exports import leave_onnx
 from mien.recipes.recipe import Recipe
 from mien.report.plots import curves
 from mien.report.style import save
-from mien.training.hardware import Hardware
-from mien.training.resume import Existing
+from mien.training.hardware import Hardware, detect
+from mien.training.resume import Existing, Request, decide
 from mien.training.run import Run
-from mien.training.targets import Sources
+from mien.training.targets import Sources, used
+from mien.training.train import fresh_network
 from mien.training.train import train as fit
+
+Faces = FaceSet | Callable[[int], FaceSet]  # or what gives them as stored for a model of an input size in pixels
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run of a study or a sweep: its folder's name, its completed recipe, and what a sweep has set in it."""
+
+    name: str
+    recipe: Recipe
+    values: Mapping[str, str] = field(default_factory=dict)  # by recipe key, YAML as it was given
 
 
 def train(
@@ -26,10 +46,16 @@ def train(
     existing: Existing = "refuse",
     progress: Progress | None = None,
 ) -> Run:
-    """`mien.training.train.train`, then `report/curves.png` and `model.onnx` in the run folder.
+    """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run folder `out`.
 
-    So `Recognizer(out)` works at once. A run is whole without its model file: why one could not be written is a line in
-    the log. A further process of a distributed training ends with a run that is not finished.
+    The folder also holds `report/curves.png` and `model.onnx`, so `Recognizer(out)` works at once. A run is whole
+    without its model file: why one could not be written is a line in the log.
+
+    `sources`: what it learns from beside its faces, or begins with. `hardware`: the fastest that is found, if left
+    out. `existing`: a folder that holds something is refused; or resumed from the last finished epoch, to the same
+    numbers as an uninterrupted run; or replaced, if it is a run. Raises `InputError` for such a folder, data without
+    train or val, and a loss that is no longer a number; `InterruptedRunError` on Ctrl-C, with everything up to the last
+    finished epoch on disk. A further process of a distributed training ends with a run that is not finished.
     """
     run = fit(recipe, faces, out, sources, hardware, existing, progress)
     if run.finished:
@@ -40,3 +66,70 @@ def train(
 
 def curves_file(run: Run) -> Path:
     return run.folder / "report" / "curves.png"
+
+
+def of_size(faces: Faces, size: int) -> FaceSet:
+    return faces if isinstance(faces, FaceSet) else faces(size)
+
+
+def train_all(
+    wanted: Sequence[Wanted],
+    faces: Faces,
+    out: Path,
+    votes: Votes | None = None,
+    hardware: Hardware | None = None,
+    progress: Progress | None = None,
+) -> dict[str, str]:
+    """Train what is missing of `wanted` under `out`; by name, how the loss of those that diverged stopped being one.
+
+    Finished runs are kept, stopped ones go on, one that diverged is tried again and ends nothing. `votes` are for the
+    recipes that give them a share of their targets. The test split is never looked at. Raises `InputError` for folders
+    that hold something else and for networks that cannot be built, before anything is trained; `InterruptedRunError`
+    on Ctrl-C.
+    """
+    hardware = hardware or detect()
+    seen = cache(lambda size: of_size(faces, size).select("train", "val"))
+    waiting = _waiting(wanted, seen, out, hardware)
+    logger.info("%d finished before, %d to train", len(wanted) - len(waiting), len(waiting))
+    problems: dict[str, str] = {}
+    for i, one in enumerate(waiting, start=1):
+        logger.info("%s: %d of %d", one.name, i, len(waiting))
+        shown, learned = seen(one.recipe.preprocess.size), Sources(used(votes, one.recipe))
+        try:
+            train(one.recipe, shown, out / one.name, learned, hardware, "resume", progress)
+        except DivergedError as error:
+            problems[one.name] = error.what
+            logger.warning("%s: diverged, %s", one.name, error.what)
+        except (InterruptedRunError, KeyboardInterrupt) as stop:
+            raise InterruptedRunError(
+                f"stopped at {one.name}. Finished runs and epochs are kept: run the same command again"
+            ) from stop
+        except InputError as error:
+            raise InputError(f"{one.name}: {error}") from error
+    return problems
+
+
+def _waiting(wanted: Sequence[Wanted], seen: Callable[[int], FaceSet], out: Path, hardware: Hardware) -> list[Wanted]:
+    """Those that are to be trained.
+
+    Raises `InputError` for what would otherwise end them halfway: a folder in the way, a network of no sense.
+    """
+    waiting: list[Wanted] = []
+    built: list[Recipe] = []
+    for one in wanted:
+        recipe, shown = one.recipe, seen(one.recipe.preprocess.size)
+        if decide(Run(out / one.name), Request(recipe, shown, hardware.precision), "resume") == "done":
+            continue
+        waiting.append(one)
+        if any(_same_network(recipe, other) for other in built):
+            continue
+        try:
+            fresh_network(recipe, shown)
+        except InputError as error:
+            raise InputError(f"{one.name}: {error}") from error
+        built.append(recipe)
+    return waiting
+
+
+def _same_network(one: Recipe, other: Recipe) -> bool:
+    return (one.model, one.preprocess, one.unfreeze) == (other.model, other.preprocess, other.unfreeze)

@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import itertools
-import logging
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from mien.data.cache import Progress
-from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
-from mien.errors import DivergedError, InputError, InterruptedRunError
+from mien.errors import InputError
 from mien.evaluation.evaluate import Estimate, Frozen, score
 from mien.files import write_whole
-from mien.models.build import complete
-from mien.recipes.recipe import Recipe
 from mien.report.plots_search import sweep_curves
 from mien.report.style import save
-from mien.studies.runs import train
-from mien.training.hardware import Hardware, detect
-from mien.training.resume import Request, decide
+from mien.studies.runs import Faces, Wanted, train_all
+from mien.training.hardware import Hardware
 from mien.training.run import Epoch, Run
-from mien.training.targets import Sources, used
-from mien.training.train import fresh_network
-
-_LONGEST_NAME = 120  # characters; file systems allow 255 bytes
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One combination: the run's name, its values by recipe key (YAML as it was given), the completed recipe."""
-
-    name: str
-    values: Mapping[str, str]
-    recipe: Recipe
 
 
 class Row(Frozen):
@@ -85,211 +60,29 @@ class Sweep(Frozen):
         )
 
 
-def plan(recipe: str | Path, grids: Sequence[str], overrides: Sequence[str] = ()) -> list[Setting]:
-    """Every combination of `grids`, each `KEY=VALUE,VALUE`, laid over the recipe and its `overrides`, checked.
-
-    Values are YAML; commas within [] or {} do not split. Raises one `InputError` with all that is wrong.
-    """
-    axes = _parse(grids, overrides)
-    labels = _short_keys(list(axes))
-    settings: list[Setting] = []
-    problems: dict[str, list[str]] = {}
-    combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    for values, name in zip(combinations, _names(combinations, labels), strict=True):
-        changes = [f"{key}={value}" for key, value in values.items()]
-        try:
-            settings.append(Setting(name, values, complete(Recipe.load(recipe, [*overrides, *changes]))))
-        except InputError as error:
-            problems.setdefault(_of_grid(str(error), axes), []).append(" ".join(changes))
-    if problems:
-        raise InputError(_all_problems(problems, len(combinations)))
-    _check_distinct(settings)
-    return settings
-
-
-def _parse(grids: Sequence[str], overrides: Sequence[str]) -> dict[str, list[str]]:
-    """Recipe key → its values."""
-    if not grids:
-        raise InputError("a sweep needs a grid, for example --grid optimizer.lr=1e-3,1e-4")
-    fixed = {override.partition("=")[0] for override in overrides}
-    axes: dict[str, list[str]] = {}
-    for grid in grids:
-        key, equals, text = grid.partition("=")
-        key, values = key.strip(), _split(text)
-        if not equals or not key:
-            raise InputError(f"--grid {grid}: expected KEY=VALUE,VALUE, for example --grid optimizer.lr=1e-3,1e-4")
-        if values is None:
-            raise InputError(f"--grid {grid}: a bracket is not closed. Quote the whole: --grid '{key}=[1,2],[3,4]'")
-        if "" in values:
-            raise InputError(f"--grid {grid}: a value is empty. Write null for none: --grid {key}=null,…")
-        if key in axes:
-            raise InputError(f"--grid {grid}: {key} has a grid already. Put all its values into one")
-        if key in fixed:
-            raise InputError(f"--grid {grid}: {key} is also given by --set. Leave out one of them")
-        axes[key] = values
-    return axes
-
-
-def _split(text: str) -> list[str] | None:
-    """At the commas outside of brackets; None where brackets do not match."""
-    parts, awaited = [""], ""  # awaited: the brackets that are to close, innermost last
-    for character in text:
-        if character == "," and not awaited:
-            parts.append("")
-            continue
-        parts[-1] += character
-        if character in "[{":
-            awaited += "]" if character == "[" else "}"
-        elif character in "]}":
-            if not awaited.endswith(character):
-                return None
-            awaited = awaited[:-1]
-    return None if awaited else [part.strip() for part in parts]
-
-
-def _of_grid(message: str, keys: Mapping[str, object]) -> str:
-    """A message that blames --set for what came by --grid, put right."""
-    for key in keys:
-        message = message.replace(f"--set {key}=", f"--grid {key}=")
-    return message
-
-
-def _all_problems(problems: Mapping[str, Sequence[str]], settings: int) -> str:
-    """One text of all messages, each with the settings that meet it. What combines earlier ones is left out."""
-    told: set[str] = set()
-    texts = []
-    for message, where in problems.items():
-        lines = message.splitlines()
-        new = set(lines[1:] or lines) - told
-        told |= new
-        if not new:
-            continue
-        more = f" and {len(where) - 1} more" if len(where) > 1 else ""
-        named = len(where) == settings or message.startswith("--grid")  # by every value, or already
-        texts.append(message if named else f"--grid {where[0]}{more}: {message}")
-    return "\n".join(texts)
-
-
-def _check_distinct(settings: Sequence[Setting]) -> None:
-    for one, other in itertools.combinations(settings, 2):
-        if one.recipe == other.recipe:
-            first, second = (", ".join(f"{k}={v}" for k, v in setting.values.items()) for setting in (one, other))
-            same = f"{first} is there twice" if first == second else f"{first} and {second} mean the same"
-            raise InputError(f"--grid: {same}. Give every value once")
-
-
-def _short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Recipe key → the end of it that no other key shares.
-
-    >>> _short_keys(["optimizer.lr", "optimizer.name", "schedule.name"])
-    {'optimizer.lr': 'lr', 'optimizer.name': 'optimizer.name', 'schedule.name': 'schedule.name'}
-    """
-    short = {}
-    for key in keys:
-        parts = key.split(".")
-        ends = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
-        others = [f".{other}" for other in keys if other != key]
-        short[key] = next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), key)
-    return short
-
-
-def _names(combinations: Sequence[Mapping[str, str]], labels: Mapping[str, str]) -> list[str]:
-    """Folder names, all different, also where a file system ignores case."""
-    names = [",".join(f"{labels[key]}={_safe(value)}" for key, value in values.items()) for values in combinations]
-    often = Counter(name.lower() for name in names)
-    return [
-        name if len(name) <= _LONGEST_NAME and often[name.lower()] == 1 else _marked(name, values)
-        for name, values in zip(names, combinations, strict=True)
-    ]
-
-
-def _safe(value: str) -> str:
-    """A value as part of a file name.
-
-    >>> _safe("[512, 256]"), _safe("{last: 4}"), _safe("-1e-3"), _safe("[]")
-    ('512-256', 'last-4', '-1e-3', 'empty')
-    """
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", value.strip("[]{}'\" ")) or "empty"
-
-
-def _marked(name: str, values: Mapping[str, str]) -> str:
-    """The name with a mark of what it does not say."""
-    mark = hashlib.blake2b(repr(dict(values)).encode(), digest_size=4).hexdigest()
-    return f"{name[:_LONGEST_NAME]}-{mark}"
-
-
 def sweep(
-    settings: Sequence[Setting],
-    open_faces: Callable[[int], FaceSet],
-    out: Path,
+    wanted: Sequence[Wanted],
+    faces: Faces,
+    out: str | Path,
     votes: Votes | None = None,
     hardware: Hardware | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
     """Train what is missing under `out`, one folder per setting, and write `sweep.csv` and `sweep.png` there.
 
-    `open_faces` gives the faces as stored for a model of that input size. Finished runs are kept, stopped ones go on, a
-    setting that diverged is tried again and ends nothing. `votes` are for the settings that give them a share of their
-    targets. The test split is never looked at. Raises `InputError` for folders that hold something else before anything
-    is trained; `InterruptedRunError` on Ctrl-C.
+    `wanted`: what `mien.studies.grid.combinations` gives. `faces`: all of them, or what gives them as stored for a
+    model of an input size in pixels. Finished runs are kept, stopped ones go on, and a setting that diverges ends
+    nothing. `votes` are for the settings that give them a share of their targets. The test split is never looked at.
     """
-    hardware = hardware or detect()
-    if not settings:
-        raise InputError("a sweep needs at least one setting; `plan` makes them")
+    out = Path(out)
+    if not wanted:
+        raise InputError("a sweep needs at least one setting; `mien.studies.grid.combinations` makes them")
     if Run(out).begun:
         raise InputError(f"{out}: is a run. A sweep holds runs: choose another --out")
-    sizes = {setting.recipe.preprocess.size for setting in settings}
-    faces = {size: open_faces(size).select("train", "val") for size in sorted(sizes)}
-    waiting = _check(settings, faces, out, hardware)
-    logger.info("%d finished before, %d to train", len(settings) - len(waiting), len(waiting))
-    problems: dict[str, str] = {}
-    for i, setting in enumerate(waiting, start=1):
-        logger.info("%s: %d of %d", setting.name, i, len(waiting))
-        try:
-            learned = Sources(used(votes, setting.recipe))
-            of_size = faces[setting.recipe.preprocess.size]
-            train(setting.recipe, of_size, out / setting.name, learned, hardware, "resume", progress)
-        except DivergedError as error:
-            problems[setting.name] = error.what
-            logger.warning("%s: diverged, %s", setting.name, error.what)
-        except (InterruptedRunError, KeyboardInterrupt) as stop:
-            raise InterruptedRunError(
-                f"stopped at {setting.name}. Finished runs and epochs are kept: run the same command again"
-            ) from stop
-        except InputError as error:
-            raise InputError(f"{setting.name}: {error}") from error
-    return _write(settings, problems, out)
+    return _write(wanted, train_all(wanted, faces, out, votes, hardware, progress), out)
 
 
-def _check(settings: Sequence[Setting], faces: Mapping[int, FaceSet], out: Path, hardware: Hardware) -> list[Setting]:
-    """The settings that are to be trained.
-
-    Raises `InputError` for what would otherwise end the sweep halfway: a folder in the way, a network of no sense.
-    """
-    waiting: list[Setting] = []
-    built: list[Recipe] = []
-    for setting in settings:
-        recipe, seen = setting.recipe, faces[setting.recipe.preprocess.size]
-        run = Run(out / setting.name)
-        request = Request(recipe, seen, hardware.precision)
-        if decide(run, request, "resume") == "done":
-            continue
-        waiting.append(setting)
-        if any(_same_network(recipe, other) for other in built):
-            continue
-        try:
-            fresh_network(recipe, seen)
-        except InputError as error:
-            raise InputError(f"{setting.name}: {error}") from error
-        built.append(recipe)
-    return waiting
-
-
-def _same_network(one: Recipe, other: Recipe) -> bool:
-    return (one.model, one.preprocess, one.unfreeze) == (other.model, other.preprocess, other.unfreeze)
-
-
-def _write(settings: Sequence[Setting], problems: Mapping[str, str], out: Path) -> Sweep:
+def _write(settings: Sequence[Wanted], problems: Mapping[str, str], out: Path) -> Sweep:
     rows = [_row(setting, Run(out / setting.name), problems.get(setting.name)) for setting in settings]
     ranked = sorted(rows, key=_rank)
     finished = [row for row in ranked if row.status == "finished"]
@@ -309,7 +102,7 @@ def _write(settings: Sequence[Setting], problems: Mapping[str, str], out: Path) 
     return found
 
 
-def _row(setting: Setting, run: Run, problem: str | None) -> Row:
+def _row(setting: Wanted, run: Run, problem: str | None) -> Row:
     history = _history(run)
     name, values = setting.name, dict(setting.values)
     if problem is not None:

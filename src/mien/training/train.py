@@ -182,12 +182,14 @@ def _finish(
 ) -> None:
     """Best weights, card and val predictions: with these three a run is finished."""
     write_whole(run.weights_file, run.best_weights.read_bytes())
+    network = module.network
     card = Card(
         recipe=request.recipe.name,
         labels=request.seen.label_set.labels,
         preprocess=request.recipe.preprocess,
         backbone=_backbone_name(request.recipe),
-        parameters=count_parameters(module.network),
+        architecture=network.backbone.config["model_type"] if isinstance(network, PretrainedClassifier) else None,
+        parameters=count_parameters(network),
         mirror=request.recipe.mirror,
         alignment=_alignment(request.seen, request.recipe.seed),
         training=_told(run, request, module, hardware, votes, commit),

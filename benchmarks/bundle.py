@@ -1,0 +1,57 @@
+"""Bundle: a finished run becomes the bundled model of its folder's name.
+
+    python benchmarks/bundle.py runs/mien-small --data fer2013.zip
+
+Writes `weights/NAME.onnx` (float16) and `starts/NAME` (float16 weights to train on from, card, recipe, what was
+seen) in `src/mien/recognize`, and both SHA256SUMS. Figures are another matter: keep_results.py and evidence.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from mien import FaceSet, Run, export
+from mien.files import write_whole
+from mien.recognize.vendored import vendored_folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", required=True, help="on whose faces the file must answer as the run does")
+    given = parser.parse_args()
+    run = Run.open(given.run)
+    faces = FaceSet.open(given.data, size=run.card.preprocess.size)
+    weights, starts = vendored_folder("weights"), vendored_folder("starts")
+    parity = export(run, faces, weights / f"{run.name}.onnx", "float16")
+    print(parity)
+    start = starts / run.name
+    start.mkdir(exist_ok=True)
+    for name in ("card.json", "recipe.yaml", "seen.npz"):
+        write_whole(start / name, (run.folder / name).read_bytes())
+    halved = {name: _half(value) for name, value in load_file(run.weights_file).items()}
+    save_file(halved, start / run.weights_file.name, {"format": "pt"})
+    _write_sums(weights, weights.glob("*.onnx"))
+    _write_sums(starts, starts.glob("*/*.safetensors"))
+
+
+def _half(value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float16) if value.dtype.kind == "f" else value
+
+
+def _write_sums(folder: Path, files: Iterable[Path]) -> None:
+    """As `sha256sum` writes them."""
+    lines = [
+        f"{sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in sorted(files)
+    ]
+    write_whole(folder / "SHA256SUMS", "".join(lines))
+
+
+if __name__ == "__main__":
+    main()
