@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from mien import FaceSet, Recipe
 from mien.models.build import build
 from mien.training.hardware import detect
-from mien.training.loaders import Batches, train_order
+from mien.training.loaders import Batches, Examples, chance, train_order
 from mien.training.prepare import prepare
 from mien.training.train import train
 
@@ -64,8 +64,8 @@ def study_data(dataset: StudyFolder, batch: int) -> float:
 def our_data(faces: FaceSet, recipe: Recipe) -> float:
     data = recipe.data
     began = time.perf_counter()
-    order = train_order(faces.labels, len(faces.label_set), False, 0, 0)
-    for pixels, _ in Batches(faces, recipe.preprocess, data.batch_size, order):
+    order = train_order(faces.labels, len(faces.label_set), False, chance(0, "", 0))
+    for pixels, _ in Batches(Examples(faces), recipe.preprocess, data.batch_size, order):
         prepare(pixels, recipe.preprocess)
     return time.perf_counter() - began
 

@@ -22,7 +22,7 @@ LAYERS = (
     ("report",),
     ("studies",),
     ("actions",),
-    ("serve", "scale"),
+    ("serve",),
     ("cli",),
     ("", "__main__"),
 )

@@ -109,7 +109,7 @@ def test_it_is_quiet_and_leaves_no_files(
 
 
 def test_without_train_faces_it_says_so(run: Run, drawn_faces: FaceSet, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"drawn\.zip: has no train split, and int8 takes .* from train faces"):
+    with pytest.raises(InputError, match=r"drawn\.zip: has no train split, and int8 takes .* from the training set"):
         export(run, drawn_faces.select("val", "test"), tmp_path / "no.onnx", "int8")
     assert not (tmp_path / "no.onnx").exists()
 

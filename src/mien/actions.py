@@ -44,7 +44,7 @@ def calibrate(
         )
     val = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=votes)
     if not val.leak_free.any():
-        raise InputError(f"{opened.name}: every val image stands in train too, so nothing can be fitted on them")
+        raise InputError(f"{opened.name}: every val image is in the training set too, so nothing can be fitted on them")
     card = opened.card.calibrated(val, risk)
     if opened.run is None:
         assert to is not None
@@ -89,7 +89,7 @@ def ensemble(models: Sequence[Named], out: str | Path) -> Run:
 def explain(
     model: Named, faces: Sequence[Pixels], method: str = "auto", label: str | None = None, truth: Truth | None = None
 ) -> list[Explanation]:
-    """Which pixels of each of `faces` (crops of any size, gray or RGB) a model's answer hangs on; see `Explainer`."""
+    """Which pixels of each of `faces` (crops of any size, gray or RGB) a model's answer depends on; see `Explainer`."""
     from mien.explanation.explain import Explainer
 
     return list(Explainer(model, method, label, truth)(faces))

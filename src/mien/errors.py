@@ -66,3 +66,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], see: str = "") -> I
     names = list(known)
     where = f" See: {see}" if see else f" Known: {', '.join(names)}."
     return InputError(f"unknown {kind} '{name}'.{suggestion(name, names)}{where}")
+
+
+def first_line(error: Exception) -> str:
+    """Of what another package says; its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

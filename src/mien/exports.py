@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, MienError, MissingExtraError, not_writable, unknown_name
+from mien.errors import InputError, MienError, MissingExtraError, first_line, not_writable, unknown_name
 from mien.files import write_whole
 from mien.logs import quieted
 from mien.model import Classify, Model, Named
@@ -72,7 +72,7 @@ def export(model: Named, faces: FaceSet, path: str | Path | None = None, precisi
         advice = " Leave out --float16" if precision == "float16" else ""
         raise InputError(
             f"{opened.name}: its ONNX form differs from torch by {parity.largest:.2g} in a probability, over "
-            f"{parity.n} faces; at most {allowed:g} is let through. Nothing was written.{advice}"
+            f"{parity.n} faces; at most {allowed:g} is accepted. Nothing was written.{advice}"
         )
     try:
         write_whole(place, content)
@@ -113,7 +113,7 @@ def leave_onnx(run: Run, faces: FaceSet) -> None:
 def _parity(before: Classify, classifier: Classifier, faces: FaceSet, size: int) -> Parity:
     chosen = faces.select("val") if "val" in faces.splits else faces
     if not len(chosen):
-        raise InputError(f"{faces.source}: holds no face to check the export on")
+        raise InputError(f"{faces.source}: has no face to check the export on")
     spread = np.unique(np.linspace(0, len(chosen) - 1, _FACES).astype(np.int64))
     images, card = list(chosen.gather(spread)), classifier.card
     said, now = before(images), classifier.probabilities(images)
@@ -157,9 +157,7 @@ def _traced(network: torch.nn.Module, run: Run, shape: tuple[int, ...]) -> Model
                 verbose=False,
             )
     except Exception as error:  # each network has its own way to be beyond the exporter
-        raise InputError(
-            f"{run.folder}: torch cannot export this network to ONNX ({str(error).strip().splitlines()[0]})"
-        ) from error
+        raise InputError(f"{run.folder}: torch cannot export this network to ONNX ({first_line(error)})") from error
     assert program is not None  # what the exporter gives when it is to write no file
     return program.model_proto
 

@@ -126,7 +126,7 @@ def _equal_channels(image: Pixels) -> bool:
 def _open(data: bytes, name: str) -> Image.Image:
     """The picture with its header read and its limits checked; no pixel is decoded yet."""
     if not data:
-        raise InputError(f"{name}: empty, holds no byte")
+        raise InputError(f"{name}: the file is empty")
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(name, len(data))
     image = _reader(data, name)(io.BytesIO(data))

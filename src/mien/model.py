@@ -19,10 +19,10 @@ from mien.cards import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
-from mien.errors import InputError, suggestion, unknown_name
+from mien.errors import InputError, unknown_name
 from mien.images import Pixels
 from mien.predictions import Predictions, Truth, pool
-from mien.recognize.recognizer import Recognizer, bundled, is_model_file
+from mien.recognize.recognizer import Recognizer, bundled, is_model_file, unknown_model
 from mien.recognize.vendored import read_vendored
 from mien.training.run import Run
 
@@ -30,8 +30,8 @@ SPLITS = ("val", "test", "pooled")
 _KNOWN = (*SPLITS, "train")  # the last for its predictions alone, which another model may learn from
 _BATCH = 256
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats]  # face crops → probabilities (N, K) or (N, O)
+Floats32: TypeAlias = npt.NDArray[np.float32]
+Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats32]  # face crops → probabilities (N, K) or (N, O)
 Named: TypeAlias = "str | Path | Run | Model"
 
 
@@ -66,10 +66,7 @@ class Model:
             return cls(Path(model).stem, file.card, file, None if model in bundled() else Path(model), "cpu")
         run = Run(Path(model))
         if not run.folder.exists() and len(run.folder.parts) == 1:
-            raise InputError(
-                f"{model}: no such run folder.{suggestion(str(model), bundled())} Expected a run folder, a .onnx file, "
-                f"or one of {', '.join(bundled())}"
-            )
+            raise unknown_model(str(model))
         if not (run.folder / "card.json").is_file():
             run = Run.open(model)  # raises, and says what is missing
         return cls(run.name, run.card, run, None, device)
@@ -82,14 +79,14 @@ class Model:
             return read_vendored("weights", f"{self.name}.onnx")
         return self._place.read_bytes()
 
-    def outputs(self, crops: Sequence[Pixels]) -> Floats:
+    def outputs(self, crops: Sequence[Pixels]) -> Floats32:
         """Probabilities `(N, O)` of all heads side by side, before any temperature.
 
         `crops`: faces cut out, uint8 of any size, gray or RGB.
         """
         return self._outputs(crops)
 
-    def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> Floats:
+    def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> Floats32:
         """Probabilities `(N, K)` of the head of `truth` (the card's own if left out), at its temperature."""
         return self.card.answers(self.outputs(crops), truth)
 
@@ -166,7 +163,7 @@ class Model:
         if self.run is not None:
             return None
         if faces.select("train", "val").fingerprint != training.fingerprint:
-            return f"{self.name} learned from other data ({training.data})"
+            return f"{self.name} was trained on other data ({training.data})"
         return f"{self.name} began with the weights of {training.start}" if training.start else None
 
     def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:
@@ -178,18 +175,8 @@ class Model:
             blocks.append(self.outputs(list(chosen.gather(rows))))
             if progress:
                 progress("predicting", step, len(starts))
-        said = np.concatenate(blocks)
-        return Predictions(
-            split=split,
-            label_names=self.card.labels,
-            names=chosen.names,
-            hashes=chosen.hashes,
-            labels=chosen.labels,
-            probabilities=said[:, self.card.columns("labels")],
-            in_train=np.isin(chosen.hashes, faces.hashes[faces.splits == "train"]),
-            in_val=np.isin(chosen.hashes, faces.hashes[faces.splits == "val"]),
-            people=self.card.people_of(said),
-        )
+        seen = tuple(faces.hashes[faces.splits == part] for part in ("train", "val"))
+        return chosen.predictions(self.card, split, np.concatenate(blocks), seen)
 
 
 def of_split(faces: FaceSet, split: str) -> FaceSet:

@@ -69,9 +69,9 @@ class Predictions:
                     f", expected ({n}, {k})"
                 )
         probs_NK = self.probabilities
-        self._refuse(np.asarray(~np.isfinite(probs_NK).all(axis=1)), "hold values that are not numbers")
-        self._refuse(np.asarray((probs_NK < 0).any(axis=1)), "hold negative probabilities")
-        self._refuse(np.asarray(np.abs(probs_NK.sum(axis=1) - 1) > 1e-3), "hold probabilities that do not sum to 1")
+        self._refuse(np.asarray(~np.isfinite(probs_NK).all(axis=1)), "contain values that are not numbers")
+        self._refuse(np.asarray((probs_NK < 0).any(axis=1)), "contain negative probabilities")
+        self._refuse(np.asarray(np.abs(probs_NK.sum(axis=1) - 1) > 1e-3), "contain probabilities that do not sum to 1")
 
     def _refuse(self, wrong_N: npt.NDArray[np.bool_], what: str) -> None:
         if wrong_N.any():

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, MissingExtraError
+from mien.errors import InputError, MissingExtraError, first_line
 from mien.logs import quieted
 from mien.preprocess import Preprocess
 
@@ -46,7 +46,7 @@ def to_int8(content: bytes, preprocess: Preprocess, faces: FaceSet, source: str,
     except ModuleNotFoundError as error:
         raise MissingExtraError("export to int8", "train") from error
     except Exception as error:  # onnxruntime and onnx have many ways to fail on a network
-        raise InputError(f"{source}: onnxruntime cannot quantize this network ({_first_line(error)})") from error
+        raise InputError(f"{source}: onnxruntime cannot quantize this network ({first_line(error)})") from error
 
 
 def calibration_faces(faces: FaceSet) -> FaceSet:
@@ -54,7 +54,7 @@ def calibration_faces(faces: FaceSet) -> FaceSet:
     train = faces.select("train")
     if not len(train):
         raise InputError(
-            f"{faces.source}: has no train split, and int8 takes the ranges of its numbers from train faces. "
+            f"{faces.source}: has no train split, and int8 takes the ranges of its numbers from the training set. "
             "Give the data that the run was trained on"
         )
     return train
@@ -117,7 +117,3 @@ def _quiet_quantizer() -> Iterator[None]:
             yield
     finally:
         root.removeHandler(silent)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -76,7 +76,7 @@ def test_it_needs_nothing_of_the_extra_train(tmp_path: Path) -> None:
         "for name in ('torch', 'sklearn', 'scipy', 'lightning', 'onnx'): sys.modules[name] = None\n"
         "from mien.recognize import speed\n"
         "speed.SECONDS, speed.ROUNDS = 0.0, 1\n"
-        "print(speed.machine(), speed.measure(['mien-tiny'], 1))"
+        "print(speed.machine(), speed.measure_speed(['mien-tiny'], 1))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

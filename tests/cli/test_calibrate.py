@@ -31,7 +31,7 @@ def test_a_wanted_risk_goes_into_card_and_model_file(run: Path, mien) -> None:
     val = Predictions.load(run / "predictions" / "val.npz").tempered(card.temperature)
     given = val.leak_free & (val.probabilities.max(axis=1) >= card.threshold)
     assert 0.05 < (val.predicted != val.labels)[given].mean() <= 0.1
-    assert "3,309 val images that are not in train" in done.out
+    assert "3,309 val images that are not in the training set" in done.out
     opened = Recognizer(run)
     assert (opened.threshold, opened.card.risk) == (card.threshold, 0.1)
     np.testing.assert_array_equal(opened.classify([np.full((48, 48), 90, np.uint8)]), before)
@@ -41,7 +41,7 @@ def test_a_wanted_risk_goes_into_card_and_model_file(run: Path, mien) -> None:
 def test_an_unreachable_risk_is_told(run: Path, mien) -> None:
     done = mien("calibrate", run, "--risk", "0.0001")
     assert done.code == 0
-    assert "no answer of this model keeps a risk of 0.0001" in done.out
+    assert "no threshold keeps a risk of 0.0001" in done.out
     assert Card.load(run / "card.json").threshold == 1
 
 
@@ -60,4 +60,4 @@ def test_a_file_of_another_program_is_told(run: Path, mien) -> None:
     onnx.save(model, run / "model.onnx")
     refused = mien("calibrate", run)
     assert refused.code == 2
-    assert "holds no card to replace" in refused.err
+    assert "has no card to replace" in refused.err

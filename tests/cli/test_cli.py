@@ -87,7 +87,7 @@ def test_data_draw_stats_audit(mien, tmp_path: Path) -> None:
     assert sum(sum(split.values()) for split in counts.values()) == 70
     audit = json.loads(mien("data", "audit", tmp_path / "faces", "--json").out)
     assert audit["surplus"] >= 1
-    assert "test images that also stand in train" in mien("data", "audit", tmp_path / "faces").out
+    assert "test images that are also in train" in mien("data", "audit", tmp_path / "faces").out
     again = mien("data", "draw", tmp_path / "faces", "--count", 70)
     assert again.code == 2
     assert "--overwrite" in again.err
@@ -173,7 +173,7 @@ def test_votes_ensemble_teacher_export(mien, drawn_zip: Path, drawn_folder: Path
     assert next(line for line in of_run.splitlines() if "accuracy " in line) in of_file.out
     assert "other data" not in of_file.err
     elsewhere = mien("evaluate", tmp_path / "both.onnx", "--data", drawn_folder / "test")
-    assert "learned from other data (drawn.zip)" in elsewhere.err
+    assert "was trained on other data (drawn.zip)" in elsewhere.err
     on_gpu = mien("evaluate", tmp_path / "both.onnx", "--data", drawn_zip, "--device", "cuda")
     assert on_gpu.code == 2
     assert "Leave out --device cuda" in on_gpu.err
@@ -294,7 +294,7 @@ MISTAKES = {
         "--set",
         "model.backbone=no/such/folder",
     ),
-    "mien-tin: no such run folder. Did you mean 'mien-tiny'?": ("compare", "mien-tin", "mien-small"),
+    "unknown model 'mien-tin'. Did you mean 'mien-tiny'?": ("compare", "mien-tin", "mien-small"),
     "a model file keeps no predictions. Name the images: --data PATH": (
         "compare",
         "mien-tiny",

@@ -103,7 +103,7 @@ def test_what_does_not_fit_a_picture_is_told(
     done = mien("explain", trained_run.folder, folder, *CROPS, "--out", tmp_path / "x.png")
     assert done.code == 0
     assert drawn == [[f"{i:02}.png" for i in range(12)]]
-    assert ("12 faces fill a picture; for more name a folder: --out FOLDER" in done.err) == (count > 12)
+    assert ("a picture shows at most 12 faces; for more name a folder: --out FOLDER" in done.err) == (count > 12)
 
 
 def test_faces_of_one_photo_are_numbered_from_the_left(
@@ -145,7 +145,7 @@ def test_a_picture_that_gives_no_face(mien, crops: Path, tmp_path: Path, kind: s
     ("options", "message"),
     [
         (["--label", "hapy"], "unknown label 'hapy'. Did you mean 'happy'?"),
-        (["--method", "grad-cam"], "mien-tiny: an .onnx file holds no gradients; use the run or --method occlusion"),
+        (["--method", "grad-cam"], "mien-tiny: an .onnx file has no gradients; use the run or --method occlusion"),
         (["--method", "oclusion"], "unknown method 'oclusion'. Did you mean 'occlusion'?"),
         (["--detector", "slow"], "unknown detector 'slow'"),
     ],
@@ -162,7 +162,7 @@ def test_a_model_file_is_explained_by_covering_alone(mien, tmp_path: Path) -> No
     shutil.copyfile(vendored_folder("weights") / "mien-tiny.onnx", model)
     done = mien("explain", model, PORTRAIT, "--method", "grad-cam", "--out", tmp_path / "x.png")
     assert done.code == 2
-    assert "error: mine: an .onnx file holds no gradients; use the run or --method occlusion" in done.err
+    assert "error: mine: an .onnx file has no gradients; use the run or --method occlusion" in done.err
 
 
 def test_no_picture_that_is_read_is_written_over(mien, crops: Path) -> None:
@@ -171,7 +171,7 @@ def test_no_picture_that_is_read_is_written_over(mien, crops: Path) -> None:
     for named, out, why in (
         (face, face, "is a picture to be explained"),
         (crops, face, f"lies in {crops}, whose pictures are explained"),
-        (crops, crops / "new", f"the files of {crops} lie there"),
+        (crops, crops / "new", f"contains the files of {crops}"),
     ):
         done = mien("explain", "mien-tiny", named, *CROPS, "--out", out)
         assert (done.code, done.out) == (2, "")

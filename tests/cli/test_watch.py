@@ -130,7 +130,7 @@ def test_mistakes_are_told_before_anything_is_written(clip: Path, recognizer: Re
     there = tmp_path / "there.csv"
     there.write_text("mine")
     for options, why in (
-        (WatchOptions(out=there), "is there already"),
+        (WatchOptions(out=there), "exists already"),
         (WatchOptions(out=tmp_path / "t.xlsx"), "cannot tell the format"),
         (WatchOptions(every=0), "every 0"),
         (WatchOptions(every=2, fps=3), "give one of them"),

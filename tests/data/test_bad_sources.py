@@ -115,17 +115,17 @@ def test_a_member_twice(pack: Pack, classes: Classes, tmp_path: Path) -> None:
     with warnings.catch_warnings(), zipfile.ZipFile(pack("set.zip", classes("ab")), "a") as archive:
         warnings.simplefilter("ignore")  # zipfile warns of what is meant here
         archive.writestr("a/0.png", b"another")
-    refused(tmp_path / "set.zip", r"holds 'a/0\.png' more than once")
+    refused(tmp_path / "set.zip", r"contains 'a/0\.png' more than once")
 
 
 @pytest.mark.parametrize(
     ("stray", "rest", "message"),
     [
-        ("stray.png", "", r"stray\.png stands in no class folder"),
-        ("stray.png", "train/", r"stray\.png stands in no class folder"),
-        ("train/stray.png", "train/", r"train/stray\.png stands in no class folder.*train/<class>"),
-        ("archive/stray.png", "archive/train/", r"archive/stray\.png stands in no class folder"),
-        ("archive/stray.png", "archive/", r"archive/stray\.png stands in no class folder"),
+        ("stray.png", "", r"stray\.png is in no class folder"),
+        ("stray.png", "train/", r"stray\.png is in no class folder"),
+        ("train/stray.png", "train/", r"train/stray\.png is in no class folder.*train/<class>"),
+        ("archive/stray.png", "archive/train/", r"archive/stray\.png is in no class folder"),
+        ("archive/stray.png", "archive/", r"archive/stray\.png is in no class folder"),
         ("trian/a/1.png", "train/", r"unknown split folder 'trian'\. Did you mean 'train'\?.*trian/a/1\.png"),
     ],
 )
@@ -202,8 +202,8 @@ def parquet_bytes(**columns: list[object]) -> bytes:
     [
         ({"picture": [b"x"], "label": ["a"]}, r"no column image \(found: picture, label\)"),
         ({"image": [b"x"], "emotion": ["a"]}, "no column label"),
-        ({"image": ["x", "y"], "label": ["a", "b"]}, r"faces_0: holds no encoded picture"),
-        ({"image": [{"bytes": None, "path": "x"}] * 2, "label": ["a", "b"]}, "faces_0: holds no encoded picture"),
+        ({"image": ["x", "y"], "label": ["a", "b"]}, r"faces_0: has no encoded picture"),
+        ({"image": [{"bytes": None, "path": "x"}] * 2, "label": ["a", "b"]}, "faces_0: has no encoded picture"),
         ({"image": [b"x", b"y"], "label": ["a", "b"]}, "faces_0: not a picture"),
     ],
 )

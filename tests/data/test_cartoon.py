@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.data.cartoon import EXPRESSIONS, draw_face
-from mien.data.draw import plan
+from mien.data.draw import drawn_files
 from mien.errors import InputError
 from mien.labels import FER7
 
@@ -54,7 +54,7 @@ def test_classes_can_be_told_apart_but_not_perfectly() -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    faces = [(file.emotion, np.random.default_rng([3, i])) for i, file in enumerate(plan(600))]
+    faces = [(file.emotion, np.random.default_rng([3, i])) for i, file in enumerate(drawn_files(600))]
     labels = np.array([emotion for emotion, _ in faces])
     pixels = np.stack([draw_face(emotion, rng, 32).ravel() for emotion, rng in faces]).astype(np.float64)
     order = np.random.default_rng(0).permutation(len(labels))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mien.data import draw
 from mien.data.cartoon import draw_face
-from mien.data.draw import MIN_COUNT, SHARES, draw_set, plan
+from mien.data.draw import MIN_COUNT, SHARES, draw_set, drawn_files
 from mien.errors import InputError
 from mien.labels import FER7
 
@@ -47,7 +47,7 @@ def test_a_size_out_of_range_is_refused(size: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [70, 71, 75, 99, 200, 1234])
 def test_counts_per_split_and_class(count: int) -> None:
-    files = plan(count)
+    files = drawn_files(count)
     assert len(files) == len({file.name for file in files}) == count
     splits = Counter(usage(file.name) for file in files)
     assert splits["PublicTest"] == splits["PrivateTest"] == round(count / 10)
@@ -89,11 +89,11 @@ def test_one_percent_of_the_files_repeat_a_training_face_of_their_class(folder: 
 
 def test_repeats_grow_with_the_set_and_never_join_three_files() -> None:
     for count, expected in ((70, 1), (600, 6), (3000, 30)):
-        files = plan(count)
+        files = drawn_files(count)
         faces = Counter(file.face for file in files)
         assert count - len(faces) == expected
         assert max(faces.values()) == 2
-    assert [usage(file.name) for i, file in enumerate(plan(70)) if file.face != i] == ["PrivateTest"]
+    assert [usage(file.name) for i, file in enumerate(drawn_files(70)) if file.face != i] == ["PrivateTest"]
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(folder: Path, tmp_path: Path) -> None:

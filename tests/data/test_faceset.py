@@ -147,7 +147,7 @@ def test_select_and_gather_keep_rows_together(drawn_zip: Path, encode: Callable[
     backwards = np.array([5, 3, 3])
     assert np.array_equal(some.gather(backwards), some.images[backwards])
     assert some.fingerprint != faces.fingerprint
-    with pytest.raises(InputError, match=r"unknown split dev\. Known: train, val, test"):
+    with pytest.raises(InputError, match=r"unknown split 'dev'\. Known: train, val, test"):
         faces.select("dev")
 
 

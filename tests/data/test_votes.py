@@ -69,7 +69,7 @@ def test_other_files_are_errors(drawn_faces: FaceSet, tmp_path: Path) -> None:
         Votes.open(write(tmp_path, "a.png,3", header="path,boredom"))
     with pytest.raises(InputError, match="line 3: expected a whole number of votes"):
         Votes.open(write(tmp_path, "a.png,Training" + ",1" * 10, "b.png,Training" + ",x" * 10))
-    with pytest.raises(InputError, match="line 2: holds a negative number"):
+    with pytest.raises(InputError, match="line 2: has a negative number"):
         Votes.open(write(tmp_path, "a.png,Training" + ",-1" * 10))
     strangers = Votes.open(write(tmp_path, "a.png,Training" + ",1" * 10))
     with pytest.raises(InputError, match=r"votes on none of the 140 faces\. It names pictures like a\.png"):

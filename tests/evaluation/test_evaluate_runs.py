@@ -92,5 +92,5 @@ def test_compare_reads_what_was_kept(trained_run: Run, drawn_faces: FaceSet) -> 
 def test_a_damaged_or_missing_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such run folder"):
         Run.open(tmp_path / "none")
-    with pytest.raises(InputError, match="holds no finished run"):
+    with pytest.raises(InputError, match="no finished run"):
         Run.open(tmp_path)

@@ -22,14 +22,13 @@ from mien.explanation.occlusion import occlusion
 from mien.explanation.saliency import grad_cam, saliency, way_of
 from mien.images import Pixels
 from mien.models import checkpoints
-from mien.models.answer import probabilities
 from mien.models.cnn import cnn_v2
 from mien.models.ensemble import EnsembleNet
-from mien.models.head import head
+from mien.models.head import head, probabilities
 from mien.models.pretrained import PretrainedClassifier
 from mien.models.residual import ResidualNet
 from mien.models.vit import ScratchVit
-from mien.recipes.sections import Head, Pretrained, Residual, Vit
+from mien.recipes.sections import HeadLayers, Pretrained, Residual, Vit
 from mien.recognize.vendored import vendored_folder
 from mien.training.predict import classify
 
@@ -46,7 +45,7 @@ def pretrained(folder: Path, features: str = "mean") -> PretrainedClassifier:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         backbone = checkpoints.load(how, 32)
-        return PretrainedClassifier(backbone, head(backbone.width, 3, Head(hidden=()))).eval()
+        return PretrainedClassifier(backbone, head(backbone.width, 3, HeadLayers(hidden=()))).eval()
 
 
 def seeded(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
@@ -111,7 +110,7 @@ def test_relevance_by_pencil() -> None:
     attention_0 = torch.tensor([[[[0.5, 0.5], [0.0, 1.0]], [[1.0, 0.0], [0.25, 0.75]]]])
     gradient_0 = torch.tensor([[[[2.0, -1.0], [5.0, 1.0]], [[0.0, 1.0], [4.0, -4.0]]]])
     once = attention.relevance([attention_0], [gradient_0])
-    # Head 1: [[1, 0], [0, 1]], head 2: [[0, 0], [1, 0]]; their mean, and the identity.
+    # HeadLayers 1: [[1, 0], [0, 1]], head 2: [[0, 0], [1, 0]]; their mean, and the identity.
     assert once.tolist() == [[[1.5, 0.0], [0.5, 1.5]]]
     attention_1, gradient_1 = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]]), torch.tensor([[[[1.0, 2.0], [-1.0, 1.0]]]])
     # One head: [[0, 2], [0, 0]] times the above is [[1, 3], [0, 0]].
@@ -386,7 +385,7 @@ def test_model_files_and_runs_without_torch_are_explained_by_occlusion(
 
 def test_what_does_not_fit_is_told_with_the_way_that_does(trained_run: Run) -> None:
     for method in ("grad-cam", "attention"):
-        with pytest.raises(InputError, match=r"mien-tiny: an \.onnx file holds no gradients; use the run or"):
+        with pytest.raises(InputError, match=r"mien-tiny: an \.onnx file has no gradients; use the run or"):
             Explainer("mien-tiny", method)
     with pytest.raises(InputError, match=r"attention needs .*trained is a CNN: use --method grad-cam or occlusion"):
         Explainer(trained_run.folder, "attention")

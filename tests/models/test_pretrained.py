@@ -19,7 +19,7 @@ from mien.models import checkpoints
 from mien.models.build import build, count_parameters
 from mien.models.pretrained import Backbone
 from mien.preprocess import Preprocess
-from mien.recipes.sections import Head, Pretrained
+from mien.recipes.sections import HeadLayers, Pretrained
 
 # Blocks or stages of each tiny checkpoint (tests/conftest.py), and tokens in front of the patches.
 BLOCKS = {
@@ -145,7 +145,7 @@ def test_half_precision_checkpoints_become_float32(tiny_vit: Path, tmp_path: Pat
 def test_efficientnet_lite0_comes_from_its_pip_package() -> None:
     preprocess = checkpoints.native_input("efficientnet-lite0").preprocess()
     assert preprocess == Preprocess(size=224, color="rgb", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
-    how = Pretrained(kind="pretrained", backbone="efficientnet-lite0", features="mean", head=Head(hidden=(8,)))
+    how = Pretrained(kind="pretrained", backbone="efficientnet-lite0", features="mean", head=HeadLayers(hidden=(8,)))
     network = build(how, preprocess.model_copy(update={"size": 64}), 7).eval()
     # 4,652,008 in all (Tan and Le's Lite0), less the ImageNet classifier of 1280 x 1000 + 1000, plus our head.
     assert count_parameters(network) == 4_652_008 - 1_281_000 + (1280 * 8 + 8) + (8 * 7 + 7)
@@ -227,8 +227,8 @@ VIT_CONFIG = '{"model_type": "vit", "patch_size": 8, "image_size": 32}'
     [
         ({}, "has no config.json with a model_type"),
         ({"config__json": "{"}, "is not readable JSON"),
-        ({"config__json": VIT_CONFIG}, "holds no weights. Expected model.safetensors"),
-        ({"config__json": VIT_CONFIG, "pytorch_model__bin": "x"}, "holds pytorch_model.bin, which can run code"),
+        ({"config__json": VIT_CONFIG}, "has no weights. Expected model.safetensors"),
+        ({"config__json": VIT_CONFIG, "pytorch_model__bin": "x"}, "has pytorch_model.bin, which can run code"),
         ({"config__json": VIT_CONFIG, "model__safetensors": "damaged"}, "cannot be opened"),
     ],
 )
@@ -312,10 +312,14 @@ def test_a_backbone_that_hides_patches_at_random_is_refused(save_checkpoint: Sav
 def test_the_head_is_what_the_study_prints() -> None:
     from mien.models.head import head
 
-    layers = head(768, 7, Head(hidden=(512, 256, 128, 64), batch_norm=True, dropout=0.5))
+    layers = head(768, 7, HeadLayers(hidden=(512, 256, 128, 64), batch_norm=True, dropout=0.5))
     widths = [(m.in_features, m.out_features) for m in layers if isinstance(m, nn.Linear)]
     assert widths == [(768, 512), (512, 256), (256, 128), (128, 64), (64, 7)]
     kinds = [type(m).__name__ for m in layers]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Dropout"] * 4 + ["Linear"]
     assert [m.num_features for m in layers if isinstance(m, nn.BatchNorm1d)] == [512, 256, 128, 64]
-    assert [type(m).__name__ for m in head(8, 2, Head(hidden=(4,), activation="gelu"))] == ["Linear", "GELU", "Linear"]
+    assert [type(m).__name__ for m in head(8, 2, HeadLayers(hidden=(4,), activation="gelu"))] == [
+        "Linear",
+        "GELU",
+        "Linear",
+    ]

@@ -184,7 +184,7 @@ def test_later_overrides_win_and_others_stay(folder: Path) -> None:
     [
         ("epochs", "--set epochs: expected KEY=VALUE"),
         ("=3", "--set =3: expected KEY=VALUE"),
-        ("epochs.more=3", "'epochs' holds a single value"),
+        ("epochs.more=3", "'epochs' has a single value"),
         ("epochs=[1", "the value is not valid YAML"),
         ("optimiser.lr=1", "optimiser: unknown key. Did you mean 'optimizer'?"),
         ("optimizer.learning_rate=1", "optimizer.learning_rate: unknown key."),

@@ -9,7 +9,7 @@ import pytest
 from mien import FaceSet
 from mien.cards import Alignment
 from mien.images import Pixels
-from mien.recognize.align import FER2013, measure, upright_crop
+from mien.recognize.align import FER2013, measure_alignment, upright_crop
 from mien.recognize.detector import Detection, Detector
 
 WANTED = Alignment(eye_distance=0.4, eye_x=0.5, eye_y=0.35, eyes_to_mouth=0.4, faces=1)
@@ -88,7 +88,7 @@ def test_a_face_beyond_the_picture_is_a_crop_all_the_same() -> None:
 def test_what_is_measured_is_how_the_faces_were_cut(portrait: Pixels) -> None:
     (face,) = Detector(threads=1)(portrait)
     crop = cv2.resize(upright_crop(portrait, face, FER2013), (48, 48), interpolation=cv2.INTER_AREA)
-    seen = measure([np.asarray(crop)] * 30)
+    seen = measure_alignment([np.asarray(crop)] * 30)
     assert seen is not None
     assert seen.faces == 30
     for key in ("eye_distance", "eye_x", "eye_y", "eyes_to_mouth"):
@@ -109,8 +109,8 @@ def test_a_turned_portrait_becomes_upright(portrait: Pixels) -> None:
 
 
 def test_too_few_faces_are_no_measurement(portrait: Pixels) -> None:
-    assert measure([]) is None
-    assert measure([portrait[40:200, 140:300]] * 29) is None
+    assert measure_alignment([]) is None
+    assert measure_alignment([portrait[40:200, 140:300]] * 29) is None
 
 
 def test_noise_is_given_up_early() -> None:
@@ -121,16 +121,16 @@ def test_noise_is_given_up_early() -> None:
         for looked_at in range(1, 1000):
             yield np.random.default_rng(looked_at).integers(0, 256, (48, 48), dtype=np.uint8)
 
-    assert measure(noise()) is None
+    assert measure_alignment(noise()) is None
     assert looked_at == 65
 
 
 def test_drawn_faces_are_measured_without_an_error(drawn_faces: FaceSet) -> None:
-    seen = measure(drawn_faces.images[:40])
+    seen = measure_alignment(drawn_faces.images[:40])
     assert seen is None or 0.2 < seen.eye_y < 0.6
 
 
 def test_tiny_faces_are_no_face_crops(portrait: Pixels) -> None:
     wide = np.full((400, 400, 3), 128, dtype=np.uint8)
     wide[180:220, 180:220] = cv2.resize(portrait[20:220, 120:320], (40, 40), interpolation=cv2.INTER_AREA)
-    assert measure([wide] * 30, Detector(size=1200, threads=1)) is None
+    assert measure_alignment([wide] * 30, Detector(size=1200, threads=1)) is None

@@ -13,7 +13,7 @@ from mien import FaceSet, InputError, Predictions, Recipe, Recognizer
 from mien.evaluation.calibration import calibration
 from mien.labels import FER7
 from mien.recognize import vendored
-from mien.recognize.align import measure
+from mien.recognize.align import measure_alignment
 from mien.recognize.recognizer import bundled
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -75,7 +75,7 @@ def test_their_probabilities_are_calibrated_on_test(name: str) -> None:
 def test_the_alignment_is_what_a_detector_sees_in_the_train_faces(name: str, fer2013: FaceSet) -> None:
     told = Recognizer(name).card.alignment
     train = fer2013.select("train")
-    seen = measure(train.gather(np.arange(0, len(train), 197)))
+    seen = measure_alignment(train.gather(np.arange(0, len(train), 197)))
     assert told
     assert seen
     for key in ("eye_distance", "eye_x", "eye_y", "eyes_to_mouth"):
@@ -90,7 +90,7 @@ def test_a_folder_of_that_name_does_not_stand_in_the_way(tmp_path: Path, monkeyp
     (tmp_path / "mien-small").mkdir()
     monkeypatch.chdir(tmp_path)
     assert Recognizer().card == Recognizer("mien-small").card
-    with pytest.raises(InputError, match=r"holds no model\.onnx"):
+    with pytest.raises(InputError, match=r"has no model\.onnx"):
         Recognizer("./mien-small")
 
 

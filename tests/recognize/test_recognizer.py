@@ -65,13 +65,13 @@ def test_what_is_no_model_of_ours_says_so(model: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes(model.read_bytes()[:5000])
     with pytest.raises(InputError, match="cannot be opened as an ONNX model"):
         Recognizer(tmp_path / "cut.onnx")
-    with pytest.raises(InputError, match="holds no card"):
+    with pytest.raises(InputError, match="has no card"):
         Recognizer(changed(model, tmp_path / "bare.onnx", "no card"))
     with pytest.raises(InputError, match="its card: not a card that this version reads"):
         Recognizer(changed(model, tmp_path / "odd.onnx", "card"))
     with pytest.raises(InputError, match="answers with 7 numbers, its card has 8 labels"):
         Recognizer(changed(model, tmp_path / "eight.onnx", "labels"))
-    with pytest.raises(InputError, match=r"holds no model\.onnx\. Write it: mien export"):
+    with pytest.raises(InputError, match=r"has no model\.onnx\. Write it: mien export"):
         Recognizer(tmp_path)
     with pytest.raises(InputError, match=r"unknown model 'mien-smal'.*Expected a run folder, a \.onnx file"):
         Recognizer("mien-smal")
@@ -156,7 +156,7 @@ def test_abstaining_follows_the_card_or_the_wish(portrait: Pixels) -> None:
         (np.zeros((4, 4, 3), np.float32), r"array of float32 \(4, 4, 3\); expected uint8"),
         (np.zeros((4, 4, 4), np.uint8), r"expected uint8, \(H, W\) gray or \(H, W, 3\) RGB"),
         (np.zeros((0, 4), np.uint8), "without a pixel"),
-        (b"", "empty, holds no byte"),
+        (b"", "the file is empty"),
         (b"\x89PNG....", "not a picture that can be read"),
         (7, "cannot read a picture from int"),
         ("none.jpg", r"none\.jpg: cannot be read \(No such file"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mien.errors import InputError
 from mien.images import Pixels
-from mien.recognize.inputs import Input
+from mien.recognize.inputs import InputFile
 from mien.recognize.journal import Journal
 from mien.recognize.recognizer import Face, Recognizer
 from mien.recognize.stream import recognize_pictures
@@ -27,12 +27,12 @@ def crops() -> Recognizer:
     return Recognizer("mien-tiny", detector="none", threads=1)
 
 
-def saved(folder: Path, count: int, side: int = 20) -> list[Input]:
+def saved(folder: Path, count: int, side: int = 20) -> list[InputFile]:
     folder.mkdir(exist_ok=True)
     for i in range(count):
         noise = np.random.default_rng(i).integers(0, 256, (side, side), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{i:03}.png")
-    return [Input(path, Path(path.name)) for path in sorted(folder.iterdir())]
+    return [InputFile(path, Path(path.name)) for path in sorted(folder.iterdir())]
 
 
 def test_outcomes_come_in_order_and_are_those_of_single_calls(crops: Recognizer, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_outcomes_come_in_order_and_are_those_of_single_calls(crops: Recognizer,
 def test_bad_files_stop_nothing(crops: Recognizer, tmp_path: Path) -> None:
     inputs = saved(tmp_path / "faces", 3)
     inputs[1].path.write_bytes(b"no picture")
-    inputs += [Input(tmp_path / "none.png", Path("none.png")), Input(tmp_path, Path(), "told before")]
+    inputs += [InputFile(tmp_path / "none.png", Path("none.png")), InputFile(tmp_path, Path(), "told before")]
     errors = [outcome.error for outcome in recognize_pictures(inputs, crops)]
     assert errors[::2] == [None, None, "told before"]
     assert "001.png: not a picture" in str(errors[1])
@@ -60,7 +60,7 @@ def test_without_a_face(portrait: Pixels, tmp_path: Path) -> None:
     recognizer = Recognizer("mien-tiny", detector="fast", threads=1)
     for name, image in (("a.png", portrait), ("b.png", np.full((90, 90, 3), 99, dtype=np.uint8))):
         Image.fromarray(image).save(tmp_path / name)
-    inputs = [Input(path, Path(path.name)) for path in sorted(tmp_path.iterdir())]
+    inputs = [InputFile(path, Path(path.name)) for path in sorted(tmp_path.iterdir())]
     assert [len(outcome.faces) for outcome in recognize_pictures(inputs, recognizer)] == [1, 0]
     asked = [outcome.error for outcome in recognize_pictures(inputs, recognizer, require_face=True)]
     assert asked == [None, f"{tmp_path / 'b.png'}: no face found"]
@@ -112,7 +112,7 @@ def test_a_journal_of_other_settings_is_not_mixed_in(tmp_path: Path) -> None:
 
 def test_a_finished_table_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         Journal(tmp_path / "t.csv", SETTINGS)
     with pytest.raises(InputError, match="cannot be written"):
         Journal(tmp_path / "t.csv" / "t.csv", SETTINGS)

@@ -136,7 +136,7 @@ def test_what_is_no_video_says_so(tmp_path: Path) -> None:
     tail.write_bytes(tail.read_bytes()[:-300])  # its index is at the end
     for name, why in {
         "none.mp4": "no such file",
-        "empty.mp4": "empty, holds no byte",
+        "empty.mp4": "the file is empty",
         "text.mp4": "not a video that can be read",
         "tail.mp4": "not a video that can be read, or damaged",
         "": "is a folder",
@@ -149,7 +149,7 @@ def test_a_video_without_frames_says_so(tmp_path: Path) -> None:
     clip = write_at(tmp_path / "a.mp4", range(0, 400, 40))
     start = clip.read_bytes().index(b"mdat") + 4
     clip.write_bytes(clip.read_bytes()[:start])
-    with pytest.raises(InputError, match=r"a\.mp4: (holds no frame|not a video)"):
+    with pytest.raises(InputError, match=r"a\.mp4: (has no frame|not a video)"):
         read(clip)
 
 

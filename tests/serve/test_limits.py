@@ -19,11 +19,11 @@ from mien.errors import InputError
 from mien.recognize.recognizer import Recognizer
 from mien.serve import login
 from mien.serve.api import create_app
-from mien.serve.cache import UploadCache
 from mien.serve.guard import Guard
 from mien.serve.limits import Limits
-from mien.serve.metrics import Metrics
+from mien.serve.prometheus import Metrics
 from mien.serve.refusal import RefusedError
+from mien.serve.upload_cache import UploadCache
 from mien.serve.workers import Workers
 
 JPEG = {"Content-Type": "image/jpeg"}

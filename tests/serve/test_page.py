@@ -20,10 +20,10 @@ from mien.recognize.recognizer import Recognizer
 from mien.recognize.track import Tracker
 from mien.serve import clip
 from mien.serve.bars import faces_html
-from mien.serve.cache import UploadCache
+from mien.serve.browser import _Page
 from mien.serve.clip import watch_clip
 from mien.serve.limits import Limits
-from mien.serve.page import _Page
+from mien.serve.upload_cache import UploadCache
 from mien.serve.workers import Workers
 
 

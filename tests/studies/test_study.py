@@ -151,7 +151,7 @@ def test_a_stopped_training_goes_on(
     from mien.errors import InterruptedRunError
     from mien.training import module
 
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
 
     def stopping(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         if self.current_epoch == 1:
@@ -159,7 +159,7 @@ def test_a_stopped_training_goes_on(
         return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Classifier, "training_step", stopping)
+        patch.setattr(module.TrainingModule, "training_step", stopping)
         with pytest.raises(InterruptedRunError, match=r"stopped at cnn-v1.*run the same command again"):
             study(recipes[:1], drawn_faces, tmp_path)
     (run,) = study(recipes[:1], drawn_faces, tmp_path)

@@ -89,7 +89,7 @@ def test_names_are_safe_different_and_not_too_long() -> None:
         (["seed=1", "seed=2"], [], "has a grid already"),
         (["seed=1,2"], ["seed=3"], "also given by --set"),
         (["optimizer.lrr=1,2"], [], r"lrr: unknown key\. Did you mean 'lr'"),
-        (["name.x=1"], [], r"^--grid name\.x=1: 'name' holds a single value"),
+        (["name.x=1"], [], r"^--grid name\.x=1: 'name' has a single value"),
         (["seed=[1"], [], "a bracket may not be closed"),
         (["seed=1,2"], ["epochs=0"], r"^recipe 'cnn-v1' has 1 problem:\n  epochs: .* got 0$"),
     ],
@@ -174,7 +174,7 @@ def test_repeated_it_keeps_what_is_finished_and_tries_again_what_diverged(
 def test_stopped_it_says_how_to_go_on_and_goes_on_to_the_same_numbers(
     swept: tuple[Path, Sweep], drawn_faces: FaceSet, tmp_path: Path
 ) -> None:
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
 
     def stopping(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         if self.recipe.optimizer.lr == 1e-4 and self.current_epoch == 1:
@@ -183,7 +183,7 @@ def test_stopped_it_says_how_to_go_on_and_goes_on_to_the_same_numbers(
 
     settings = combinations("cnn-v1", ["optimizer.lr=1e-2,1e-4"], FAST)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Classifier, "training_step", stopping)
+        patch.setattr(module.TrainingModule, "training_step", stopping)
         with pytest.raises(InterruptedRunError, match=r"stopped at optimizer.lr=1e-4\. .*run the same command again"):
             sweep(settings, lambda size: drawn_faces, tmp_path)
     found = sweep(settings, lambda size: drawn_faces, tmp_path)
@@ -228,7 +228,7 @@ def test_what_would_end_it_halfway_ends_it_before_the_first_training(
     monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained"))
     (tmp_path / "seed=1").mkdir()
     (tmp_path / "seed=1" / "letter.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"seed=1: holds no run to resume"):
+    with pytest.raises(InputError, match=r"seed=1: has no run to resume"):
         sweep(combinations("cnn-v1", ["seed=0,1"]), lambda size: drawn_faces, tmp_path)
     sizes = combinations("cnn-v1", ["model.kind=cnn-v1,cnn-v2"], ["data.preprocess.size=8"])
     with pytest.raises(InputError, match=r"model.kind=cnn-v2: cnn-v2 needs images of at least 16 pixels"):
@@ -247,7 +247,7 @@ def test_an_error_names_the_setting_that_met_it(
     def full(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB")
 
-    monkeypatch.setattr(module.Classifier, "training_step", full)
+    monkeypatch.setattr(module.TrainingModule, "training_step", full)
     with pytest.raises(InputError, match=r"^data.batch_size=64: out of memory"):
         sweep(combinations("cnn-v1", ["data.batch_size=64"]), lambda size: drawn_faces, tmp_path)
 

@@ -148,7 +148,7 @@ def test_no_room_on_the_disk_is_no_error(
     recipe, network = opened(tiny_vit)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     assert frozen_features(network, 4, drawn_faces, recipe.preprocess, CPU) is None
-    assert "it is done in every epoch" in caplog.text
+    assert "they are computed in every epoch" in caplog.text
 
 
 def test_large_stores_go_with_their_run_small_ones_stay(

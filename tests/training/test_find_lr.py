@@ -123,13 +123,13 @@ def test_the_phase_of_unfreezing_stays_that_of_the_first_epoch(
 ) -> None:
     """Twenty steps are two epochs of this data; in the second a block would be released."""
     trained: list[int] = []
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
 
     def noting(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         trained.append(sum(p.requires_grad for p in self.network.backbone.parameters()))
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(module.Classifier, "training_step", noting)
+    monkeypatch.setattr(module.TrainingModule, "training_step", noting)
     recipe = Recipe.load("vit-v1.6", [f"model.backbone={tiny_vit}", "unfreeze={schedule: {2: 1}}", *SMALL])
     find_lr(recipe, faces, steps=20)
     assert trained == [0] * 20
@@ -138,13 +138,13 @@ def test_the_phase_of_unfreezing_stays_that_of_the_first_epoch(
 def test_a_loss_that_is_no_number_ends_the_search_without_an_error(
     faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logits, calls = module.Classifier._logits, []
+    logits, calls = module.TrainingModule._logits, []
 
     def poisoned(self, shown, changes=None):  # type: ignore[no-untyped-def]
         calls.append(1)
         return logits(self, shown, changes) * (float("nan") if len(calls) > 15 else 1.0)
 
-    monkeypatch.setattr(module.Classifier, "_logits", poisoned)
+    monkeypatch.setattr(module.TrainingModule, "_logits", poisoned)
     found = find_lr(Recipe.load("cnn-v1", SMALL), faces, steps=40)
     assert len(found.losses) == 16
     assert np.isfinite(found.losses[:15]).all()
@@ -153,10 +153,12 @@ def test_a_loss_that_is_no_number_ends_the_search_without_an_error(
 
 def test_too_few_batches_say_which_size_would_do(faces: FaceSet) -> None:
     n = int((faces.splits == "train").sum())
-    with pytest.raises(InputError, match=rf"{n} train images make 4 batches of 32.* 10.*data\.batch_size={n // 10}\b"):
+    with pytest.raises(
+        InputError, match=rf"{n} training images make 4 batches of 32.* 10.*data\.batch_size={n // 10}\b"
+    ):
         find_lr(Recipe.load("cnn-v1"), faces)
     find_lr(Recipe.load("cnn-v1", [f"data.batch_size={n // 10}"]), faces, steps=3)
-    with pytest.raises(InputError, match=r"0 train images make 0 batches.*Use more images"):
+    with pytest.raises(InputError, match=r"0 training images make 0 batches.*Use more images"):
         find_lr(Recipe.load("cnn-v1"), faces.select("val"))
 
 
@@ -165,7 +167,7 @@ def test_stopped_and_out_of_memory(faces: FaceSet, monkeypatch: pytest.MonkeyPat
         def step(self, batch, batch_idx):  # type: ignore[no-untyped-def]
             raise error
 
-        monkeypatch.setattr(module.Classifier, "training_step", step)
+        monkeypatch.setattr(module.TrainingModule, "training_step", step)
 
     raising(KeyboardInterrupt())
     with pytest.raises(InterruptedRunError, match="wrote nothing"):

@@ -73,7 +73,7 @@ def test_resumed_equals_uninterrupted_through_the_phases(
 ) -> None:
     recipe = vit_recipe(tiny_vit)
     whole = train(recipe, drawn_faces, tmp_path / "whole")
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
 
     def stopping(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         if self.current_epoch == 1 and batch_idx == 1:
@@ -81,7 +81,7 @@ def test_resumed_equals_uninterrupted_through_the_phases(
         return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Classifier, "training_step", stopping)
+        patch.setattr(module.TrainingModule, "training_step", stopping)
         with pytest.raises(InterruptedRunError):
             train(recipe, drawn_faces, tmp_path / "run")
     resumed = train(recipe, drawn_faces, tmp_path / "run", existing="resume")
@@ -91,12 +91,12 @@ def test_resumed_equals_uninterrupted_through_the_phases(
 def test_nan_in_a_later_epoch_keeps_the_state_before(
     drawn_faces: FaceSet, tiny_vit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logits = module.Classifier._logits
+    logits = module.TrainingModule._logits
 
     def poisoned(self, shown, changes=None):  # type: ignore[no-untyped-def]
         return logits(self, shown, changes) * (float("nan") if self.current_epoch == 1 and self.training else 1.0)
 
-    monkeypatch.setattr(module.Classifier, "_logits", poisoned)
+    monkeypatch.setattr(module.TrainingModule, "_logits", poisoned)
     words = r"no longer a number in epoch 2, at learning rate 0\.001\. The state after epoch 1 is kept.*lr=0\.0001"
     with pytest.raises(InputError, match=words):
         train(vit_recipe(tiny_vit), drawn_faces, tmp_path / "run")
@@ -115,7 +115,7 @@ def test_out_of_memory_says_which_setting_to_lower(
     def failing(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         raise error
 
-    monkeypatch.setattr(module.Classifier, "training_step", failing)
+    monkeypatch.setattr(module.TrainingModule, "training_step", failing)
     with pytest.raises(InputError, match=r"out of memory\. Lower data\.batch_size \(now 32\) or .*batch_size=16"):
         train(vit_recipe(tiny_vit), drawn_faces, tmp_path / "run")
 

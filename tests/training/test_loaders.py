@@ -10,7 +10,7 @@ import torch
 
 from mien import FaceSet
 from mien.preprocess import Preprocess
-from mien.training.loaders import Batches, chance, class_weights, resident_on, train_order
+from mien.training.loaders import Batches, Examples, chance, class_weights, resident_on, train_order
 
 GRAY48 = Preprocess(size=48, color="gray", mean=(0.5,), std=(0.5,))
 
@@ -49,8 +49,8 @@ def test_class_weights_are_inverse_to_counts_and_average_to_one() -> None:
 
 def test_batches_cover_the_order_and_keep_the_rest(faces: FaceSet) -> None:
     order = np.random.default_rng(0).permutation(len(faces))
-    batches = list(Batches(faces, GRAY48, 32, order))
-    assert len(batches) == len(Batches(faces, GRAY48, 32, order)) == -(-len(faces) // 32)
+    batches = list(Batches(Examples(faces), GRAY48, 32, order))
+    assert len(batches) == len(Batches(Examples(faces), GRAY48, 32, order)) == -(-len(faces) // 32)
     assert np.array_equal(np.concatenate([pixels.numpy() for pixels, _ in batches]), faces.images[order])
     assert np.array_equal(np.concatenate([labels.numpy() for _, labels in batches]), faces.labels[order])
 
@@ -58,16 +58,16 @@ def test_batches_cover_the_order_and_keep_the_rest(faces: FaceSet) -> None:
 def test_batches_of_resident_faces_are_the_same(faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
     order = np.random.default_rng(0).permutation(len(faces))[:50]
     targets = np.random.default_rng(1).random((len(faces), 7), dtype=np.float32)
-    cpu = torch.device("cpu")
-    assert resident_on(cpu, faces, GRAY48) is None  # a CPU reads the memory map
+    examples, cpu = Examples(faces, targets=targets), torch.device("cpu")
+    assert resident_on(cpu, examples, GRAY48) is None  # a CPU reads the memory map
     monkeypatch.setattr("mien.training.loaders.room", lambda _: 2**30)
     monkeypatch.setattr("mien.training.loaders._UPLOAD", 30)
     for size, rank, world in ((48, 0, 1), (32, 1, 2)):  # stored faces are as large as the model's input, or larger
         how = GRAY48.model_copy(update={"size": size})
-        kept = resident_on(cpu, faces, how, targets=targets)
+        kept = resident_on(cpu, examples, how)
         assert kept is not None
-        batches = Batches(faces, how, 16, order, rank, world, targets=targets)
-        resident = Batches(faces, how, 16, order, rank, world, resident=kept)
+        batches = Batches(examples, how, 16, order, rank, world)
+        resident = Batches(examples, how, 16, order, rank, world, kept)
         for (shown, wanted), (theirs, their_targets) in zip(batches, resident, strict=True):
             assert torch.equal(shown, theirs)
             assert torch.equal(wanted, their_targets)
@@ -75,7 +75,7 @@ def test_batches_of_resident_faces_are_the_same(faces: FaceSet, monkeypatch: pyt
 
 def test_processes_share_the_faces_and_take_equally_many_steps(faces: FaceSet) -> None:
     order = np.arange(101)
-    parts = [Batches(faces, GRAY48, 10, order, rank, 2) for rank in (0, 1)]
+    parts = [Batches(Examples(faces), GRAY48, 10, order, rank, 2) for rank in (0, 1)]
     assert len(parts[0]) == len(parts[1])
     assert set(parts[0].order) | set(parts[1].order) == set(order)
     assert len(parts[0].order) + len(parts[1].order) == 102  # one face twice, so that both have 51
@@ -83,7 +83,7 @@ def test_processes_share_the_faces_and_take_equally_many_steps(faces: FaceSet) -
 
 def test_faces_stored_larger_than_the_input_are_shrunk_as_preprocess_does(faces: FaceSet) -> None:
     small = Preprocess(size=20, color="gray", mean=(0.5,), std=(0.5,))
-    pixels, _ = next(iter(Batches(faces, small, 4, np.arange(4))))
+    pixels, _ = next(iter(Batches(Examples(faces), small, 4, np.arange(4))))
     assert np.array_equal(pixels.numpy(), np.stack([small.pixels(image) for image in faces.images[:4]]))
 
 
@@ -96,13 +96,13 @@ def test_a_set_is_read_batch_by_batch_not_whole(faces: FaceSet) -> None:
             return np.asarray(super().__getitem__(key))
 
     spied = replace(faces, store=np.asarray(faces.store).view(Counting))
-    for _ in Batches(spied, GRAY48, 8, np.arange(len(faces))):
+    for _ in Batches(Examples(spied), GRAY48, 8, np.arange(len(faces))):
         pass
     assert Counting.largest == 8
 
 
 def test_a_last_face_by_itself_joins_the_batch_before(faces: FaceSet) -> None:
-    batches = list(Batches(faces, GRAY48, 8, np.arange(33)))
+    batches = list(Batches(Examples(faces), GRAY48, 8, np.arange(33)))
     assert [len(labels) for _, labels in batches] == [8, 8, 8, 9]
-    assert len(Batches(faces, GRAY48, 8, np.arange(33))) == 4
-    assert [len(labels) for _, labels in Batches(faces, GRAY48, 8, np.arange(1))] == [1]
+    assert len(Batches(Examples(faces), GRAY48, 8, np.arange(33))) == 4
+    assert [len(labels) for _, labels in Batches(Examples(faces), GRAY48, 8, np.arange(1))] == [1]

@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from mien import FaceSet, Recipe
 from mien.models.build import build, complete
-from mien.training import graphs, module, muon
+from mien.training import module, muon
 from mien.training import train as training
-from mien.training.hardware import detect
-from mien.training.loaders import class_weights
+from mien.training.hardware import detect, graphed
+from mien.training.loaders import Examples, class_weights
 from mien.training.prepare import prepare
 from mien.training.train import train
 
@@ -64,7 +64,9 @@ def test_optimizer_is_the_named_one(name: str, kind: type) -> None:
 def test_a_training_step_on_a_cpu_leaves_out_torch_s_slow_fused_attention(faces: FaceSet) -> None:
     recipe = Recipe.load("vit-scratch", ["model.depth=1"])
     train = faces.select("train")
-    classifier = module.Classifier(build(recipe.model, recipe.preprocess, 7), recipe, train, train)
+    classifier = module.TrainingModule(
+        build(recipe.model, recipe.preprocess, 7), recipe, Examples(train), Examples(train)
+    )
     shown = torch.from_numpy(train.images[:2])
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
         classifier.training_step((shown, torch.tensor([0, 1])), 1).backward()
@@ -73,14 +75,12 @@ def test_a_training_step_on_a_cpu_leaves_out_torch_s_slow_fused_attention(faces:
     assert not [name for name in called if "flash" in name]
 
 
-def _two_heads(faces: FaceSet, wanted: torch.Tensor | None) -> module.Classifier:
+def _two_heads(faces: FaceSet, wanted: torch.Tensor | None) -> module.TrainingModule:
     torch.manual_seed(0)
     model = "model={kind: residual, widths: [8], depths: [1], stem: 4}"
     recipe = Recipe.load("cnn-v2", [model, "targets={votes_head: 0.5, contempt: true}"])
-    train = faces.select("train")
-    network = build(recipe.model, recipe.preprocess, (7, 8))
-    targets = {} if wanted is None else {"train": wanted.numpy(), "val": wanted.numpy()}
-    return module.Classifier(network, recipe, train, train, None, targets)
+    train = Examples(faces.select("train"), targets=None if wanted is None else wanted.numpy())
+    return module.TrainingModule(build(recipe.model, recipe.preprocess, (7, 8)), recipe, train, train)
 
 
 def test_a_second_head_adds_its_weighted_loss_and_stays_out_of_the_figures(faces: FaceSet) -> None:
@@ -116,7 +116,7 @@ def test_weighted_loss_is_torch_s_with_inverse_class_counts(faces: FaceSet) -> N
     recipe = Recipe.load("cnn-v1", ["data.imbalance=loss"])
     train = faces.select("train")
     network = build(recipe.model, recipe.preprocess, 7)
-    classifier = module.Classifier(network, recipe, train, faces.select("val"))
+    classifier = module.TrainingModule(network, recipe, Examples(train), Examples(faces.select("val")))
     pixels, labels = torch.from_numpy(train.images[::7]), torch.from_numpy(train.labels[::7])
     logits = network(prepare(pixels, recipe.preprocess))
     weights = torch.tensor(class_weights(train.labels, 7), dtype=torch.float32)
@@ -130,7 +130,7 @@ def test_soft_targets_are_compared_as_distributions(faces: FaceSet) -> None:
     recipe = Recipe.load("cnn-v1", ["targets.smoothing=0.2"])
     train = faces.select("train")
     network = build(recipe.model, recipe.preprocess, 7)
-    classifier = module.Classifier(network, recipe, train, train)
+    classifier = module.TrainingModule(network, recipe, Examples(train), Examples(train))
     pixels, targets = torch.from_numpy(train.images[:6]), torch.rand(6, 7).softmax(dim=1)
     logs = network(prepare(pixels, recipe.preprocess)).log_softmax(dim=1)
     by_hand = -((0.8 * targets + 0.2 / 7) * logs).sum(dim=1).mean()
@@ -159,7 +159,9 @@ def test_the_moving_average_has_short_memory_first_then_that_of_its_decay() -> N
 def test_val_is_seen_by_the_average(faces: FaceSet) -> None:
     recipe = Recipe.load("cnn-v1", ["average=0.99"])
     train = faces.select("train")
-    classifier = module.Classifier(build(recipe.model, recipe.preprocess, 7), recipe, train, train).eval()
+    classifier = module.TrainingModule(
+        build(recipe.model, recipe.preprocess, 7), recipe, Examples(train), Examples(train)
+    ).eval()
     batch = torch.from_numpy(train.images[:4]), torch.from_numpy(train.labels[:4])
     for parameter in classifier.kept.parameters():
         parameter.data.zero_()
@@ -177,7 +179,7 @@ def test_a_step_reads_no_value_and_leaves_nothing_on_the_cpu(
     recipe = complete(Recipe.load(name, [*sets, "data.augment.mixup=0.2"]))
     monkeypatch.setattr(muon, "orthogonal", lambda matrix: muon.orthogonal_all([matrix])[0])  # as on a GPU
     network = build(recipe.model, recipe.preprocess, (7, len(recipe.targets.people_labels(faces.label_set.labels))))
-    classifier = module.Classifier(network, recipe, faces, faces).to("meta").train()
+    classifier = module.TrainingModule(network, recipe, Examples(faces), Examples(faces)).to("meta").train()
     assert classifier._averaged is not None
     classifier._averaged.n_averaged = torch.tensor(0)  # read once, at the first step
     optimizer = module.make_optimizer(classifier.network, recipe)
@@ -208,18 +210,18 @@ def test_a_graph_answers_for_whole_batches_and_leaves_the_network_as_it_was(
         network.forward = answer
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
-    classifier = module.Classifier
-    monkeypatch.setattr(training, "Classifier", lambda *given: classifier(*given[:-1], True))  # on a CPU too
+    classifier = module.TrainingModule
+    monkeypatch.setattr(training, "TrainingModule", lambda *given: classifier(*given[:-1], True))  # on a CPU too
     recipe = Recipe.load("cnn-v2", ["epochs=1", "data.batch_size=50", "early_stopping=null"])
-    graphed = train(recipe, faces, tmp_path / "graphed", hardware=detect(device="cpu", precision="float32"))
+    recorded = train(recipe, faces, tmp_path / "graphed", hardware=detect(device="cpu", precision="float32"))
     assert seen == [50, 50]  # of 112 faces
-    monkeypatch.setattr(training, "Classifier", classifier)
+    monkeypatch.setattr(training, "TrainingModule", classifier)
     plain = train(recipe, faces, tmp_path / "plain", hardware=detect(device="cpu", precision="float32"))
-    assert graphed.weights_file.read_bytes() == plain.weights_file.read_bytes()
+    assert recorded.weights_file.read_bytes() == plain.weights_file.read_bytes()
 
 
 def test_a_network_that_cannot_be_recorded_trains_without(caplog: pytest.LogCaptureFixture) -> None:
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
-    assert graphs.graphed(network, torch.rand(2, 1, 4, 4), half=False) is None  # there is no GPU
+    assert graphed(network, torch.rand(2, 1, 4, 4), half=False) is None  # there is no GPU
     assert len(caplog.messages) == 1
     assert network[0].running_mean.item() == 0

@@ -66,7 +66,7 @@ def test_votes_as_labels_say_how_often_each_label_goes_with_such_votes(faces: Fa
 
 def test_votes_as_labels_need_faces_of_two_labels_with_votes(train: FaceSet) -> None:
     recipe = Recipe.load("cnn-v2", ["targets.votes=0.5", "targets.votes_as=labels"])
-    with pytest.raises(InputError, match=r"votes on train faces of one label alone"):
+    with pytest.raises(InputError, match=r"votes on training faces of one label alone"):
         targets(recipe, train, Sources(votes_of(train, {0: [2, 0, 6, 0, 0, 0, 0]})))
 
 
@@ -126,7 +126,7 @@ def test_sources_and_shares_must_fit(train: FaceSet) -> None:
     check_sources(asking, Sources(votes))
     with pytest.raises(InputError, match=r"recipe 'cnn-v2' learns from votes: pass --votes FILE"):
         check_sources(asking, Sources())
-    with pytest.raises(InputError, match=r"no use for --teacher\. Give it a share: --set targets\.teacher=0\.5"):
+    with pytest.raises(InputError, match=r"does not use --teacher\. Give it a share: --set targets\.teacher=0\.5"):
         check_sources(plain, Sources(teacher=teacher))
     with pytest.raises(InputError, match=r"votes 0\.7 and teacher 0\.5 are shares of one target"):
         Recipe.load("cnn-v2", ["targets.votes=0.7", "targets.teacher=0.5"])
@@ -135,7 +135,7 @@ def test_sources_and_shares_must_fit(train: FaceSet) -> None:
 def test_a_teacher_of_other_faces_or_labels_is_refused(train: FaceSet) -> None:
     recipe = Recipe.load("cnn-v2", ["targets.teacher=0.5"])
     teacher = teacher_of(train, np.full((6, K), 1 / K, dtype=np.float32))
-    with pytest.raises(InputError, match="says nothing of 1 of the 6 train faces"):
+    with pytest.raises(InputError, match="has no prediction for 1 of the 6 training faces"):
         targets(recipe, train, Sources(teacher=teacher.keep(np.arange(6) != 3)))
-    with pytest.raises(InputError, match="the teacher speaks of a, b"):
+    with pytest.raises(InputError, match="the teacher knows the classes a, b"):
         targets(recipe, train, Sources(teacher=replace(teacher, label_names=tuple("abcdefg"))))

@@ -16,11 +16,10 @@ from mien import FaceSet, InputError, Recipe, Run, Votes
 from mien.cards import Alignment, Card
 from mien.errors import InterruptedRunError
 from mien.recipes.sections import Optimizer, Residual, Schedule, Targets
-from mien.training import follow, module
+from mien.training import module, trainer
 from mien.training import train as training
-from mien.training.follow import best_epoch
 from mien.training.hardware import detect
-from mien.training.run import Epoch
+from mien.training.run import Epoch, best_epoch
 from mien.training.targets import Sources
 from mien.training.train import train
 
@@ -44,14 +43,14 @@ def finished(faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] = KeyboardInterrupt) -> None:
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
 
     def stopping(self, batch, batch_idx):  # type: ignore[no-untyped-def]
         if self.current_epoch == epoch - 1 and batch_idx == 1:
             raise error
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(module.Classifier, "training_step", stopping)
+    monkeypatch.setattr(module.TrainingModule, "training_step", stopping)
 
 
 def interrupt(
@@ -238,7 +237,7 @@ def test_a_non_empty_folder_is_left_alone(faces: FaceSet, recipe: Recipe, tmp_pa
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"is not empty.*--resume.*--overwrite"):
         train(recipe, faces, tmp_path)
-    with pytest.raises(InputError, match="no run, so --overwrite will not touch it"):
+    with pytest.raises(InputError, match="no run in it, so --overwrite does not replace it"):
         train(recipe, faces, tmp_path, existing="replace")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -268,7 +267,7 @@ def test_disk_full_keeps_the_last_good_checkpoint(
 ) -> None:
     """In the third epoch the new file leads to a device without room; the system's own error follows."""
     recipe = recipe.model_copy(update={"early_stopping": None})
-    step = module.Classifier.training_step
+    step = module.TrainingModule.training_step
     full = tmp_path / "run" / "checkpoints" / f"{name}.part"
 
     def filling(self, batch, batch_idx):  # type: ignore[no-untyped-def]
@@ -277,8 +276,8 @@ def test_disk_full_keeps_the_last_good_checkpoint(
         return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Classifier, "training_step", filling)
-        patch.setattr(follow, "best_epoch", lambda rows, recipe: rows[-1])  # every epoch writes its weights
+        patch.setattr(module.TrainingModule, "training_step", filling)
+        patch.setattr(trainer, "best_epoch", lambda rows, recipe: rows[-1])  # every epoch writes its weights
         with pytest.raises(InputError, match=r"No space left on device.*--resume"):
             train(recipe, faces, tmp_path / "run")
     assert not full.is_symlink()
@@ -297,7 +296,7 @@ def test_the_card_says_how_faces_are_cut_and_when_answers_are_unsure(
         seen.extend(image.tobytes() for image in images)
         return cut
 
-    monkeypatch.setattr(training, "measure", measured)
+    monkeypatch.setattr(training, "measure_alignment", measured)
     monkeypatch.setattr(training, "_LOOKED_AT", 60)
     run = train(recipe.model_copy(update={"epochs": 2, "early_stopping": None}), faces, tmp_path / "run")
     assert run.card.alignment == cut

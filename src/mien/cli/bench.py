@@ -24,14 +24,14 @@ def bench(
     """Measure faces and pictures per second, on one core and on all; takes some twenty seconds."""
     from mien.recognize.recognizer import bundled
     from mien.recognize.session import cores
-    from mien.recognize.speed import machine, measure
+    from mien.recognize.speed import machine, measure_speed
 
     chosen = models or bundled()
     speeds: list[Speed] = []
     for threads in sorted({1, cores()}):
         note(f"timing {', '.join(chosen)} on {_cores(threads)} …")
         with progress() as bar:
-            speeds += measure(chosen, threads, tick=bar)
+            speeds += measure_speed(chosen, threads, tick=bar)
     if as_json:
         import json
         from dataclasses import asdict
@@ -51,7 +51,7 @@ def _show(here: Machine, speeds: list[Speed]) -> None:
         for speed in speeds
     ]  # fmt: skip
     table("per second (medians)", header, rows)
-    say("faces: cut already, classified. pictures: a portrait of 512x512, from JPEG bytes to the emotions in it.")
+    say("faces: already cropped, classification alone. pictures: a portrait of 512x512 pixels, from JPEG to emotions.")
 
 
 def _rate(value: float) -> str:

@@ -31,7 +31,7 @@ def calibrate(
         Path | None, typer.Option("--to", help="File to write, for a model file: the given one is not changed.")
     ] = None,
 ) -> None:
-    """Fit temperature and threshold of each head again, on val images that are not in train; for a risk of your own."""
+    """Fit temperature and threshold of each head again, on val images that are not in the training set."""
     from mien.actions import calibrate as fit
     from mien.model import Model
 
@@ -56,16 +56,16 @@ def _tell(run: str, which: str, kept: Predictions, head: Head) -> None:
 
     given = kept.keep(kept.leak_free).tempered(head.temperature)
     if len(given) < FEWEST_IMAGES:
-        how = f"since only {len(given)} val images are not in train"
+        how = f"since only {len(given)} val images are not in the training set"
     else:
-        how = f"fitted on {len(given):,} val images that are not in train"
+        how = f"fitted on {len(given):,} val images that are not in the training set"
     say(f"{run}{which}: temperature {head.temperature:.3f}, {how}")
     there = abstention(given, head.threshold).at_threshold
     if there is None or there.risk is None:
-        say(f"no answer of this model keeps a risk of {head.risk:g} with 95 % surety on val: all will be marked unsure")
+        say(f"no threshold keeps a risk of {head.risk:g} with 95 % probability on val: all will be marked unsure")
         return
     say(
         f"threshold {there.threshold:.3f}: {100 * there.coverage:.0f} % of them are answered, "
         f"{100 * there.risk.value:.1f} % of those wrong (wanted: at most {100 * (head.risk or 0):g} %, "
-        "with 95 % surety)"
+        "with 95 % probability)"
     )

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import say
+from mien.cli.console import ModelArgument, say
 
 
 def card(
-    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
+    model: ModelArgument,
     evidence: Annotated[
         list[Path] | None,
         typer.Option(
@@ -22,7 +22,7 @@ def card(
         Path | None, typer.Option("--out", help="Folder for it: the run's report, or NAME-report, if left out.")
     ] = None,
 ) -> None:
-    """Write a model card (Mitchell et al. 2019) as Markdown and HTML. Opens no data: it tells what is known already."""
+    """Write a model card (Mitchell et al. 2019) as Markdown and HTML, from what was measured before. Opens no data."""
     from mien.actions import card as write
 
     file = write(model, out, evidence or ())

@@ -37,7 +37,7 @@ def compare(
     ] = False,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Ask every model about these faces. Runs alone need none."),
+        typer.Option("--data", help="Compare on these faces. Runs need none: they keep their predictions."),
     ] = None,
     votes: VotesOption = None,
     ferplus: FerplusOption = None,
@@ -66,7 +66,7 @@ def compare(
     if len(models) < 2:
         raise InputError(f"two or more models are compared, got {len(models)}")
     if over_seeds and (truth != "labels" or data):
-        raise InputError("--seeds compares what runs keep, by labels: leave out --truth and --data")
+        raise InputError("--seeds compares the predictions that runs keep, by labels: leave out --truth and --data")
     if over_seeds:
         _compare_recipes([Run(Path(model)) for model in models], split, as_json)
         return
@@ -133,4 +133,4 @@ def _compare_recipes(runs: Sequence[Run], split: str, as_json: bool) -> None:
     for test in found.pairs:
         say(f"{recipe_verdict(test)} (mean accuracy over seeds; the interval covers the chance of seeds and of images)")
     for name in found.left_out:
-        note(f"{name}: left out, one run says nothing of its spread")
+        note(f"{name}: left out, one run does not show how results vary")

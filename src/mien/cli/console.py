@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mien.data.votes import Votes
     from mien.predictions import Truth
 
+ModelArgument = Annotated[
+    str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")
+]
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")]
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
 LabelsOption = Annotated[
     str | None, typer.Option("--labels", help="Class names in order, with commas, where folder names do not say it.")
@@ -42,14 +46,15 @@ DetectSizeOption = Annotated[
     int, typer.Option("--detect-size", help="Long side in pixels, at most, at which faces are looked for.")
 ]
 AbstainOption = Annotated[
-    float | None, typer.Option("--abstain", help="Confidence below which a face is unsure; the model's own if not.")
+    float | None,
+    typer.Option("--abstain", help="Confidence below which a face is marked unsure; the model's own if left out."),
 ]
 TruthOption = Annotated[
     str | None,
     typer.Option(
         "--truth",
-        help="Whose truth a model with two heads answers with: people (what most people see in a face) or labels (what "
-        "the data that it learned from call it). The model's own choice if left out: people.",
+        help="Which head answers, of a model with two: people (what most people see in a face) or labels (as in its "
+        "training data). The model's default if left out: people.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
@@ -91,6 +96,22 @@ def check_picture(path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable(path, error) from error
+
+
+def free_place(place: Path, used: Collection[Path]) -> Path:
+    """`place`, numbered where a file of this run has that name already."""
+    free, number = place, 2
+    while free in used:
+        free, number = place.with_name(f"{place.stem}-{number}{place.suffix}"), number + 1
+    return free
+
+
+def end_with(failed: Sequence[str], *, inputs: int) -> None:
+    """List what failed, of so many inputs, and end with the exit code that tells it; go on where nothing did."""
+    if len(failed) > 1:
+        note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
+    if failed:
+        raise typer.Exit(2 if inputs == 1 else 1)
 
 
 def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: int = 224) -> FaceSet:

@@ -90,7 +90,7 @@ def _audit_rows(found: Audit) -> list[list[str]]:
     rows += [[f"repeats within {split}", f"{count:,}"] for split, count in found.repeats_within.items()]
     for pair, count in found.shared.items():
         later, _, earlier = pair.partition(" in ")
-        rows.append([f"{later} images that also stand in {earlier}", f"{count:,}"])
+        rows.append([f"{later} images that are also in {earlier}", f"{count:,}"])
     rows.append(["sets of identical images with different labels", f"{len(found.conflicts):,}"])
     rows += [[f"leak-free images of {split}", f"{count:,}"] for split, count in found.leak_free.items()]
     rows += [

@@ -14,6 +14,7 @@ from mien.cli.console import (
     FerplusOption,
     JsonOption,
     LabelsOption,
+    ModelArgument,
     SkipOption,
     VotesOption,
     note,
@@ -36,7 +37,7 @@ _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
+    model: ModelArgument,
     data: DataOption,
     split: Annotated[str, typer.Option("--split", help="val, test, pooled (both, as in the study) or train.")] = "test",
     labels: LabelsOption = None,
@@ -49,7 +50,7 @@ def evaluate(
     report: Annotated[
         bool,
         typer.Option(
-            "--report", help="Measure all, robustness too, and write it as one HTML page; minutes, not seconds."
+            "--report", help="Measure everything, robustness included, and write one HTML page; takes minutes."
         ),
     ] = False,
     robust_faces: Annotated[
@@ -71,7 +72,7 @@ def evaluate(
 ) -> None:
     """Score a model on val, test or both. A run keeps predictions, figures and confusion matrix in its folder.
 
-    With --votes the model stands beside the people who tagged the faces, with --groups groups stand beside each other.
+    With --votes the model is compared with the people who tagged the faces, with --groups groups with each other.
     """
     from mien.errors import InputError
     from mien.evaluation.evaluate import scored
@@ -90,7 +91,7 @@ def evaluate(
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     tagged, faces = open_votes(votes, everything, ferplus)
     if why := opened.unsure_what_it_saw(faces):
-        note(f"{why}: leak-free leaves out what stands in train and val here; it may have seen more")
+        note(f"{why}: leak-free leaves out images that are in train and val here; the model may have seen more")
     with progress() as bar:
         predictions = opened.predictions(faces, split, votes=tagged, progress=bar)
     evaluation = scored(opened, faces, predictions)

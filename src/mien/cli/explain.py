@@ -1,4 +1,4 @@
-"""mien explain: which pixels of the faces in pictures a model's answer hangs on, as a picture."""
+"""mien explain: which pixels of the faces in pictures a model's answer depends on, as a picture."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import typer
 from mien.cli.console import (
     DetectorOption,
     DetectSizeOption,
+    ModelArgument,
     TruthOption,
     check_picture,
     counter,
+    end_with,
+    free_place,
     known_truth,
     note,
     say,
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from mien.explanation.explain import Explanation
     from mien.images import Pixels
     from mien.recognize.detector import Detector
-    from mien.recognize.inputs import Input
+    from mien.recognize.inputs import InputFile
 
 _PICTURE = "explanation.png"
 _DRAWN = 12  # faces at most in one picture
@@ -33,7 +36,7 @@ _Named: TypeAlias = "tuple[str, Explanation]"
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")],
+    model: ModelArgument,
     images: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or patterns.")],
     method: Annotated[
         str,
@@ -52,9 +55,9 @@ def explain(
         Path, typer.Option("--out", help="PNG of all faces (12 at most), or a folder for one PNG of each picture.")
     ] = Path(_PICTURE),
 ) -> None:
-    """Show which pixels of each face the answer hangs on: not why a person looks so.
+    """Show which pixels of each face the answer depends on: not why a person looks so.
 
-    Faces are found and turned upright as mien recognize does. Exit code 0: all well; 1: some inputs failed, or hold no
+    Faces are found and turned upright as mien recognize does. Exit code 0: all well; 1: some inputs failed, or have no
     face (listed); 2: a mistake.
     """
     from mien.explanation.explain import Explainer
@@ -69,7 +72,7 @@ def explain(
     with counter("faces") as count:
         for one in pictures(places):
             if not drawn.room:
-                note(f"{_DRAWN} faces fill a picture; for more name a folder: --out FOLDER")
+                note(f"a picture shows at most {_DRAWN} faces; for more name a folder: --out FOLDER")
                 break
             looked_at += 1
             try:
@@ -86,10 +89,7 @@ def explain(
                 drawn.add(one, found, number if len(crops) > 1 else 0)
             drawn.end_picture(one)
     drawn.end()
-    if len(failed) > 1:
-        note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
-    if failed:
-        raise typer.Exit(2 if looked_at == 1 else 1)
+    end_with(failed, inputs=looked_at)
 
 
 def _opened(detector: str, size: int) -> Detector | None:
@@ -103,7 +103,7 @@ def _opened(detector: str, size: int) -> Detector | None:
     return None if detector == "none" else Detector(detector, size=size)
 
 
-def _crops(one: Input, card: Card, detector: Detector | None) -> list[Pixels]:
+def _crops(one: InputFile, card: Card, detector: Detector | None) -> list[Pixels]:
     """The faces of a picture from left to right, cut as `Recognizer` does. Raises `InputError` where it has none."""
     from mien.images import read
     from mien.recognize.align import FER2013
@@ -120,7 +120,7 @@ def _crops(one: Input, card: Card, detector: Detector | None) -> list[Pixels]:
     return crops
 
 
-def _tell(one: Input, found: Explanation, number: int) -> None:
+def _tell(one: InputFile, found: Explanation, number: int) -> None:
     which = f" face {number}" if number else ""
     says = "" if found.emotion == found.label else f" (says {found.emotion} {found.probabilities[found.emotion]:.3f})"
     if found.drop is None:
@@ -157,13 +157,13 @@ class _Drawn:
         """Faces that can still be drawn, of the next picture."""
         return _DRAWN - len(self._shown)
 
-    def add(self, one: Input, found: Explanation, number: int) -> None:
+    def add(self, one: InputFile, found: Explanation, number: int) -> None:
         """`number` of the face among those of its picture, 0 where it is the only one."""
         self._shown.append((f"face {number} of {one.path.name}" if number else one.path.name, found))
 
-    def end_picture(self, one: Input) -> None:
+    def end_picture(self, one: InputFile) -> None:
         if not self._one_file:
-            self._save(self._free(one.under))
+            self._save(free_place(self._out / one.under.with_suffix(".png"), self._written))
             self._shown.clear()
 
     def end(self) -> None:
@@ -183,14 +183,6 @@ class _Drawn:
             raise not_writable(path, error) from error
         self._written.append(path)
         note(f"picture: {path}")
-
-    def _free(self, under: Path) -> Path:
-        """A place for the picture of `under`, numbered where two of this run have the same name."""
-        place = self._out / under.with_suffix(".png")
-        free, number = place, 2
-        while free in self._written:
-            free, number = place.with_name(f"{place.stem}-{number}.png"), number + 1
-        return free
 
 
 def _check_no_input(out: Path, places: Sequence[Path]) -> None:

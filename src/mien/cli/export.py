@@ -23,18 +23,19 @@ def export(
         Path | None, typer.Option("--to", help="File to write; model.onnx in the run folder if left out.")
     ] = None,
     half: Annotated[
-        bool, typer.Option("--float16", help="Store the weights in half the room; it still computes in float32.")
+        bool, typer.Option("--float16", help="Store the weights in half the space; it still computes in float32.")
     ] = False,
     int8: Annotated[
         bool,
         typer.Option(
-            "--int8", help="Compute in 8 bits, calibrated on train faces of --data; says what it costs on val faces."
+            "--int8",
+            help="Compute in 8 bits, calibrated on the training set in --data; tells the change in accuracy on val.",
         ),
     ] = False,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
 ) -> None:
-    """Write a model as an ONNX file that holds its card. It and the file must agree on faces of --data first."""
+    """Write a model as an ONNX file with its card inside, once both agree on faces of --data."""
     from mien.errors import InputError
     from mien.exports import export as write
     from mien.model import Model
@@ -68,12 +69,12 @@ def _say_accuracy(model: Model, faces: FaceSet, place: Path) -> None:
     first, second = _val_predictions(model, faces, place)
     clean = first.leak_free
     if not clean.any():
-        note("accuracy: not measured, every val face stands in train too")
+        note("accuracy: not measured, every val face is in the training set too")
         return
     float32, int8 = first.keep(clean), second.keep(clean)
     (pair,) = compare_predictions([("float32", float32), ("int8", int8)]).pairs
     accuracies = [format_estimate(score(part, "model").scores.accuracy) for part in (float32, int8)]
-    left_out = f", without {int((~clean).sum()):,} that stand in train" if not clean.all() else ""
+    left_out = f", without {int((~clean).sum()):,} that are in the training set" if not clean.all() else ""
     say(f"accuracy on {int(clean.sum()):,} val faces{left_out}: float32 {accuracies[0]}, int8 {accuracies[1]}")
     say(f"change: {_points(pair.accuracy_difference)} (95 % interval, paired bootstrap)")
 

@@ -72,9 +72,7 @@ def _common(
 
 def main() -> None:
     """Exit 0 all well, 1 some inputs failed, 2 a user's mistake, 130 stopped by Ctrl-C."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        # Names of files need not be text in the terminal's encoding; who reads our lines gets each when it is there.
-        sys.stdout.reconfigure(errors="surrogateescape", line_buffering=True)
+    _set_up_output()
     try:
         app()
     except InterruptedRunError as stop:
@@ -94,3 +92,11 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         note(f"error: {where}{error.strerror or error}")
         sys.exit(2)
+
+
+def _set_up_output() -> None:
+    """Names of files need not be text in the terminal's encoding; who reads our lines gets each when it is there."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # On Windows a pipe has an old code page, which lacks signs that we print.
+        encoding = "utf-8" if sys.platform == "win32" else None
+        sys.stdout.reconfigure(encoding=encoding, errors="surrogateescape", line_buffering=True)

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from mien.cli.console import check_picture, counter, note, say
+from mien.cli.console import check_picture, counter, end_with, free_place, note, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mien.images import Pixels
-    from mien.recognize.inputs import Input
+    from mien.recognize.inputs import InputFile
     from mien.recognize.journal import Journal
     from mien.recognize.recognizer import Face, Recognizer
     from mien.recognize.stream import Outcome
@@ -70,14 +68,14 @@ class _Done:
         if self._before:
             note(f"going on: {len(self._before):,} pictures are done already")
 
-    def left(self, inputs: Iterable[Input]) -> Iterator[Input]:
+    def left(self, inputs: Iterable[InputFile]) -> Iterator[InputFile]:
         """Inputs that are still to be recognized; with a table each file once."""
         named = set(self._before)
         for one in inputs:
             source = str(one.path)
             if self._journal and source in named:
                 if self._marked and source in self._before:
-                    self._marked.keep(one)
+                    self._marked.place(one)
                 continue
             if self._journal:
                 named.add(source)
@@ -117,10 +115,7 @@ class _Done:
         failed = self._failed
         if self._pictures > 1 and (self._journal or failed):
             note(f"{self._pictures:,} pictures: {self._with_face:,} with a face, {len(failed):,} failed")
-        if len(failed) > 1:
-            note("\n".join(["failed:", *(f"  {line}" for line in failed)]))
-        if failed:
-            raise typer.Exit(2 if self._pictures + len(self._before) == 1 else 1)
+        end_with(failed, inputs=self._pictures + len(self._before))
 
 
 @contextmanager
@@ -131,7 +126,11 @@ def _told_to_go_on(journal: Journal | None, options: PictureOptions) -> Iterator
         yield
     except KeyboardInterrupt as stop:
         without = " without --overwrite" if options.overwrite else ""
-        kept = f"{len(journal.done):,} pictures are done; the same command{without} goes on" if journal else "No table"
+        kept = (
+            f"{len(journal.done):,} pictures are done; the same command{without} goes on"
+            if journal
+            else "No table was written"
+        )
         raise InterruptedRunError(f"stopped. {kept}") from stop
 
 
@@ -198,7 +197,7 @@ class _Marked:
 
         if outcome.image is None:
             return
-        place = self.keep(outcome.input)
+        place = self.place(outcome.input)
         part = place.with_name(f"{place.name}.part{place.suffix}")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -210,14 +209,12 @@ class _Marked:
         except OSError as error:
             raise not_writable(place, error) from error
 
-    def keep(self, one: Input) -> Path:
+    def place(self, one: InputFile) -> Path:
         """The place of a copy, as JPEG or PNG, numbered where two pictures of this run have the same name."""
         place = self._folder / one.under
         if place.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             place = place.with_name(place.name + ".png")
-        free, number = place, 2
-        while free in self._used:
-            free, number = place.with_name(f"{place.stem}-{number}{place.suffix}"), number + 1
+        free = free_place(place, self._used)
         self._used.add(free)
         return free
 

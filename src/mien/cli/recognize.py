@@ -22,7 +22,7 @@ def recognize(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Bundled model, run folder that holds model.onnx, or such a file. [mien-small]"),
+        typer.Option("--model", help="Bundled model, run folder with a model.onnx, or such a file. [mien-small]"),
     ] = None,
     detector: DetectorOption = "default",
     detect_size: DetectSizeOption = 640,
@@ -30,19 +30,22 @@ def recognize(
     abstain: AbstainOption = None,
     truth: TruthOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Table of all faces: .csv, .jsonl or .parquet. Goes on if stopped.")
+        Path | None,
+        typer.Option(
+            "--out", help="Table of all faces: .csv, .jsonl or .parquet. If stopped, the same command continues."
+        ),
     ] = None,
     annotate: Annotated[
         Path | None, typer.Option("--annotate", help="Folder for copies with boxes and bars (a video becomes an MP4).")
     ] = None,
     as_json: JsonOption = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over an --out that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an --out that exists.")] = False,
     require_face: Annotated[
         bool, typer.Option("--require-face", help="A picture without a face is an error.", rich_help_panel=_PICTURES)
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Picture: faces with their probabilities beside.", rich_help_panel=_PICTURES),
+        typer.Option("--plot", help="Picture of the faces with their probabilities.", rich_help_panel=_PICTURES),
     ] = None,
     as_video: Annotated[
         bool,
@@ -50,7 +53,7 @@ def recognize(
     ] = False,
     every: Annotated[int, typer.Option("--every", help="Look at every Nth frame.", rich_help_panel=_VIDEO)] = 1,
     fps: Annotated[
-        float | None, typer.Option("--fps", help="Look so many times a second at most.", rich_help_panel=_VIDEO)
+        float | None, typer.Option("--fps", help="Look at most this many times a second.", rich_help_panel=_VIDEO)
     ] = None,
     smooth: Annotated[
         float | None,
@@ -58,7 +61,7 @@ def recognize(
     ] = None,
     timeline: Annotated[
         Path | None,
-        typer.Option("--timeline", help="Picture: the emotions of each face over time.", rich_help_panel=_VIDEO),
+        typer.Option("--timeline", help="Picture of the emotions of each face over time.", rich_help_panel=_VIDEO),
     ] = None,
 ) -> None:
     """Say which emotion each face shows, with the probability of each.
@@ -101,7 +104,7 @@ def _one_kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path]]:
 
     if any(camera_device(name) is not None and not Path(name).exists() for name in inputs):
         if len(inputs) > 1:
-            raise InputError("a camera is watched alone; name it without other inputs")
+            raise InputError("a camera cannot be combined with other inputs; name it alone")
         return "camera", []
     places = named_places(inputs)
     videos = places if as_video else [place for place in places if is_video(place)]

@@ -57,7 +57,7 @@ def serve(
     _check_extra(page=page)
     from mien.serve.api import create_app
     from mien.serve.limits import Limits
-    from mien.serve.listen import is_private, open_socket, run, url_of
+    from mien.serve.listen import is_private, listen, open_socket, url_of
 
     limits = Limits(
         request_bytes=max_request_mb * 2**20,
@@ -93,7 +93,7 @@ def serve(
         if token is None and not is_private(bound):
             note("warning: everybody who reaches this address may use it. Set MIEN_TOKEN to ask for a token")
         try:
-            run(app, bound)
+            listen(app, bound)
         except KeyboardInterrupt:
             note("stopped")
 

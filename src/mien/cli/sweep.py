@@ -13,6 +13,7 @@ from mien.cli.console import (
     JsonOption,
     LabelsOption,
     PrecisionOption,
+    RecipeArgument,
     SkipOption,
     VotesOption,
     note,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")],
+    recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the runs, sweep.csv and sweep.png.")],
     grids: Annotated[
@@ -46,7 +47,7 @@ def sweep(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train a recipe under every combination of settings and rank them by val. The test split is never looked at.
+    """Train a recipe under every combination of settings and rank them by val. The test split is never used.
 
     Interrupted or repeated, it keeps what is finished and goes on where it stopped.
     """
@@ -99,11 +100,11 @@ def _conclude(found: Sweep, out: Path, data: str, *, has_test: bool) -> None:
     say(f"best by val: {best.run}")
     if others:
         say(
-            f"intervals of others that reach into its own: {len(found.rivals)} of {len(others)}. "
+            f"intervals of others that overlap with its own: {len(found.rivals)} of {len(others)}. "
             "Differences within the intervals are no evidence"
         )
         say(f"two on the same images: mien compare {out / best.run} {out / others[0].run} --split val")
     if has_test:
-        say(f"val chose it, so val flatters it. Next, once: mien evaluate {out / best.run} --data {data}")
+        say(f"chosen on val, so its val figure is too good. Next, once: mien evaluate {out / best.run} --data {data}")
     else:
-        say("val chose it, so val flatters it; the data have no test split to ask instead")
+        say("chosen on val, so its val figure is too good; the data have no test split to evaluate it on")

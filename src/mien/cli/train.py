@@ -15,6 +15,7 @@ from mien.cli.console import (
     FerplusOption,
     LabelsOption,
     PrecisionOption,
+    RecipeArgument,
     SkipOption,
     VotesOption,
     open_faces,
@@ -26,12 +27,12 @@ from mien.cli.console import (
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
     from mien.recipes.recipe import Recipe
-    from mien.training.folder import Existing
     from mien.training.hardware import Hardware
+    from mien.training.resume import Existing
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")],
+    recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     settings: Annotated[
@@ -47,7 +48,7 @@ def train(
     teacher: Annotated[
         str | None,
         typer.Option(
-            "--teacher", help="Run or ensemble to learn from; it needs: mien evaluate RUN --data PATH --split train."
+            "--teacher", help="Run or ensemble to learn from; before it: mien evaluate RUN --data PATH --split train."
         ),
     ] = None,
     start: Annotated[
@@ -56,9 +57,7 @@ def train(
     ] = None,
     branch: Annotated[
         Path | None,
-        typer.Option(
-            "--branch", help="Go on where this run stands, in --out, to another end: epochs, schedule.decay_epochs."
-        ),
+        typer.Option("--branch", help="Continue this run in --out, with other epochs and schedule.decay_epochs."),
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -67,19 +66,21 @@ def train(
         bool,
         typer.Option(
             "--find-lr",
-            help="Train no run: search a learning rate in 200 steps. Curve and numbers go next to --out, which stays "
-            "free for the run: OUT-find-lr.png, OUT-find-lr.csv.",
+            help="Search a learning rate in 200 steps instead of training. Curve and numbers go next to --out: "
+            "OUT-find-lr.png, OUT-find-lr.csv.",
         ),
     ] = False,
 ) -> None:
-    """Train a recipe: fit on train, select on val. The test split is never looked at."""
+    """Train a recipe: fit on the train split, choose the best epoch on val. The test split is never used."""
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe
 
     if resume and overwrite:
         raise InputError("--resume goes on with a run, --overwrite replaces it: leave out one of them")
     if find_lr and (resume or overwrite or devices > 1):
-        raise InputError("--find-lr trains no run, on one device: leave out --resume, --overwrite and --devices")
+        raise InputError(
+            "--find-lr does not train a run, and uses one device: leave out --resume, --overwrite and --devices"
+        )
     if find_lr and (start or branch):
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
@@ -143,7 +144,7 @@ def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> N
     say(f"curve: {picture}; numbers: {numbers}")
     if search.suggestion is None:
         say(
-            "no suggestion: nowhere does the loss fall by more than its noise between batches. "
+            "no suggestion: the loss never falls by more than its noise between batches. "
             "Read the curve, or compare rates in short trainings: mien sweep … --grid optimizer.lr=1e-4,1e-3"
         )
         return

@@ -183,12 +183,17 @@ class _Store:
 
     def _rewrite(self, shape: tuple[int, ...], filled: int) -> None:
         """Move the first `filled` rows into an array of the larger `shape`. Happens at most twice for a set."""
-        old, path = self._array, self._path.with_suffix(".new")
+        old: Any = self._array
+        image: Any = None
+        path = self._path.with_suffix(".new")
         self._array = self._create(path, shape)
         for row in range(filled):
             image = resize(np.asarray(old[row]), (shape[0], shape[1]))
             self._array[row] = image[..., None] if image.ndim < len(shape) else image
+        self._array.flush()
+        self._array = old = image = None  # Windows renames no file that is mapped
         path.replace(self._path)
+        self._array = np.lib.format.open_memmap(self._path, mode="r+")
 
 
 def _load(folder: Path) -> Decoded | None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mien.data.cartoon import SIZES, draw_face
 from mien.data.tint import tint
-from mien.errors import InputError
+from mien.errors import InputError, not_writable
 from mien.labels import FER7
 
 MIN_COUNT = 70  # the least that gives every class a face in both tenths
@@ -24,7 +24,7 @@ SHARES = {"angry": 0.14, "disgust": 0.05, "fear": 0.13, "happy": 0.24, "neutral"
 
 
 @dataclass(frozen=True)
-class Planned:
+class DrawnFile:
     """One file of the set: `face` is the number that, with the seed, decides its pixels."""
 
     name: str
@@ -64,11 +64,11 @@ def draw_set(out: Path, count: int, seed: int, *, size: int = 48, color: bool = 
             write(part, _files(count, seed, size, color))
             _swap(part, target, Path(scratch) / "old")
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error}). Choose another place") from error
+        raise not_writable(out, error, "Choose another place") from error
     return out
 
 
-def plan(count: int) -> list[Planned]:
+def drawn_files(count: int) -> list[DrawnFile]:
     """Which face goes where, in the order of their numbers; a repeat carries the number of the face it copies."""
     tenth = round(count / 10)
     splits = (("train", "Training", count - 2 * tenth), ("test", "PublicTest", tenth), ("test", "PrivateTest", tenth))
@@ -79,7 +79,7 @@ def plan(count: int) -> list[Planned]:
         for _ in range(share)
     ]
     files = [
-        Planned(f"{folder}/{emotion}/{usage}_{i}.png", emotion, i) for i, (folder, usage, emotion) in enumerate(kinds)
+        DrawnFile(f"{folder}/{emotion}/{usage}_{i}.png", emotion, i) for i, (folder, usage, emotion) in enumerate(kinds)
     ]
     repeats = max(1, round(REPEATED * count))
     private = (repeats + 1) // 2
@@ -89,7 +89,7 @@ def plan(count: int) -> list[Planned]:
             twins = [file.face for file in files[: count - 2 * tenth] if file.emotion == files[i].emotion]
             # from the front for PrivateTest, from the back for PublicTest: no face stands in all three
             source = twins[k % len(twins)] if first == count - tenth else twins[-1 - k % len(twins)]
-            files[i] = Planned(files[i].name, files[i].emotion, source)
+            files[i] = DrawnFile(files[i].name, files[i].emotion, source)
     return files
 
 
@@ -102,7 +102,7 @@ def _quota(n: int) -> dict[str, int]:
 
 
 def _files(count: int, seed: int, size: int, color: bool) -> Iterator[tuple[str, bytes]]:
-    for file in plan(count):
+    for file in drawn_files(count):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(file.face,)))
         buffer = io.BytesIO()
         face = draw_face(file.emotion, rng, size)
@@ -153,6 +153,6 @@ def _check_free(target: Path, out: Path, overwrite: bool) -> None:
     foreign = [name for name in held if target.is_dir() and name not in ("train", "test")]
     if foreign:
         raise InputError(
-            f"{out}: holds more than a data set ('{foreign[0]}'), so it is not replaced even with --overwrite. "
+            f"{out}: contains more than a data set ('{foreign[0]}'), so it is not replaced even with --overwrite. "
             "Choose another name"
         )

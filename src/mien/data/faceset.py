@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mien.cards import Card
 from mien.data.cache import Decoded, Progress, decoded
 from mien.data.entry import Entry
 from mien.data.sources import open_source
-from mien.errors import InputError
+from mien.errors import InputError, unknown_name
 from mien.images import Pixels
 from mien.labels import LabelSet, match
+from mien.predictions import Predictions
 
 SPLITS = ("train", "val", "test")
 VAL_FRACTION = 0.1
@@ -133,9 +135,8 @@ class FaceSet:
 
     def select(self, *splits: str) -> FaceSet:
         """The faces of these splits alone; no pixel is copied."""
-        unknown = set(splits) - set(SPLITS)
-        if unknown:
-            raise InputError(f"unknown split {', '.join(sorted(unknown))}. Known: {', '.join(SPLITS)}")
+        for split in sorted(set(splits) - set(SPLITS)):
+            raise unknown_name("split", split, SPLITS)
         return self.keep(np.isin(self.splits, splits))
 
     def for_model(self, labels: Sequence[str], model: str, split: str) -> FaceSet:
@@ -149,6 +150,26 @@ class FaceSet:
         if not len(chosen):
             raise InputError(f"{self.source} has no {split} split. It has: {', '.join(sorted(set(self.splits)))}")
         return chosen
+
+    def predictions(
+        self, card: Card, split: str, said: npt.NDArray[np.float32], seen: tuple[npt.NDArray[np.str_], ...]
+    ) -> Predictions:
+        """What the model of `card` says of these faces, those of `split`: probabilities `(N, O)` of all its heads.
+
+        `seen`: identities of the images that training and selection saw.
+        """
+        in_train, in_val = (np.isin(self.hashes, hashes) for hashes in seen)
+        return Predictions(
+            split=split,
+            label_names=card.labels,
+            names=self.names,
+            hashes=self.hashes,
+            labels=self.labels,
+            probabilities=said[:, card.columns("labels")],
+            in_train=in_train,
+            in_val=in_val,
+            people=card.people_of(said),
+        )
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> FaceSet:
         """The faces where `mask` (N,) is true; no pixel is copied."""
@@ -178,7 +199,7 @@ def _unreadable_error(path: Path, entries: Sequence[Entry], pixels: Decoded) -> 
     more = "\n  …" if len(pixels.unreadable) > 5 else ""
     return InputError(
         f"{path}: {len(pixels.unreadable)} of {len(entries)} pictures cannot be read:\n  {shown}{more}\n"
-        "Mend or remove them, or leave them out: --skip-unreadable"
+        "Repair or remove them, or leave them out: --skip-unreadable"
     )
 
 

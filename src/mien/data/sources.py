@@ -110,14 +110,14 @@ def _entries(files: Sequence[str], source: str) -> list[Entry]:
 
 def _entry(name: str, parts: Sequence[str], has_splits: bool, source: str) -> Entry:
     if len(parts) < 2:
-        raise InputError(f"{source}: {name} stands in no class folder. Expected <class>/<image>")
+        raise InputError(f"{source}: {name} is in no class folder. Expected <class>/<image>")
     if not has_splits:
         return Entry(name, parts[0], None)
     split = SPLIT_NAMES.get(parts[0].lower())
     if split is None:
         raise unknown_name("split folder", parts[0], sorted(SPLIT_NAMES), see=f"{source}: {name}")
     if len(parts) < 3:
-        raise InputError(f"{source}: {name} stands in no class folder. Expected {parts[0]}/<class>/<image>")
+        raise InputError(f"{source}: {name} is in no class folder. Expected {parts[0]}/<class>/<image>")
     if split == "test" and parts[-1].startswith("PublicTest"):
         split = "val"  # the Kaggle layout keeps both public and private faces under test/
     return Entry(name, parts[1], split)
@@ -144,7 +144,7 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
         )
     repeated = [name for name, count in Counter(m.filename for m in members).items() if count > 1]
     if repeated:
-        raise InputError(f"{path}: holds '{repeated[0]}' more than once. Pack the zip again")
+        raise InputError(f"{path}: contains '{repeated[0]}' more than once. Pack the zip again")
 
 
 def _read_file(file: Path, name: str) -> bytes:

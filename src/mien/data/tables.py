@@ -179,5 +179,5 @@ def _class_label_names(metadata: dict[bytes, bytes]) -> Sequence[str]:
 def _parquet_bytes(value: object, name: str) -> bytes:
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes):
-        raise InputError(f"{name}: holds no encoded picture (column image should hold bytes)")
+        raise InputError(f"{name}: has no encoded picture (column image should contain bytes)")
     return data

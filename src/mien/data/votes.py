@@ -136,5 +136,5 @@ def _counts(path: Path, line: int, row: Mapping[str, str], columns: Sequence[str
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}, line {line}: expected a whole number of votes in each column ({error})") from error
     if (counts < 0).any():
-        raise InputError(f"{path}, line {line}: holds a negative number of votes")
+        raise InputError(f"{path}, line {line}: has a negative number of votes")
     return counts

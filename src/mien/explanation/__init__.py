@@ -1,1 +1,1 @@
-"""Explanation: which pixels an answer hangs on."""
+"""Explanation: which pixels an answer depends on."""

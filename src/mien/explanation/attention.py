@@ -1,4 +1,4 @@
-"""Attention: which patches a vision transformer's answer hangs on, from its attentions and their gradients.
+"""Attention: which patches a vision transformer's answer depends on, from its attentions and their gradients.
 
 Shapes: B faces, C channels, H and W pixels, A heads, T tokens, D width, h x w patches.
 
@@ -24,7 +24,7 @@ Transformer = ScratchVit | PretrainedClassifier
 
 
 def relevance(attentions: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-    """`(B, T, T)`: how much each token of the last layer (row) hangs on each of the first one's input (column).
+    """`(B, T, T)`: how much each token of the last layer (row) depends on each of the first one's input (column).
 
     `attentions`: `(B, A, T, T)` of each layer, from the bottom; `gradients`: of the logit of a class. R begins as the
     identity, and each layer adds the mean over heads of max(gradient · attention, 0), times R (ICCV 2021, equations 5
@@ -41,7 +41,7 @@ def of_patches(network: Transformer, R_BTT: torch.Tensor, images_BCHW: torch.Ten
     """`(B, h, w)`: the relevance of each patch for the tokens that the features are made of, less the smallest."""
     h, w = _grid(network, images_BCHW)
     prefix = R_BTT.shape[1] - h * w  # class token and registers
-    R_BTT = R_BTT - torch.eye(R_BTT.shape[1], device=R_BTT.device)  # that a token hangs on itself says not where
+    R_BTT = R_BTT - torch.eye(R_BTT.shape[1], device=R_BTT.device)  # that a token depends on itself says not where
     kind = network.backbone.kind if isinstance(network, PretrainedClassifier) else "mean"
     token_BT, mean_BT = R_BTT[:, 0, prefix:], R_BTT[:, prefix:, prefix:].mean(dim=1)
     of_patch_BT = {"cls": token_BT, "mean": mean_BT, "both": (token_BT + mean_BT) / 2}[kind]

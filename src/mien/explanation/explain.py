@@ -1,6 +1,6 @@
-"""Explanation: which pixels of a face a model's answer hangs on, by the way that fits the model.
+"""Explanation: which pixels of a face a model's answer depends on, by the way that fits the model.
 
-It says what the answer hangs on, not why a person looks so. Torch is imported for the gradients of a run's network.
+It says what the answer depends on, not why a person looks so. Torch is imported for the gradients of a run's network.
 Shapes: N faces, K classes, C channels, H and W pixels.
 """
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 Method = Literal["grad-cam", "attention", "occlusion"]
 METHODS = ("auto", *get_args(Method))
-CAVEAT = "The map shows which pixels the model's answer hangs on, not why a person looks so."
+CAVEAT = "The map shows which pixels the model's answer depends on, not why a person looks so."
 _TOGETHER = 8  # faces whose gradients are in memory at once
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+Floats32: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Which pixels of one face the probability of `label` hangs on.
+    """Which pixels of one face the probability of `label` depends on.
 
     `heat` is 0–1: what speaks against the label is cut to 0, and the rest divided by its largest value; where nothing
     speaks for the label it is 0 all over.
@@ -51,7 +51,7 @@ class Explanation:
     label: str
     probabilities: dict[str, float]  # of all labels, in the model's order
     face: Pixels  # (H, W) gray or (H, W, 3) RGB uint8, as the model sees it
-    heat: Floats  # (H, W)
+    heat: Floats32  # (H, W)
     drop: float | None = None  # of occlusion: what the probability of `label` loses at most, by covering one place
 
     @property
@@ -65,7 +65,7 @@ class Explanation:
         return self.probabilities[self.label]
 
 
-_Found: TypeAlias = tuple[Floats, int, Floats, float | None]  # probabilities (K,), the class, its map (H, W), drop
+_Found: TypeAlias = tuple[Floats32, int, Floats32, float | None]  # probabilities (K,), the class, its map (H, W), drop
 _Find: TypeAlias = Callable[[Sequence[Pixels], int | None], Iterator[_Found]]  # of faces at the model's size
 
 
@@ -109,7 +109,7 @@ class Explainer:
             )
 
 
-def scaled(map_HW: Floats) -> Floats:
+def scaled(map_HW: Floats32) -> Floats32:
     """A map as `heat`: below 0 becomes 0, the rest is divided by its largest value."""
     rest_HW = np.maximum(map_HW, 0)
     largest = rest_HW.max()
@@ -122,7 +122,7 @@ def _way(model: Model, method: str, truth: Truth | None) -> tuple[Method, _Find]
     if method == "occlusion" or (method == "auto" and (model.run is None or find_spec("torch") is None)):
         return by_occlusion
     if model.run is None:
-        raise InputError(f"{model.name}: an .onnx file holds no gradients; use the run or --method occlusion")
+        raise InputError(f"{model.name}: an .onnx file has no gradients; use the run or --method occlusion")
     import torch
 
     from mien.explanation.saliency import way_of
@@ -142,9 +142,11 @@ def _unfit(run: Run, method: str, way: Way | None) -> InputError:
     if isinstance(run.recipe.model, Ensemble):
         what = "is an ensemble"
     else:
-        what = {"grad-cam": "is a CNN", "attention": "is a vision transformer", None: "is neither that nor the other"}[
-            way
-        ]
+        what = {
+            "grad-cam": "is a CNN",
+            "attention": "is a vision transformer",
+            None: "is neither a CNN nor such a transformer",
+        }[way]
     instead = f"{way} or occlusion" if way else "occlusion"
     return InputError(f"{method} needs {needs}; {run.folder} {what}: use --method {instead}")
 

@@ -1,4 +1,4 @@
-"""Occlusion: which parts of a face a classifier's answer hangs on, from its answers alone. Needs no torch.
+"""Occlusion: which parts of a face a classifier's answer depends on, from its answers alone. Needs no torch.
 
 Shapes: N faces, K classes, H and W pixels, P patches.
 

@@ -1,4 +1,4 @@
-"""Saliency: which pixels a network's answer hangs on, from its gradients: by Grad-CAM or by attention.
+"""Saliency: which pixels a network's answer depends on, from its gradients: by Grad-CAM or by attention.
 
 Shapes: B faces, C channels, H and W pixels, K classes, D maps of h x w positions.
 
@@ -27,7 +27,7 @@ _LEAST_SIDE = 3  # positions of a layer that says where
 
 @dataclass(frozen=True)
 class Saliency:
-    """What a network says of faces, and which pixels one class of each hangs on."""
+    """What a network says of faces, and which pixels one class of each depends on."""
 
     probabilities: torch.Tensor  # (B, K)
     labels: torch.Tensor  # (B,), the classes that the maps are about
@@ -96,13 +96,13 @@ def _mean_of_both(values: torch.Tensor, mirror: bool) -> torch.Tensor:
     return torch.stack(values.chunk(2)).mean(dim=0) if mirror else values
 
 
-Seen = list[tuple[nn.Module, torch.Tensor]]
+_Recorded = list[tuple[nn.Module, torch.Tensor]]
 
 
 @contextmanager
-def _recorded_maps(network: nn.Module) -> Iterator[Seen]:
+def _recorded_maps(network: nn.Module) -> Iterator[_Recorded]:
     """A list that a pass of `network` fills with the modules that give `(B, D, h, w)`, in order, and what they give."""
-    seen: Seen = []
+    seen: _Recorded = []
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         found = getattr(output, "last_hidden_state", output)
@@ -115,14 +115,14 @@ def _recorded_maps(network: nn.Module) -> Iterator[Seen]:
         yield seen
 
 
-def _shape_of_last(seen: Seen) -> torch.Size | None:
+def _shape_of_last(seen: _Recorded) -> torch.Size | None:
     """Height and width that the last convolution gives; of an earlier one, where the last no longer says where."""
     shapes = [found.shape[2:] for module, found in seen if isinstance(module, nn.Conv2d)]
     fitting = [shape for shape in shapes if min(shape) >= _LEAST_SIDE] or [shape for shape in shapes if max(shape) > 1]
     return fitting[-1] if fitting else None
 
 
-def _last_map(seen: Seen) -> torch.Tensor:
+def _last_map(seen: _Recorded) -> torch.Tensor:
     """The last convolution's outcome after norm, activation and shortcut, before pooling: the last one of its size."""
     shape = _shape_of_last(seen)
     return [found for _, found in seen if found.shape[2:] == shape][-1]

@@ -17,7 +17,7 @@ from mien.models.residual import ResidualNet
 from mien.models.vit import ScratchVit
 from mien.preprocess import Preprocess
 from mien.recipes.recipe import Recipe
-from mien.recipes.sections import Cnn, Ensemble, Model, Pretrained, Residual, Vit
+from mien.recipes.sections import Cnn, Ensemble, Network, Pretrained, Residual, Vit
 
 _CNNS = {"cnn-v1": (cnn_v1, 4), "cnn-v2": (cnn_v2, 16)}  # and the smallest input size
 
@@ -38,7 +38,7 @@ def complete(recipe: Recipe) -> Recipe:
 
 
 def build(
-    model: Model, preprocess: Preprocess, widths: int | Sequence[int], config: dict[str, Any] | None = None
+    model: Network, preprocess: Preprocess, widths: int | Sequence[int], config: dict[str, Any] | None = None
 ) -> nn.Module:
     """A network that maps images (B, C, S, S) to logits (B, O).
 

@@ -19,7 +19,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from mien.errors import InputError, MissingCheckpointError
+from mien.errors import InputError, MissingCheckpointError, first_line
 from mien.logs import quieted
 from mien.models.pretrained import Backbone, patch_size
 from mien.models.vit import check_patch
@@ -56,7 +56,7 @@ def native_input(backbone: str) -> Input:
     except (ValidationError, TypeError) as error:
         found = ", ".join(f"{key} {said[key]}" for key in _NORMALIZATION if key in said)
         raise InputError(
-            f"model.backbone {backbone}: its preprocessor_config.json says size {size}, {found}, of no use"
+            f"model.backbone {backbone}: its preprocessor_config.json says size {size}, {found}, which cannot be used"
         ) from error
 
 
@@ -91,7 +91,7 @@ def load(how: Pretrained, size: int) -> Backbone:
         return Backbone(network, how.features, size, config)
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"model.backbone {how.backbone}: does not take images of {size} pixels ({_first_line(error)}). "
+            f"model.backbone {how.backbone}: does not take images of {size} pixels ({first_line(error)}). "
             "Use the size that it was made for: --set data.preprocess.size=null"
         ) from error
 
@@ -245,7 +245,7 @@ def _load_transformer(backbone: str) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if isinstance(error, OSError) and not _is_folder(backbone):
             raise _not_at_hand(backbone) from error
-        raise InputError(f"model.backbone {backbone}: cannot be opened ({_first_line(error)})") from error
+        raise InputError(f"model.backbone {backbone}: cannot be opened ({first_line(error)})") from error
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(f"model.backbone {backbone}: is no vision backbone ({type(model).__name__} takes no pixels)")
     missing = [key for key in found["missing_keys"] if "pooler" not in key]
@@ -256,10 +256,6 @@ def _load_transformer(backbone: str) -> Any:
     return model
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _refuse_pickles(backbone: str) -> None:
     if not _is_folder(backbone):
         return  # transformers itself asks the hub for safetensors alone
@@ -267,7 +263,7 @@ def _refuse_pickles(backbone: str) -> None:
     if (folder / "model.safetensors").is_file() or (folder / "model.safetensors.index.json").is_file():
         return
     pickled = [name for name in _PICKLES if (folder / name).is_file()]
-    what = f"holds {pickled[0]}, which can run code when it is read" if pickled else "holds no weights"
+    what = f"has {pickled[0]}, which can run code when it is read" if pickled else "has no weights"
     raise InputError(f"model.backbone {backbone}: {what}. Expected model.safetensors")
 
 

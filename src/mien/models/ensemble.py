@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mien.models.answer import probabilities
+from mien.models.head import probabilities
 
 _LEAST = 1e-30  # probability, so that its logarithm is a number
 

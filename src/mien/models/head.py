@@ -1,21 +1,26 @@
-"""Head: the fully connected layers from a backbone's features to logits, and their last one by its rows."""
+"""Head: from a backbone's features to logits, their last layer by its rows, and from logits to probabilities.
+
+Shapes: B images, O outputs: the classes of one head, or of several side by side.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from mien.recipes.sections import Head
+from mien.recipes.sections import HeadLayers
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
-def head(features: int, classes: int, how: Head) -> nn.Sequential:
+def head(features: int, classes: int, how: HeadLayers) -> nn.Sequential:
     """`(B, features)` → logits `(B, classes)`: per hidden width linear, batch norm, activation, dropout; then linear.
 
     Source: the study's `CustomClassifier` in V1.3 (512, 256), V1.5 (512, 256, 128, 64) and V1.6.7 (with batch norm).
 
-    >>> head(384, 7, Head(hidden=(512,), dropout=0.5))
+    >>> head(384, 7, HeadLayers(hidden=(512,), dropout=0.5))
     Sequential(
       (0): Linear(in_features=384, out_features=512, bias=True)
       (1): ReLU()
@@ -56,3 +61,20 @@ def keep_outputs(network: nn.Module, columns: slice) -> None:
         last.weight = nn.Parameter(last.weight[columns].clone())
         last.bias = nn.Parameter(last.bias[columns].clone())
     last.out_features = len(last.weight)
+
+
+def probabilities(
+    network: nn.Module, images: torch.Tensor, *, mirror: bool, widths: Sequence[int] | None = None
+) -> torch.Tensor:
+    """`(B, O)` for images `(B, C, S, S)`; with `mirror` the mean over each image and its mirror image.
+
+    `widths`: outputs of each head, whose probabilities sum to 1 by themselves; left out, all are of one head.
+    """
+    answer = _softmax(network(images), widths)
+    return (answer + _softmax(network(images.flip(-1)), widths)) / 2 if mirror else answer
+
+
+def _softmax(logits: torch.Tensor, widths: Sequence[int] | None) -> torch.Tensor:
+    if widths is None or len(widths) == 1:
+        return logits.float().softmax(dim=1)
+    return torch.cat([head.softmax(dim=1) for head in torch.split(logits.float(), list(widths), dim=1)], dim=1)

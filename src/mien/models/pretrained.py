@@ -14,7 +14,7 @@ from torch import nn
 
 from mien.errors import InputError
 
-Features = Literal["cls", "mean", "both"]
+Pooling = Literal["cls", "mean", "both"]
 
 
 class Backbone(nn.Module):
@@ -25,7 +25,7 @@ class Backbone(nn.Module):
     bottom, n + 1 what comes after the last. What the features do not depend on (a pooler, say) belongs to none.
     """
 
-    def __init__(self, network: nn.Module, features: Features, size: int, config: dict[str, Any]) -> None:
+    def __init__(self, network: nn.Module, features: Pooling, size: int, config: dict[str, Any]) -> None:
         super().__init__()
         self.network = network.eval()  # a look at it in train mode would move the statistics of its batch norms
         self.config = config  # from which `checkpoints.rebuild` makes the same network without weights

@@ -20,11 +20,11 @@ from mien.recipes.sections import (
     EarlyStopping,
     Ensemble,
     Expected,
-    Model,
+    Network,
     Optimizer,
     Pretrained,
+    RecipePart,
     Schedule,
-    Section,
     Targets,
     Unfreeze,
 )
@@ -33,14 +33,14 @@ _EXAMPLES = {"size": "224", "color": "rgb", "mean": "[0.5,0.5,0.5]", "std": "[0.
 _REPLACED_WHOLE = ("unfreeze",)  # sections whose keys mean little beside those of another recipe
 
 
-class Recipe(Section):
+class Recipe(RecipePart):
     """Everything that decides a training, apart from data, device and the run folder."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="lower case letters, digits and . _ -")
     describe: str = Field(description="what it is, in a sentence or two")
     expected: Expected = Expected()  # type: ignore[call-arg]
     data: Data
-    model: Model
+    model: Network
     targets: Targets = Targets()  # type: ignore[call-arg]
     optimizer: Optimizer
     schedule: Schedule = Schedule()  # type: ignore[call-arg]
@@ -202,7 +202,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         if inner is None:
             inner = place[parent] = {}
         elif not isinstance(inner, dict):
-            raise InputError(f"--set {override}: '{parent}' holds a single value, so '{key}' cannot be set")
+            raise InputError(f"--set {override}: '{parent}' has a single value, so '{key}' cannot be set")
         place = inner
     try:
         place[last] = yaml.safe_load(text)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mien.preprocess import Preprocess, check_channels
 
 
-class Section(BaseModel):
+class RecipePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -20,7 +20,7 @@ def _without(values: Any, gone: dict[str, Any]) -> Any:
     return {key: value for key, value in values.items() if key not in gone or value != gone[key]}
 
 
-class Input(Section):
+class Input(RecipePart):
     """From pixels to model input, as far as the recipe says it; a pre-trained checkpoint gives what is left out."""
 
     size: int | None = Field(None, ge=8, le=1024, description="side of the square input, in pixels")
@@ -47,7 +47,7 @@ class Input(Section):
         return Preprocess.model_validate(self.model_dump())
 
 
-class Augment(Section):
+class Augment(RecipePart):
     """Random changes to each training image; everything is off by default."""
 
     flip: float = Field(0.0, ge=0, le=1, description="chance of a left-right flip")
@@ -72,7 +72,7 @@ class Augment(Section):
         return any(value for _, value in self)
 
 
-class Data(Section):
+class Data(RecipePart):
     """What the model is shown."""
 
     preprocess: Input = Input()  # type: ignore[call-arg]
@@ -86,7 +86,7 @@ class Data(Section):
     )
 
 
-class Targets(Section):
+class Targets(RecipePart):
     """What the loss compares the model with: the label, softened; the shares of label, votes and teacher sum to 1."""
 
     smoothing: float = Field(0.0, ge=0, lt=1, description="share spread evenly over all classes (Szegedy et al. 2016)")
@@ -122,7 +122,7 @@ class Targets(Section):
         return self
 
 
-class Head(Section):
+class HeadLayers(RecipePart):
     """Fully connected layers from a backbone's features to the logits: linear, batch norm, activation, dropout."""
 
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
@@ -133,13 +133,13 @@ class Head(Section):
     dropout: float = Field(0.0, ge=0, lt=1, description="after every hidden layer")
 
 
-class Cnn(Section):
+class Cnn(RecipePart):
     """A convolutional network of the study, trained from fresh weights."""
 
     kind: Literal["cnn-v1", "cnn-v2"]
 
 
-class Residual(Section):
+class Residual(RecipePart):
     """A residual network for small faces, trained from fresh weights; every stage halves the side of its images."""
 
     kind: Literal["residual"]
@@ -168,7 +168,7 @@ class Residual(Section):
         return int(self.stem_stride * 2 ** len(self.widths))
 
 
-class Vit(Section):
+class Vit(RecipePart):
     """A vision transformer trained from fresh weights: convolution stem, encoder, mean over the patches, linear."""
 
     kind: Literal["vit"]
@@ -186,7 +186,7 @@ class Vit(Section):
         return self
 
 
-class Pretrained(Section):
+class Pretrained(RecipePart):
     """A pre-trained backbone with a head of its own."""
 
     kind: Literal["pretrained"]
@@ -196,13 +196,13 @@ class Pretrained(Section):
     features: Literal["cls", "mean", "both"] = Field(
         "cls", description="what the head sees: the class token, the mean over the patches, or both"
     )
-    head: Head = Head()  # type: ignore[call-arg]
+    head: HeadLayers = HeadLayers()  # type: ignore[call-arg]
 
 
 _Network = Cnn | Residual | Vit | Pretrained
 
 
-class Ensemble(Section):
+class Ensemble(RecipePart):
     """Networks that see the same images and give their mean probability. `mien ensemble` makes one of trained runs."""
 
     kind: Literal["ensemble"]
@@ -218,10 +218,10 @@ class Ensemble(Section):
         return self
 
 
-Model = Annotated[_Network | Ensemble, Field(discriminator="kind")]
+Network = Annotated[_Network | Ensemble, Field(discriminator="kind")]
 
 
-class Optimizer(Section):
+class Optimizer(RecipePart):
     name: Literal["adam", "adamw", "sgd", "muon"] = Field(
         "adam", description="muon: orthogonal steps for the kernels of a network from fresh weights, AdamW for the rest"
     )
@@ -233,7 +233,7 @@ class Optimizer(Section):
     )
 
 
-class Schedule(Section):
+class Schedule(RecipePart):
     """Learning rate over the run, per step: after `warmup_epochs` of linear rise it stays or falls to zero.
 
     A constant rate may fall in the last `decay_epochs` alone (warm-up, stable, decay): the epochs before do not depend
@@ -253,7 +253,7 @@ class Schedule(Section):
         return self
 
 
-class Unfreeze(Section):
+class Unfreeze(RecipePart):
     """Which blocks of a backbone train: `all`, `none`, the `last` N, and further ones from the top by `schedule`.
 
     In a recipe: `unfreeze: all`, `unfreeze: none`, `unfreeze: {last: 4}` or `unfreeze: {schedule: {2: 1, 4: 1}}`
@@ -293,14 +293,14 @@ class Unfreeze(Section):
         return self.last + sum(count for start, count in self.schedule.items() if start <= epoch)
 
 
-class EarlyStopping(Section):
+class EarlyStopping(RecipePart):
     """Stop when the monitored figure has not improved for `patience` epochs; the best epoch's weights are kept."""
 
     monitor: Literal["val_accuracy", "val_loss"] = Field("val_accuracy", description="also chooses the best epoch")
     patience: int = Field(ge=1, description="epochs without a better figure")
 
 
-class Expected(Section):
+class Expected(RecipePart):
     """The study's own figures, on its pooled test set, for the report's table."""
 
     accuracy: float | None = Field(None, ge=0, le=1, description="of the study")

@@ -15,7 +15,7 @@ from mien.cards import Alignment
 from mien.images import Pixels
 from mien.recognize.detector import Detection, Detector
 
-# `measure` of 2,048 train faces of FER2013, for models whose card says nothing.
+# `measure_alignment` of 2,048 train faces of FER2013, for models whose card says nothing.
 FER2013 = Alignment(eye_distance=0.3746, eye_x=0.5, eye_y=0.4031, eyes_to_mouth=0.3616, faces=2048)
 _SMALLEST, _LARGEST = 48, 1024  # side of a crop in pixels
 _LOOK = 192  # side at which train faces are looked at
@@ -63,7 +63,7 @@ def _direction(x: float, y: float) -> complex:
     return complex(x, y) / (np.hypot(x, y) or 1.0)
 
 
-def measure(faces: Iterable[Pixels], detector: Detector | None = None) -> Alignment | None:
+def measure_alignment(faces: Iterable[Pixels], detector: Detector | None = None) -> Alignment | None:
     """Where eyes and mouth lie in face crops (medians); None where too few hold a face that is found, or tiny ones.
 
     `faces`: crops `(H, W)` or `(H, W, 3)` uint8, in random order. Each is enlarged and framed before it is looked at.

@@ -95,7 +95,7 @@ def with_card(content: bytes, card: Card, source: str) -> bytes:
         raise InputError(f"{source}: not a model file ({error})") from error
     entry = next((one for one in model.metadata_props if one.key == CARD_KEY), None)
     if entry is None:
-        raise InputError(f"{source}: holds no card to replace. Export the run again: mien export RUN --data PATH")
+        raise InputError(f"{source}: has no card to replace. Export the run again: mien export RUN --data PATH")
     entry.value = card.model_dump_json()
     return bytes(model.SerializeToString())
 
@@ -103,5 +103,5 @@ def with_card(content: bytes, card: Card, source: str) -> bytes:
 def _card(session: Any, source: str) -> Card:
     text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
-        raise InputError(f"{source}: holds no card, so nothing says its labels and preprocessing. Export it with mien")
+        raise InputError(f"{source}: has no card, so its labels and preprocessing are not known. Export it with mien")
     return Card.parse(text, f"{source}: its card")

@@ -31,7 +31,7 @@ _STRIDE = 4  # pixels of the input per cell of CenterFace's output
 _SIDE = 256  # of BlazeFace's input
 _POINTS = 4
 
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Detection:
 
     box: tuple[float, float, float, float]  # x, y, width, height; may reach beyond the picture
     score: float  # 0–1
-    points: Floats
+    points: Floats32
 
 
 @dataclass(frozen=True)
 class _Found:
     """What a network says of one picture, before repeats are taken out."""
 
-    corners: Floats  # (A, 4) x0, y0, x1, y1
-    scores: Floats  # (A,)
-    points: Floats  # (A, 4, 2)
+    corners: Floats32  # (A, 4) x0, y0, x1, y1
+    scores: Floats32  # (A,)
+    points: Floats32  # (A, 4, 2)
 
 
 class Detector:
@@ -164,12 +164,12 @@ def _next(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _batch(image: Pixels) -> Floats:
+def _batch(image: Pixels) -> Floats32:
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
 @cache
-def _anchors() -> Floats:
+def _anchors() -> Floats32:
     """Middles `(896, 2)` of the places that BlazeFace looks at, as shares of the picture: 16×16×2 and 8×8×6."""
     grids = []
     for cells, repeats in ((16, 2), (8, 6)):

@@ -15,7 +15,7 @@ VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".web
 
 
 @dataclass(frozen=True)
-class Input:
+class InputFile:
     """One file to look at, or the reason why a place that was named gives none."""
 
     path: Path
@@ -41,7 +41,7 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
-def pictures(places: Sequence[Path]) -> Iterator[Input]:
+def pictures(places: Sequence[Path]) -> Iterator[InputFile]:
     """Files as they are, and the pictures in folders with all that lies below, one by one: memory does not grow.
 
     In folders hidden files and videos are left out, and links to folders are not followed.
@@ -50,7 +50,7 @@ def pictures(places: Sequence[Path]) -> Iterator[Input]:
         if place.is_dir():
             yield from _below(place, Path(place.resolve().name) if len(places) > 1 else Path())
         else:
-            yield Input(place, Path(place.name))
+            yield InputFile(place, Path(place.name))
 
 
 def check_apart(folder: Path, places: Sequence[Path]) -> None:
@@ -59,7 +59,7 @@ def check_apart(folder: Path, places: Sequence[Path]) -> None:
     for place in places:
         theirs = (place if place.is_dir() else place.parent).resolve()
         if ours == theirs or (place.is_dir() and ours.is_relative_to(theirs)):
-            raise InputError(f"{folder}: the files of {place} lie there; name another folder for what is written")
+            raise InputError(f"{folder}: contains the files of {place}; name another folder for what is written")
 
 
 def _fitting(pattern: str) -> list[str]:
@@ -67,7 +67,7 @@ def _fitting(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
 
 
-def _below(folder: Path, prefix: Path) -> Iterator[Input]:
+def _below(folder: Path, prefix: Path) -> Iterator[InputFile]:
     found = False
     closed: list[OSError] = []
     for place, folders, files in os.walk(folder, onerror=closed.append):
@@ -76,9 +76,9 @@ def _below(folder: Path, prefix: Path) -> Iterator[Input]:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 found = True
                 path = Path(place, name)
-                yield Input(path, prefix / path.relative_to(folder))
+                yield InputFile(path, prefix / path.relative_to(folder))
     for error in closed:
-        yield Input(Path(error.filename), prefix, f"{error.filename}: cannot be read ({error.strerror})")
+        yield InputFile(Path(error.filename), prefix, f"{error.filename}: cannot be read ({error.strerror})")
     if not found and not closed:
         why = f"no pictures found in it (known: {', '.join(SUFFIXES)}); videos are named one by one"
-        yield Input(folder, prefix, f"{folder}: {why}")
+        yield InputFile(folder, prefix, f"{folder}: {why}")

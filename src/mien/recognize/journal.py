@@ -58,6 +58,7 @@ class Journal:
 
     def remove(self) -> None:
         """The table is written; nothing is left to go on with."""
+        self._file.close()  # Windows removes no open file
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

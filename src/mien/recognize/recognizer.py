@@ -229,20 +229,24 @@ def is_model_file(model: str | Path) -> bool:
 
 
 def _open(model: str | Path, threads: int | None) -> Classifier:
-    known = bundled()
-    if model in known:  # before a folder of that name, which ./NAME or a Path means
+    if model in bundled():  # before a folder of that name, which ./NAME or a Path means
         return Classifier.read(read_vendored("weights", f"{model}.onnx"), str(model), threads=threads)
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
         if not file.is_file():
-            raise InputError(f"{place}: holds no model.onnx. Write it: mien export {place} --data PATH")
+            raise InputError(f"{place}: has no model.onnx. Write it: mien export {place} --data PATH")
         return Classifier.open(file, threads=threads)
     if place.suffix == ".onnx" or len(place.parts) > 1:
         return Classifier.open(place, threads=threads)
-    raise InputError(
-        f"unknown model '{model}'.{suggestion(str(model), known)} Expected a run folder, a .onnx file, "
-        f"or one of {', '.join(known)}"
+    raise unknown_model(model)
+
+
+def unknown_model(model: str | Path, expected: str = "a run folder, a .onnx file,") -> InputError:
+    """The error for a name that is no bundled model's and no path's; `expected`: what would do beside those names."""
+    known = bundled()
+    return InputError(
+        f"unknown model '{model}'.{suggestion(str(model), known)} Expected {expected} or one of {', '.join(known)}"
     )
 
 

@@ -114,7 +114,7 @@ def check_format(path: Path) -> None:
 def check_absent(path: Path, *, overwrite: bool) -> None:
     """Raise `InputError` for a table that is there already, unless it may be written over."""
     if path.exists() and not overwrite:
-        raise InputError(f"{path}: is there already. Choose another --out, or write over it with --overwrite")
+        raise InputError(f"{path}: exists already. Choose another --out, or replace it with --overwrite")
 
 
 def columns(labels: Sequence[str]) -> list[str]:

@@ -64,7 +64,7 @@ def machine() -> Machine:
     )
 
 
-def measure(models: Sequence[str], threads: int, *, tick: Tick | None = None) -> list[Speed]:
+def measure_speed(models: Sequence[str], threads: int, *, tick: Tick | None = None) -> list[Speed]:
     """Time `models` (as `Recognizer` takes them) with `threads` cores, side by side.
 
     Raises `InputError` for a model that cannot be opened.

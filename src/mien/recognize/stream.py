@@ -10,7 +10,7 @@ from itertools import islice
 
 from mien.errors import InputError
 from mien.images import Pixels, read
-from mien.recognize.inputs import Input
+from mien.recognize.inputs import InputFile
 from mien.recognize.recognizer import Face, Recognizer
 from mien.recognize.session import cores
 
@@ -23,14 +23,14 @@ _PIXELS_TOGETHER = 40_000_000  # and at most so many pixels of them in memory
 class Outcome:
     """What came of one picture: the picture and its faces, or the reason why there are none."""
 
-    input: Input
+    input: InputFile
     image: Pixels | None = None
     faces: tuple[Face, ...] = ()
     error: str | None = None
 
 
 def recognize_pictures(
-    inputs: Iterable[Input], recognizer: Recognizer, *, require_face: bool = False
+    inputs: Iterable[InputFile], recognizer: Recognizer, *, require_face: bool = False
 ) -> Iterator[Outcome]:
     """Outcomes in the order of `inputs`. With `require_face` a picture without a face is an error.
 
@@ -51,13 +51,13 @@ def recognize_pictures(
                 yield Outcome(one, image, faces)
 
 
-Decoded = tuple[Input, Pixels | str]  # the pixels, or why there are none
+_Decoded = tuple[InputFile, Pixels | str]  # the pixels, or why there are none
 
 
-def _decoded(inputs: Iterable[Input], workers: int) -> Iterator[Decoded]:
+def _decoded(inputs: Iterable[InputFile], workers: int) -> Iterator[_Decoded]:
     """Each input with its pixels, in order; `workers` threads decode a few ahead."""
     coming = iter(inputs)
-    waiting: deque[Future[Decoded]] = deque()
+    waiting: deque[Future[_Decoded]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             waiting.extend(pool.submit(_read, one) for one in islice(coming, workers + 1))
@@ -68,7 +68,7 @@ def _decoded(inputs: Iterable[Input], workers: int) -> Iterator[Decoded]:
             pool.shutdown(cancel_futures=True)
 
 
-def _read(one: Input) -> Decoded:
+def _read(one: InputFile) -> _Decoded:
     if one.error:
         return one, one.error
     try:
@@ -77,8 +77,8 @@ def _read(one: Input) -> Decoded:
         return one, str(error)
 
 
-def _together(decoded: Iterable[Decoded]) -> Iterator[list[Decoded]]:
-    some: list[Decoded] = []
+def _together(decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
+    some: list[_Decoded] = []
     pixels = 0
     for one, image in decoded:
         some.append((one, image))

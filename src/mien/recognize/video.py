@@ -157,7 +157,7 @@ class Video:
                 break
             yield Frame(index, time_s, image, look)
         if index == 0:
-            raise InputError(f"{self.source}: holds no frame that can be read")
+            raise InputError(f"{self.source}: has no frame that can be read")
         self.note = self._missing(index, time_s)
 
     def _retrieve(self) -> Pixels | None:
@@ -221,7 +221,7 @@ def _open_file(path: Path) -> cv2.VideoCapture:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if empty:
-        raise InputError(f"{path}: empty, holds no byte")
+        raise InputError(f"{path}: the file is empty")
     # An absolute path is never taken for an address or for a pattern of pictures.
     capture = _captured(os.fspath(path.absolute()), "CAP_FFMPEG", str(path))
     if capture is None:

@@ -19,11 +19,10 @@ from mien.errors import InputError, suggestion
 from mien.recognize.recognizer import Recognizer
 from mien.report.words import AI_ACT
 from mien.serve.answer import answer, too_slow
-from mien.serve.cache import UploadCache
 from mien.serve.guard import Guard, Token
 from mien.serve.limits import Limits
 from mien.serve.login import login_routes
-from mien.serve.metrics import CONTENT_TYPE, Metrics
+from mien.serve.prometheus import CONTENT_TYPE, Metrics
 from mien.serve.refusal import RefusedError
 from mien.serve.schema import (
     ErrorResponse,
@@ -35,6 +34,7 @@ from mien.serve.schema import (
 )
 from mien.serve.swagger import swagger_routes
 from mien.serve.upload import FIELD, read_uploads
+from mien.serve.upload_cache import UploadCache
 from mien.serve.workers import Workers
 
 TITLE = "mien: facial emotion recognition"
@@ -116,7 +116,7 @@ def create_app(
     _answer_errors(app)
     app.openapi = partial(_openapi, app, secured=secret is not None)  # type: ignore[method-assign]  # FastAPI's own way
     if cache is not None:
-        from mien.serve.page import mount_page
+        from mien.serve.browser import mount_page
 
         mount_page(app, recognizers, limits, workers, cache)
     app.add_middleware(Guard, limits=limits, metrics=metrics, token=secret, cache=cache)

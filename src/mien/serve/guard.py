@@ -17,10 +17,10 @@ from http.cookies import CookieError, SimpleCookie
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.cache import UploadCache
 from mien.serve.limits import Limits
-from mien.serve.metrics import Metrics
+from mien.serve.prometheus import Metrics
 from mien.serve.refusal import RefusedError
+from mien.serve.upload_cache import UploadCache
 
 COOKIE = "mien_session"
 OPEN_PATHS = ("/healthz", "/login")  # answer without the token

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import sys
 
 from fastapi import FastAPI
 
@@ -25,7 +26,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(f"host '{host}' port {port}: no such address ({error})") from error
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32":  # where it would let two programs listen on one port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen(_BACKLOG)
     except OSError as error:
@@ -47,7 +49,7 @@ def is_private(bound: socket.socket) -> bool:
     return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
 
 
-def run(app: FastAPI, bound: socket.socket) -> None:
+def listen(app: FastAPI, bound: socket.socket) -> None:
     """Answer until SIGINT or SIGTERM; then what is open has a few seconds to end."""
     import uvicorn
 

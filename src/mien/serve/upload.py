@@ -63,7 +63,7 @@ async def _from_form(request: Request) -> list[Upload]:
     finally:
         await form.close()
     if not uploads:
-        raise RefusedError(422, f"the form holds no file. Send one or several as '{FIELD}'")
+        raise RefusedError(422, f"the form has no file. Send one or several as '{FIELD}'")
     return uploads
 
 

@@ -16,9 +16,8 @@ from mien.exports import leave_onnx
 from mien.recipes.recipe import Recipe
 from mien.report.curves import curves
 from mien.report.style import save
-from mien.training import folder
-from mien.training.folder import Existing
 from mien.training.hardware import Hardware, detect
+from mien.training.resume import Existing, Request, decide
 from mien.training.run import Run
 from mien.training.targets import Sources, used
 from mien.training.train import fresh_network
@@ -119,7 +118,7 @@ def _waiting(wanted: Sequence[Wanted], seen: Callable[[int], FaceSet], out: Path
     built: list[Recipe] = []
     for one in wanted:
         recipe, shown = one.recipe, seen(one.recipe.preprocess.size)
-        if folder.plan(Run(out / one.name), folder.Request(recipe, shown, hardware.precision), "resume") == "done":
+        if decide(Run(out / one.name), Request(recipe, shown, hardware.precision), "resume") == "done":
             continue
         waiting.append(one)
         if any(_same_network(recipe, other) for other in built):

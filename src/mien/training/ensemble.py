@@ -63,7 +63,7 @@ def _check(runs: Sequence[Run]) -> None:
             raise InputError(f"{run.folder}: is an ensemble itself. Name its members")
         for what, theirs, ours in (
             ("labels", run.card.labels, first.card.labels),
-            ("what people's head answers", _people_labels(run), _people_labels(first)),
+            ("the labels of the people's head", _people_labels(run), _people_labels(first)),
             ("preprocessing", run.card.preprocess, first.card.preprocess),
             ("train and val images", run.seen_fingerprint, first.seen_fingerprint),
         ):

@@ -86,7 +86,7 @@ def frozen_features(
     example = example.to(hardware.device)
     outcome = split_at(network, depth, example)
     if outcome is None:
-        logger.warning("the backbone cannot be split after block %d: frozen work is done in every epoch", depth)
+        logger.warning("the backbone cannot be split after block %d: frozen blocks are computed in every epoch", depth)
         return None
     halved = hardware.precision == "bfloat16" and outcome.ndim > 2
     shape, kind = (len(faces), *outcome.shape[1:]), np.dtype(np.int16 if halved else np.float32)
@@ -103,7 +103,11 @@ def frozen_features(
         size = math.prod(shape) * kind.itemsize
         path.parent.mkdir(parents=True, exist_ok=True)
         if size > 0.9 * shutil.disk_usage(path.parent).free:
-            logger.warning("%s: %.1f GB are needed to keep frozen work; it is done in every epoch", path, size / 1e9)
+            logger.warning(
+                "%s: %.1f GB are needed to keep the outcome of frozen blocks; they are computed in every epoch",
+                path,
+                size / 1e9,
+            )
             return None
         _fill(path, shape, kind, frozen, progress)
     store = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -141,7 +145,7 @@ class _Frozen:
 
     def outcomes(self, progress: Progress | None) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
         """Faces, some at a time and in order, and what they give."""
-        logger.info("frozen work: the lowest %d blocks, once for %d faces", self.depth, len(self.faces))
+        logger.info("frozen blocks: the lowest %d, once for %d faces", self.depth, len(self.faces))
         device, halved = self.hardware.device, self.hardware.precision == "bfloat16"
         for start in range(0, len(self.faces), _BATCH):
             indices = np.arange(start, min(start + _BATCH, len(self.faces)))
@@ -150,7 +154,7 @@ class _Frozen:
                 hidden = self.network.frozen_part(prepare(pixels, self.preprocess), self.depth)
             yield indices, hidden
             if progress:
-                progress("frozen work", int(indices[-1]) + 1, len(self.faces))
+                progress("frozen blocks", int(indices[-1]) + 1, len(self.faces))
 
 
 def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Frozen, progress: Progress | None) -> None:
@@ -161,10 +165,12 @@ def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Froz
         for indices, hidden in frozen.outcomes(progress):
             store[indices] = _bits(hidden, kind)
         store.flush()
+        size = store.nbytes
+        del store  # Windows renames no file that is mapped
         part.replace(path)
     seconds = time.perf_counter() - began
     write_whole(_seconds_file(path), f"{seconds:.3f}\n")
-    logger.info("frozen work: done in %.0f s, %.0f MB kept", seconds, store.nbytes / 1e6)
+    logger.info("frozen blocks: done in %.0f s, %.0f MB kept", seconds, size / 1e6)
 
 
 def _bits(hidden: torch.Tensor, kind: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -9,12 +9,10 @@ Shapes: S steps.
 
 from __future__ import annotations
 
-import csv
-import io
-import signal
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -26,13 +24,14 @@ from lightning.pytorch.tuner.tuning import Tuner
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.errors import DivergedError, InputError, InterruptedRunError
-from mien.files import write_whole
+from mien.files import write_csv
 from mien.models.build import complete
 from mien.recipes.recipe import Recipe
 from mien.training.hardware import Hardware, detect, repeatable
-from mien.training.loaders import Batch, Batches
-from mien.training.module import Classifier, make_optimizer
-from mien.training.train import fresh_network, quiet_lightning, told_when_out_of_memory
+from mien.training.loaders import Batch, Batches, Examples
+from mien.training.module import TrainingModule, make_optimizer
+from mien.training.train import fresh_network
+from mien.training.trainer import quiet_lightning, told_when_out_of_memory, told_when_stopped, trainer_options
 from mien.training.unfreeze import set_phase
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 200
@@ -69,15 +68,15 @@ def find_lr(
     hardware = hardware or detect()
     recipe = complete(recipe)
     seen = faces.select("train", "val")
-    fit = seen.select("train")
+    fit, val = (Examples(seen.select(split)) for split in ("train", "val"))
     _check_batches(recipe, fit)
-    probe = _Probe(fresh_network(recipe, seen), recipe, fit, seen.select("val"), steps, progress)
+    probe = _Probe(fresh_network(recipe, seen), recipe, fit, val, steps, progress)
     rates = _search(probe, hardware, steps)
     losses = np.array(probe.losses[: len(rates)])
     return LrSearch(rates, losses, smooth(rates, losses), suggest(rates, losses))
 
 
-def _check_batches(recipe: Recipe, fit: FaceSet) -> None:
+def _check_batches(recipe: Recipe, fit: Examples) -> None:
     size = recipe.data.batch_size
     batches = len(Batches(fit, recipe.preprocess, size, np.arange(len(fit)))) if len(fit) else 0
     if batches >= FEWEST_BATCHES:
@@ -85,20 +84,20 @@ def _check_batches(recipe: Recipe, fit: FaceSet) -> None:
     fits = len(fit) // FEWEST_BATCHES
     smaller = f"smaller batches, here and in the training (--set data.batch_size={fits}), or " if fits > 1 else ""
     raise InputError(
-        f"{fit.source}: {len(fit)} train images make {batches} batches of {size}; "
+        f"{fit.faces.source}: {len(fit)} training images make {batches} batches of {size}; "
         f"a learning rate search needs {FEWEST_BATCHES}. Use {smaller}more images"
     )
 
 
-class _Probe(Classifier):
+class _Probe(TrainingModule):
     """The training of a recipe, as the finder needs it: no schedule, one phase, a loss that may stop being a number."""
 
     def __init__(
         self,
         network: torch.nn.Module,
         recipe: Recipe,
-        train: FaceSet,
-        val: FaceSet,
+        train: Examples,
+        val: Examples,
         steps: int,
         progress: Progress | None,
     ) -> None:
@@ -140,30 +139,24 @@ class _Probe(Classifier):
 
 def _search(probe: _Probe, hardware: Hardware, steps: int) -> Floats:
     """Train `probe` step by step; `(S,)` learning rates of the steps that were made."""
-    before = signal.getsignal(signal.SIGINT)
     if hardware.device == "cuda":
         repeatable()
-    with quiet_lightning(), told_when_out_of_memory(probe.recipe), tempfile.TemporaryDirectory() as folder:
+    stopped = partial(InterruptedRunError, "stopped. The search wrote nothing; run the same command again")
+    with (
+        told_when_stopped(stopped),
+        quiet_lightning(),
+        told_when_out_of_memory(probe.recipe),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         trainer = pl.Trainer(
-            accelerator=hardware.device,
+            **trainer_options(hardware),
             devices=1,
-            precision="bf16-mixed" if hardware.precision == "bfloat16" else "32-true",
             max_epochs=-1,  # the finder counts steps
             check_val_every_n_epoch=sys.maxsize,
             default_root_dir=folder,  # where the finder keeps the network to put it back
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
             enable_checkpointing=False,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
         )
-        try:
-            finder = Tuner(trainer).lr_find(probe, min_lr=LOWEST, max_lr=HIGHEST, num_training=steps, update_attr=False)
-        except SystemExit as stop:  # Lightning's answer to Ctrl-C
-            signal.signal(signal.SIGINT, before)
-            raise InterruptedRunError("stopped. The search wrote nothing; run the same command again") from stop
+        finder = Tuner(trainer).lr_find(probe, min_lr=LOWEST, max_lr=HIGHEST, num_training=steps, update_attr=False)
     assert finder is not None  # it is in a trial run alone, which this is not
     return np.array(finder.results["lr"], dtype=np.float64)
 
@@ -227,8 +220,5 @@ def _longest_fall(values_S: Floats) -> list[int]:
 
 def save_csv(search: LrSearch, path: Path) -> None:
     """Write the curve, whole or not at all."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["learning_rate", "loss", "smoothed_loss"])
-    writer.writerows(zip(search.rates.tolist(), search.losses.tolist(), search.smoothed.tolist(), strict=True))
-    write_whole(path, text.getvalue())
+    rows = zip(search.rates.tolist(), search.losses.tolist(), search.smoothed.tolist(), strict=True)
+    write_csv(path, ["learning_rate", "loss", "smoothed_loss"], rows)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,17 +29,32 @@ _UPLOAD = 2048  # faces at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Batches:
-    """Faces in the given order, a batch at a time. With several processes each takes every `world`-th face."""
+class Examples:
+    """Faces of one split, and what a network is given in place of their pixels and labels."""
 
     faces: FaceSet
+    features: Features | None = None  # of the network's frozen part, in place of pixels
+    targets: npt.NDArray[np.float32] | None = None  # (N, K), in place of labels
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def wanted(self) -> npt.NDArray[Any]:
+        """`(N,)` labels or `(N, K)` targets."""
+        return self.faces.labels if self.targets is None else self.targets
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Examples in the given order, a batch at a time. With several processes each takes every `world`-th of them."""
+
+    examples: Examples
     preprocess: Preprocess
     batch_size: int
-    order: npt.NDArray[np.int64]  # (N,) indices into faces
+    order: npt.NDArray[np.int64]  # (N,) indices into the examples
     rank: int = 0
     world: int = 1
-    features: Features | None = None  # of these faces, to be given instead of pixels
-    targets: npt.NDArray[np.float32] | None = None  # (N, K) of these faces, to be given instead of labels
     resident: Resident | None = None  # all of that on a GPU, to gather from there
 
     def __post_init__(self) -> None:
@@ -57,12 +72,11 @@ class Batches:
             return
         for start, end in pairwise(self._bounds()):
             indices = self.order[start:end]
-            if self.features is None:
-                shown = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess))
+            if self.examples.features is None:
+                shown = torch.from_numpy(stored_pixels(self.examples.faces, indices, self.preprocess))
             else:
-                shown = self.features.gather(indices)
-            wanted = self.faces.labels if self.targets is None else self.targets
-            yield shown, torch.from_numpy(wanted[indices])
+                shown = self.examples.features.gather(indices)
+            yield shown, torch.from_numpy(self.examples.wanted[indices])
 
     def _bounds(self) -> list[int]:
         """Where batches begin and end. A last face by itself joins the batch before: batch norm needs two."""
@@ -92,15 +106,9 @@ class Resident:
             yield shown if shown.dtype == torch.uint8 else shown.float(), self.wanted.index_select(0, places[start:end])
 
 
-def resident_on(
-    device: torch.device,
-    faces: FaceSet,
-    preprocess: Preprocess,
-    features: Features | None = None,
-    targets: npt.NDArray[np.float32] | None = None,
-) -> Resident | None:
-    """All faces on `device`, for every later epoch; None where that is no GPU or has no room for them."""
-    wanted = torch.from_numpy(faces.labels if targets is None else targets)
+def resident_on(device: torch.device, examples: Examples, preprocess: Preprocess) -> Resident | None:
+    """All examples on `device`, for every later epoch; None where that is no GPU or has no room for them."""
+    faces, features, wanted = examples.faces, examples.features, torch.from_numpy(examples.wanted)
     if features is not None:
         # Features are computed on the GPU and stay there where they fit: `features.frozen_features`.
         kept = isinstance(features.store, torch.Tensor)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -24,58 +23,49 @@ from torch.optim.swa_utils import AveragedModel
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from mien.data.faceset import FaceSet
 from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
-from mien.training.augment import mix
-from mien.training.graphs import Forward, graphed
-from mien.training.hardware import training_attention
-from mien.training.loaders import Batch, Batches, Resident, chance, class_weights, resident_on, train_order
+from mien.training.hardware import Forward, graphed, training_attention
+from mien.training.loaders import Batch, Batches, Examples, Resident, chance, class_weights, resident_on, train_order
 from mien.training.muon import Muon
-from mien.training.prepare import prepare
+from mien.training.prepare import mix, prepare
 from mien.training.unfreeze import parameter_groups, set_phase
-
-if TYPE_CHECKING:
-    from mien.training.features import Features
 
 _EVAL_BATCH = 256
 _Pairs = tuple[list[torch.Tensor], list[torch.Tensor]]
 _CHECK_EVERY = 50  # steps: looking at the loss makes a GPU wait
 
 
-class Classifier(pl.LightningModule):
+class TrainingModule(pl.LightningModule):
     """Trains `network` on the train faces and follows it on the val faces, as the recipe says."""
 
     def __init__(
         self,
         network: nn.Module,
         recipe: Recipe,
-        train: FaceSet,
-        val: FaceSet,
-        features: Mapping[str, Features] | None = None,
-        targets: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        train: Examples,
+        val: Examples,
         start: str = "",
         graphs: bool = False,
     ) -> None:
-        """`features`: by split, what the frozen part of the network gives for its faces, to start from there.
+        """`train` and `val`: their targets have a further column for each answer of a votes' head.
 
-        `targets`: by split, what the faces are compared with, in place of their labels: (N, K), and a further column
-        for each answer of the votes' head where the recipe has one. `start`: digest of the weights that the network
-        begins with, where they are not fresh. `graphs`: see `mien.training.graphs`; for networks without a backbone.
+        `start`: digest of the weights that the network begins with, where they are not fresh. `graphs`: see
+        `hardware.graphed`; for networks without a backbone.
         """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
-        self._train_faces, self._val_faces, self._features = train, val, dict(features or {})
-        self._targets, self._start = dict(targets or {}), start
+        self.examples, self._start = {"train": train, "val": val}, start
+        self._frozen_depth = train.features.depth if train.features else None  # blocks whose outcome is given
         self._resident: dict[str, Resident | None] = {}
         self._graphs = graphs and not isinstance(network, PretrainedClassifier)  # whose moving blocks change
         self._graphed: tuple[int, Forward] | None = None  # and the size of its batch
         self._averaged = Average(network, recipe.average) if recipe.average else None
-        self._classes = classes = len(train.label_set)
-        self._two_heads = bool(recipe.targets.people_labels(train.label_set.labels))
+        self._classes = classes = len(train.faces.label_set)
+        self._two_heads = bool(recipe.targets.people_labels(train.faces.label_set.labels))
         weighted = recipe.data.imbalance == "loss"
-        weights = class_weights(train.labels, classes) if weighted else np.ones(classes)
+        weights = class_weights(train.faces.labels, classes) if weighted else np.ones(classes)
         self.register_buffer("_class_weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
         metrics: dict[str, Metric] = {}
         for split in ("train", "val"):
@@ -90,22 +80,22 @@ class Classifier(pl.LightningModule):
         """The batches of the current epoch; Lightning asks anew before each one."""
         data = self.recipe.data
         order = train_order(
-            self._train_faces.labels,
-            len(self._train_faces.label_set),
+            self.examples["train"].faces.labels,
+            self._classes,
             data.imbalance == "sampler",
             chance(self.recipe.seed, self._start, self.current_epoch),
         )
-        return self._batches("train", self._train_faces, data.batch_size, order)
+        return self._batches("train", data.batch_size, order)
 
     def val_dataloader(self) -> Batches:
-        return self._batches("val", self._val_faces, _EVAL_BATCH, np.arange(len(self._val_faces)))
+        return self._batches("val", _EVAL_BATCH, np.arange(len(self.examples["val"])))
 
-    def _batches(self, split: str, faces: FaceSet, size: int, order: npt.NDArray[np.int64]) -> Batches:
+    def _batches(self, split: str, size: int, order: npt.NDArray[np.int64]) -> Batches:
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        features, wanted = self._features.get(split), self._targets.get(split)
+        examples = self.examples[split]
         if self._resident.get(split) is None:
-            self._resident[split] = resident_on(self.device, faces, self.preprocess, features, wanted)
-        return Batches(faces, self.preprocess, size, order, rank, world, features, wanted, self._resident[split])
+            self._resident[split] = resident_on(self.device, examples, self.preprocess)
+        return Batches(examples, self.preprocess, size, order, rank, world, self._resident[split])
 
     def on_train_start(self) -> None:
         if self._graphs:
@@ -130,7 +120,7 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         shown, wanted = batch
         how = self.recipe.data.augment
-        if not self._features:
+        if self._frozen_depth is None:
             shown = prepare(shown, self.preprocess, how)
         if how.mixup:
             shown, wanted = mix(shown, self._as_targets(wanted), how)
@@ -156,7 +146,7 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         shown, labels = batch
-        if not self._features:
+        if self._frozen_depth is None:
             shown = prepare(shown, self.preprocess)
         logits = self._logits(self.kept, shown)
         if self._two_heads:
@@ -171,11 +161,11 @@ class Classifier(pl.LightningModule):
         self.figures["val_people"].update(agreeing, weight=voted)
 
     def _logits(self, network: nn.Module, shown: torch.Tensor) -> torch.Tensor:
-        if not self._features:
+        if self._frozen_depth is None:
             logits: torch.Tensor = network(shown)
         else:
             assert isinstance(network, PretrainedClassifier)
-            logits = network.moving_part(shown, self._features["train"].depth)
+            logits = network.moving_part(shown, self._frozen_depth)
         return logits.float()
 
     def _as_targets(self, wanted: torch.Tensor) -> torch.Tensor:
@@ -197,7 +187,7 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         accuracy = self.figures["val_accuracy"].compute()
-        if self._two_heads:  # what stops a run early is what chooses its epoch: `follow.monitored`
+        if self._two_heads:  # what stops a run early is what chooses its epoch: `run.monitored`
             accuracy = (accuracy + self.figures["val_people"].compute()) / 2
         self.log("val_accuracy", accuracy, logger=False)
         self.log("val_loss", self.figures["val_loss"].compute(), logger=False)
@@ -217,7 +207,7 @@ class Classifier(pl.LightningModule):
             raise InputError("the run was begun with other votes or another teacher. Resume it with the same files")
 
     def _targets_digest(self) -> str:
-        wanted = self._targets.get("train")
+        wanted = self.examples["train"].targets
         return "" if wanted is None else hashlib.blake2b(wanted.tobytes(), digest_size=16).hexdigest()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

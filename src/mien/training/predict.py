@@ -14,10 +14,10 @@ from mien.cards import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.images import Pixels
-from mien.models.answer import probabilities
+from mien.models.head import probabilities
 from mien.predictions import Predictions, Truth
 from mien.training.hardware import Hardware, repeatable
-from mien.training.loaders import Batches
+from mien.training.loaders import Batches, Examples
 from mien.training.prepare import prepare
 from mien.training.run import Run
 
@@ -31,19 +31,8 @@ def predict(run: Run, faces: FaceSet, split: str, hardware: Hardware, progress: 
     """
     card = run.card
     chosen = faces.for_model(card.labels, str(run.folder), split)
-    seen_train, seen_val = run.seen()
     said = _probabilities(run.load_model(), chosen, card, hardware, progress)
-    return Predictions(
-        split=split,
-        label_names=card.labels,
-        names=chosen.names,
-        hashes=chosen.hashes,
-        labels=chosen.labels,
-        probabilities=said[:, card.columns("labels")],
-        in_train=np.isin(chosen.hashes, seen_train),
-        in_val=np.isin(chosen.hashes, seen_val),
-        people=card.people_of(said),
-    )
+    return chosen.predictions(card, split, said, run.seen())
 
 
 def classify(model: nn.Module, card: Card, images: list[Pixels], truth: Truth | None = None) -> npt.NDArray[np.float32]:
@@ -67,7 +56,7 @@ def _probabilities(
         repeatable()
     device = torch.device(hardware.device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = Batches(faces, card.preprocess, _BATCH, np.arange(len(faces)))
+    batches = Batches(Examples(faces), card.preprocess, _BATCH, np.arange(len(faces)))
     blocks = []
     with torch.inference_mode():
         for step, (pixels, _) in enumerate(batches, start=1):

@@ -18,7 +18,7 @@ from mien import formats
 from mien.cards import Card
 from mien.data.faceset import FaceSet
 from mien.errors import InputError
-from mien.files import write_whole
+from mien.files import write_csv, write_whole
 from mien.predictions import Predictions, Truth
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
@@ -60,8 +60,7 @@ class Run:
         if not run.finished:
             hint = "continue it with --resume" if run.last_checkpoint.is_file() else "name the folder of one run"
             raise InputError(
-                f"{folder}: holds no finished run (card.json, model.safetensors or predictions/val.npz is missing); "
-                f"{hint}"
+                f"{folder}: no finished run (card.json, model.safetensors or predictions/val.npz is missing); {hint}"
             )
         return run
 
@@ -259,8 +258,21 @@ def read_history(path: Path) -> list[Epoch]:
 
 def write_history(path: Path, rows: Sequence[Epoch]) -> None:
     """Write all rows, whole or not at all."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f.name for f in fields(Epoch)])
-    writer.writerows([getattr(row, f.name) for f in fields(Epoch)] for row in rows)
-    write_whole(path, text.getvalue())
+    names = [f.name for f in fields(Epoch)]
+    write_csv(path, names, ([getattr(row, name) for name in names] for row in rows))
+
+
+def monitored(row: Epoch, recipe: Recipe) -> float:
+    """The figure that chooses the epoch: val accuracy where the recipe names no other.
+
+    With two heads it is the mean of theirs, each against its own truth: labels, and single votes.
+    """
+    if recipe.early_stopping and recipe.early_stopping.monitor == "val_loss":
+        return row.val_loss
+    return row.val_accuracy if row.val_people is None else (row.val_accuracy + row.val_people) / 2
+
+
+def best_epoch(history: Sequence[Epoch], recipe: Recipe) -> Epoch:
+    """The epoch whose weights are kept: best by the monitored figure, the first of equals."""
+    lowest = recipe.early_stopping is not None and recipe.early_stopping.monitor == "val_loss"
+    return (min if lowest else max)(history, key=lambda row: monitored(row, recipe))

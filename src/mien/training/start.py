@@ -7,12 +7,12 @@ from pathlib import Path
 from torch import nn
 
 from mien.cards import Card
-from mien.errors import InputError, suggestion
+from mien.errors import InputError
 from mien.labels import LabelSet, canonical
 from mien.models.head import last_layer
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble
-from mien.recognize.recognizer import bundled
+from mien.recognize.recognizer import bundled, unknown_model
 from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
 
@@ -27,8 +27,8 @@ def open_start(name: str) -> Run:
         raise InputError(
             f"{name}: no trainable weights in an .onnx file. Begin with a run folder, or with one of {', '.join(known)}"
         )
-    if not Path(name).is_dir():
-        raise InputError(f"{name}: no such run folder.{suggestion(name, known)} Bundled models: {', '.join(known)}")
+    if len(Path(name).parts) == 1 and not Path(name).exists():
+        raise unknown_model(name, "a run folder")
     return Run.open(name)
 
 
@@ -49,7 +49,7 @@ def check_start(start: Run, recipe: Recipe, out: Run) -> None:
         )
     if start.card.preprocess != recipe.preprocess:
         raise InputError(
-            f"{start.folder}: sees other input ({start.card.preprocess}) than {here} ({recipe.preprocess})"
+            f"{start.folder}: takes other input ({start.card.preprocess}) than {here} ({recipe.preprocess})"
         )
     start.seen()  # raises where it is not kept
 

@@ -22,7 +22,7 @@ from mien.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from mien.training.run import Run
 
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ def check_sources(recipe: Recipe, sources: Sources) -> None:
     """Raise `MissingSourceError` where the recipe lacks what it learns from, `InputError` for what it does not use."""
     how = recipe.targets
     if sources.start and sources.branch:
-        raise InputError("a branch began as its trunk did: leave out --start")
+        raise InputError("--branch continues a run from its own weights: leave out --start")
     for wanted, given, name in (
         (how.of_votes, sources.votes, "votes"),
         (bool(how.teacher), sources.teacher, "teacher"),
@@ -48,9 +48,7 @@ def check_sources(recipe: Recipe, sources: Sources) -> None:
             what = "FILE" if name == "votes" else "RUN"
             raise MissingSourceError(f"recipe '{recipe.name}' learns from {name}: pass --{name} {what}")
         if given is not None and not wanted:
-            raise InputError(
-                f"recipe '{recipe.name}' has no use for --{name}. Give it a share: --set targets.{name}=0.5"
-            )
+            raise InputError(f"recipe '{recipe.name}' does not use --{name}. Give it a share: --set targets.{name}=0.5")
 
 
 def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
@@ -58,7 +56,7 @@ def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
     return votes if recipe.targets.of_votes else None
 
 
-def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats | None:
+def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats32 | None:
     """`(N, K)` rows that sum to 1, for the train faces; None where the labels say it all.
 
     Where a face has no votes, its label takes their share. With `data.repeats: merge` identical images share the mean
@@ -80,7 +78,7 @@ def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats | None:
     return _mean_of_repeats(wanted, train.hashes) if recipe.data.repeats == "merge" else wanted
 
 
-def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats | None:
+def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats32 | None:
     """`(N, K + P)` what val faces are held against: the label, and the shares of the votes behind it.
 
     None without a votes' head: the labels say it all then.
@@ -91,12 +89,12 @@ def followed(recipe: Recipe, val: FaceSet, votes: Votes | None) -> Floats | None
     return np.concatenate([label, _people(recipe, val, votes)], axis=1)
 
 
-def _people(recipe: Recipe, faces: FaceSet, votes: Votes) -> Floats:
+def _people(recipe: Recipe, faces: FaceSet, votes: Votes) -> Floats32:
     labels = LabelSet("people", recipe.targets.people_labels(faces.label_set.labels))
     return np.nan_to_num(votes.shares(faces.names, labels))
 
 
-def _as_labels(train: FaceSet, votes: Votes) -> Floats:
+def _as_labels(train: FaceSet, votes: Votes) -> Floats32:
     """`(N, K)` how likely the votes on a face make each label of this data set; rows without votes are NaN.
 
     Taggers and labels disagree by habit: FER+ calls neutral what FER2013 calls sad. A multinomial regression from all
@@ -106,8 +104,8 @@ def _as_labels(train: FaceSet, votes: Votes) -> Floats:
     voted = table.sum(axis=1) > 0
     if len(np.unique(train.labels[voted])) < 2:
         raise InputError(
-            f"{votes.source}: has votes on train faces of one label alone, so they say nothing about labels. "
-            "Take them as they are: --set targets.votes_as=shares"
+            f"{votes.source}: has votes on training faces of one label alone, from which labels cannot be learned. "
+            "Use the votes as they are: --set targets.votes_as=shares"
         )
     shares = table[voted] / table[voted].sum(axis=1, keepdims=True)
     # Roots beside the shares: the first of ten votes says more than the tenth.
@@ -127,18 +125,18 @@ def first_of_repeats(faces: FaceSet) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _mean_of_repeats(values: Floats, hashes: npt.NDArray[np.str_]) -> Floats:
+def _mean_of_repeats(values: Floats32, hashes: npt.NDArray[np.str_]) -> Floats32:
     _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
     sums = np.zeros((len(sizes), values.shape[1]), dtype=np.float64)
     np.add.at(sums, group, values)
     return (sums / sizes[:, None])[group].astype(np.float32)
 
 
-def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats:
+def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats32:
     """The teacher's probabilities, found by pixels, so that order and names do not matter."""
     if teacher.label_names != train.label_set.labels:
         raise InputError(
-            f"the teacher speaks of {', '.join(teacher.label_names)}, the faces are of "
+            f"the teacher knows the classes {', '.join(teacher.label_names)}, the faces have "
             f"{', '.join(train.label_set.labels)}"
         )
     place = {str(name): i for i, name in enumerate(teacher.hashes)}
@@ -146,7 +144,7 @@ def _of_teacher(train: FaceSet, teacher: Predictions) -> Floats:
     missing = rows.count(-1)
     if missing:
         raise InputError(
-            f"the teacher says nothing of {missing:,} of the {len(rows):,} train faces. "
+            f"the teacher has no prediction for {missing:,} of the {len(rows):,} training faces. "
             "Make its predictions on the same data: mien evaluate RUN --data PATH --split train"
         )
     return np.asarray(teacher.probabilities[rows], dtype=np.float32)

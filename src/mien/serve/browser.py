@@ -24,11 +24,11 @@ from mien.recognize.track import Tracker
 from mien.report.words import AI_ACT
 from mien.serve.answer import open_picture, recognize_picture, too_slow
 from mien.serve.bars import faces_html, message_html, picture_html
-from mien.serve.cache import UploadCache
 from mien.serve.clip import watch_clip
 from mien.serve.limits import Limits
 from mien.serve.refusal import RefusedError
 from mien.serve.upload import Upload
+from mien.serve.upload_cache import UploadCache
 from mien.serve.workers import Workers
 
 T = TypeVar("T")

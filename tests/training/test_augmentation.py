@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mien.recipes.sections import Augment
-from mien.training import augment as module
-from mien.training.augment import augment, mix
+from mien.training import prepare as module
+from mien.training.prepare import augment, mix
 
 
 @pytest.fixture

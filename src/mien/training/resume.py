@@ -1,24 +1,28 @@
-"""The run folder before a training begins: new, taken up again, or replaced; never lost by accident."""
+"""Resume: what becomes of a run folder before a training begins: new, resumed or replaced; never lost by accident."""
 
 from __future__ import annotations
 
 import math
+import pickle
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
+
+import torch
 
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, not_writable
 from mien.files import write_whole
 from mien.recipes.recipe import Recipe
-from mien.training.checkpoint import check_checkpoint
+from mien.training.hardware import LIGHTNING_PRECISION
 from mien.training.run import Run
 
 _FILES = ("recipe.yaml", "backbone.json", "card.json", "model.safetensors", "model.onnx", "history.csv", "seen.npz")
 _FOLDERS = ("checkpoints", "predictions", "report")
 
-Plan = Literal["new", "replace", "resume", "done"]
+Decision = Literal["new", "replace", "resume", "done"]
 Existing = Literal["refuse", "resume", "replace"]  # what may be done with a folder that holds something
 _FREE = ("name", "describe", "expected", "epochs", "schedule", "early_stopping")  # in which a branch may differ
 
@@ -30,11 +34,18 @@ class Request:
     recipe: Recipe
     seen: FaceSet  # its train and val faces
     precision: str
-    begun_with: str = ""  # `Run.identity` of the run whose weights come first; empty where they are fresh
+    start: Run | None = None  # whose weights come first
     branch: Run | None = None  # the run that this one goes on from
 
+    @cached_property
+    def begun_with(self) -> str:
+        """`Run.identity` of the run whose weights come first; empty where they are fresh."""
+        if self.start:
+            return self.start.identity
+        return self.branch.begun_with if self.branch and self.branch.begun else ""
 
-def plan(run: Run, request: Request, existing: Existing) -> Plan:
+
+def decide(run: Run, request: Request, existing: Existing) -> Decision:
     """What is to be done with the folder. Changes nothing; raises `InputError` where it must be left alone."""
     folder = run.folder
     if folder.exists() and not folder.is_dir():
@@ -44,21 +55,23 @@ def plan(run: Run, request: Request, existing: Existing) -> Plan:
     if not folder.is_dir() or not any(folder.iterdir()):
         return "new"
     if existing == "resume":
-        return _plan_resume(run, request)
+        return _decide_resume(run, request)
     if existing == "refuse":
         raise InputError(
             f"{folder}: is not empty. Continue the run in it with --resume, replace it with --overwrite, "
             "or choose another --out"
         )
     if not run.begun:
-        raise InputError(f"{folder}: holds files but no run, so --overwrite will not touch it. Choose another --out")
+        raise InputError(
+            f"{folder}: has files but no run in it, so --overwrite does not replace it. Choose another --out"
+        )
     return "replace"
 
 
-def _plan_resume(run: Run, request: Request) -> Plan:
+def _decide_resume(run: Run, request: Request) -> Decision:
     left_over = (run.folder / "card.json").is_file() and not run.finished and not run.last_checkpoint.is_file()
     if not run.begun or left_over:  # other files, or what was kept of a finished run
-        raise InputError(f"{run.folder}: holds no run to resume, so it is kept as it is. Choose another --out")
+        raise InputError(f"{run.folder}: has no run to resume, so it is kept as it is. Choose another --out")
     begun, recipe = run.recipe, request.recipe
     if begun != recipe:
         raise InputError(
@@ -75,16 +88,18 @@ def _plan_resume(run: Run, request: Request) -> Plan:
         return "done"
     if not run.last_checkpoint.is_file():
         return "replace"  # stopped before its first epoch was finished: nothing to keep
-    check_checkpoint(run.last_checkpoint, request.precision)
+    _check_checkpoint(run.last_checkpoint, request.precision)
     return "resume"
 
 
 def _check_branch(trunk: Run, request: Request, run: Run) -> None:
     """Raise `InputError` unless `trunk` is what the first epochs of the request would have been."""
     if trunk.folder.resolve() == run.folder.resolve():
-        raise InputError(f"{run.folder}: a run is no branch of itself. Choose another --out, or go on with --resume")
+        raise InputError(
+            f"{run.folder}: a run cannot be a branch of itself. Choose another --out, or go on with --resume"
+        )
     if not trunk.begun or not trunk.last_checkpoint.is_file():
-        raise InputError(f"{trunk.folder}: holds no training to go on from (checkpoints/last.ckpt is missing)")
+        raise InputError(f"{trunk.folder}: has no training to continue (checkpoints/last.ckpt is missing)")
     begun, recipe = trunk.recipe, request.recipe
     changed = [key for key in _differences(begun, recipe) if key not in _FREE]
     if (begun.schedule.name, begun.schedule.warmup_epochs) != (recipe.schedule.name, recipe.schedule.warmup_epochs):
@@ -95,15 +110,31 @@ def _check_branch(trunk: Run, request: Request, run: Run) -> None:
             "epochs and schedule.decay_epochs alone"
         )
     _check_data(trunk, request)
-    check_checkpoint(trunk.last_checkpoint, request.precision)
+    _check_checkpoint(trunk.last_checkpoint, request.precision)
     done = len(trunk.history)
     if recipe.schedule.name != "constant" or begun.epochs - begun.schedule.decay_epochs < done:
-        raise InputError(f"{trunk.folder}: its learning rate falls already. A branch needs a constant one until then")
+        raise InputError(f"{trunk.folder}: its learning rate falls already. A branch begins where it is still constant")
     if recipe.epochs - recipe.schedule.decay_epochs < done or recipe.epochs == done:
         least = done + max(math.ceil(recipe.schedule.decay_epochs), 1)
         raise InputError(
             f"{trunk.folder}: has finished {done} epochs, so a branch with a decay of "
             f"{recipe.schedule.decay_epochs:g} ends after {least} at the earliest: --set epochs={least}"
+        )
+
+
+def _check_checkpoint(path: Path, precision: str) -> None:
+    """Raise `InputError` unless `path` is a whole checkpoint of plain state, no code, of a training in `precision`."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a checkpoint. Delete the run's folder and train again (--overwrite)"
+        ) from error
+    begun = {named: ours for ours, named in LIGHTNING_PRECISION.items()}.get(found.get("precision"))
+    if begun != precision:
+        raise InputError(
+            f"{path}: was begun in precision {begun}, this would go on in {precision}: other numbers than an "
+            f"uninterrupted run. Resume it with --precision {begun}"
         )
 
 
@@ -117,10 +148,10 @@ def _differences(begun: Recipe, recipe: Recipe) -> list[str]:
     return [key for key in type(recipe).model_fields if getattr(begun, key) != getattr(recipe, key)]
 
 
-def begin(run: Run, request: Request, how: Plan, start: Run | None = None) -> None:
-    """Carry out `new` or `replace`: the folder then holds the recipe and what will be seen, or `start` has seen.
+def begin(run: Run, request: Request, how: Decision) -> None:
+    """Carry out `new` or `replace`: the folder then has the recipe, and what this training and its start see.
 
-    That of a branch also holds what its trunk has done.
+    That of a branch also has what its trunk has done.
     """
     try:
         if how == "replace":
@@ -129,7 +160,7 @@ def begin(run: Run, request: Request, how: Plan, start: Run | None = None) -> No
         if request.branch:
             run.copy_trunk(request.branch)
         else:
-            run.save_seen(request.seen, start)
+            run.save_seen(request.seen, request.start)
         write_whole(run.folder / "recipe.yaml", request.recipe.to_yaml())
     except OSError as error:
         raise not_writable(run.folder, error) from error
