@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mien.cli.main import app
+from mien.evaluation.bootstrap import Estimate
+from mien.evaluation.printed import format_estimate
 from mien.labels import FER7
 from mien.recipes.recipe import names
 from mien.recognize.rows import columns
@@ -86,15 +89,28 @@ def test_the_codebook_has_every_column_of_a_sweep() -> None:
 
 
 def test_the_results_of_the_readme_are_those_of_the_study() -> None:
-    """The program writes docs/study.md; figures of other packages are not in it."""
+    """The program writes docs/study.md, docs/evidence and docs/peers."""
     runs = [line for line in (DOCS / "study.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    beside = json.loads((DOCS / "peers" / "peers.json").read_text())
+    (person,) = {format_estimate(Estimate(**found["people"]["one"]["human"])) for found in beside.values()}
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- results -->")[1].split("<!-- end of")[0]
     for row in table.strip().splitlines()[2:]:
-        model, *cells = [cell.strip() for cell in row.strip("|").split("|")]
-        figures = [cell for cell in cells if "[" in cell]
-        if "`fer`" not in model:
+        model, *told = [cell.strip() for cell in row.strip("|").split("|")]
+        if model == "one person":
+            assert told == ["–", "–", "–", person, "–"]
+            continue
+        if "`fer`" in model:
+            found = beside["fer 25.10.3"]
+            scores, people = found["evaluation"], found["people"]
+            figures = (scores["scores"]["accuracy"], scores["leak_free"]["accuracy"], scores["scores"]["macro_f1"])
+            assert told[:3] == [format_estimate(Estimate(**figure)) for figure in figures]
+        else:
             (name,) = re.findall(r"^`([\w.-]+)`", model)
-            assert any(line.startswith(f"| {name}") and all(f in line for f in figures) for line in runs), model
+            (run,) = (line for line in runs if line.startswith(f"| {name}") and all(cell in line for cell in told[:3]))
+            file = DOCS / "evidence" / f"{run.split()[1]}.json"
+            people = json.loads(file.read_text())["humans"]
+        figures = (people["one"]["model"], people["model_majority"])
+        assert told[3:] == [format_estimate(Estimate(**figure)) for figure in figures], model
 
 
 def test_the_table_of_results_has_every_run() -> None:

@@ -140,7 +140,8 @@ def test_without_a_detector_the_picture_is_the_face(model: Path, drawn_faces: Fa
 
 def test_abstaining_follows_the_card_or_the_wish(portrait: Pixels) -> None:
     told = Recognizer("mien-tiny", threads=1)
-    assert told.threshold == told.card.threshold
+    assert told.threshold == told.card.head("people").threshold
+    assert Recognizer("mien-tiny", threads=1, truth="labels").threshold == told.card.threshold
     assert 0.4 < told.threshold < 0.6
     (face,) = told(portrait)
     assert not face.unsure

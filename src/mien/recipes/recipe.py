@@ -52,7 +52,9 @@ class Recipe(RecipePart):
     early_stopping: EarlyStopping | None = None
     mirror: bool = Field(False, description="the trained model sees each face and its mirror image, and averages")
     truth: Literal["people", "labels"] = Field(
-        "people", description="whose truth the model answers with where it has two heads and nobody asks for one"
+        "people",
+        description="whose truth the model answers with where it has two heads and nobody asks for one; a model of one "
+        "head, begun with the weights of two (--start), begins with that one",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="of everything that is left to chance")
 

@@ -10,6 +10,7 @@ from mien.cards import Card
 from mien.errors import InputError
 from mien.labels import LabelSet, canonical
 from mien.models.head import last_layer
+from mien.predictions import Truth
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble
 from mien.recognize.recognizer import bundled, unknown_model
@@ -58,11 +59,12 @@ def take_weights(network: nn.Module, start: Run, recipe: Recipe, labels: tuple[s
     """Load the weights of `start` into `network`, which answers with `labels`, and with what its recipe adds to them.
 
     Each answer takes the row of the same emotion, under whatever name, in the same head of `start`, or in its labels'
-    head where it has no other; answers that it does not know keep their fresh rows.
+    head where it has no other; answers that it does not know keep their fresh rows. A single head takes the rows of the
+    truth that the recipe names: faces that somebody labeled by looking at them are labeled as people see them.
     """
     weights, own = start.load_model().state_dict(), network.state_dict()
     last = last_layer(network)
-    rows = _rows(start.card, labels, recipe.targets.people_labels(labels))
+    rows = _rows(start.card, labels, recipe.targets.people_labels(labels), recipe.truth)
     for key in (f"{last}.weight", f"{last}.bias"):
         kept = own[key].clone()
         for ours, theirs in rows.items():
@@ -71,12 +73,13 @@ def take_weights(network: nn.Module, start: Run, recipe: Recipe, labels: tuple[s
     network.load_state_dict(weights)
 
 
-def _rows(card: Card, labels: tuple[str, ...], people: tuple[str, ...]) -> dict[int, int]:
+def _rows(card: Card, labels: tuple[str, ...], people: tuple[str, ...], truth: Truth) -> dict[int, int]:
     """By row of the new last layer: the row of the old one that it begins with."""
     there = LabelSet("labels", card.labels)
     seen = LabelSet("people", card.people.labels) if card.people else there
     before = len(card.labels) if card.people else 0
-    wanted = [(name, there, 0) for name in labels] + [(name, seen, before) for name in people]
+    single = (seen, before) if truth == "people" and not people else (there, 0)
+    wanted = [(name, *single) for name in labels] + [(name, seen, before) for name in people]
     found = {}
     for row, (name, known, first) in enumerate(wanted):
         label = canonical(name, known)
