@@ -38,7 +38,7 @@ OWN = {
     "neutral": "calm", "happiness": "amused", "surprise": "startled", "fear": "startled", "sadness": "low",
     "anger": "hostile", "disgust": "hostile", "contempt": "hostile",
 }  # fmt: skip
-WORDS = tuple(dict.fromkeys(OWN.values()))
+WORDS = tuple(sorted(set(OWN.values())))  # as folders are sorted
 
 
 def main() -> None:
