@@ -20,8 +20,8 @@ from mien.evaluation.latency import load_latencies, save_latencies
 from mien.files import write_whole
 from mien.recipes.recipe import Recipe
 from mien.report.content import NotRun, RunReport
-from mien.report.page import write_report
 from mien.studies.gather import LATENCIES, gather
+from mien.studies.page import write_report
 from mien.studies.study import RECIPES
 from mien.training.run import Run
 

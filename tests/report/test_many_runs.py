@@ -17,9 +17,9 @@ from mien.report.content import StudyReport
 from mien.report.curves import ROWS
 from mien.report.families import leading, questions
 from mien.report.layout import Section
-from mien.report.page import compose, write_report
-from mien.report.pairs import between, paired_tests, shown_pairs
 from mien.report.scores import class_by_class
+from mien.studies.page import compose, write_report
+from mien.studies.pairs import between, paired_tests, shown_pairs
 
 PICTURES = 15 + 15 + 4 + 3  # curves, confusions, loss against accuracy; cost, labels, per class
 

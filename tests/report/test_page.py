@@ -16,8 +16,8 @@ from mien.errors import InputError
 from mien.evaluation.printed import format_estimate, verdict
 from mien.report.content import StudyReport
 from mien.report.layout import escape_markdown
-from mien.report.page import compose, write_report
 from mien.report.protocol import settings
+from mien.studies.page import compose, write_report
 
 MakeReport = Callable[..., StudyReport]
 SECTIONS = [

@@ -16,8 +16,8 @@ from mien.labels import FER7
 from mien.predictions import Predictions
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import questions
-from mien.report.page import compose
-from mien.report.question import headlines, question_sections
+from mien.studies.page import compose
+from mien.studies.question import headlines, question_sections
 
 MakeReport = Callable[..., StudyReport]
 COUNTS = np.array((100, 20, 100, 200, 150, 150, 40))  # angry, disgust, fear, happy, neutral, sad, surprise

@@ -13,9 +13,9 @@ import pytest
 
 from mien import FaceSet, InputError, Recipe, Run
 from mien.evaluation.latency import load_latencies
-from mien.report.page import compose
 from mien.studies import runs as trained
 from mien.studies.gather import gather, measure_evidence, report, time_runs
+from mien.studies.page import compose
 from mien.studies.study import study
 
 NAMES = ("cnn-v1", "cnn-v2")

@@ -32,7 +32,7 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Expected
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import questions
-from mien.report.page import write_report
+from mien.studies.page import write_report
 from mien.studies.runs import Faces, of_size
 from mien.training.hardware import Hardware, detect
 from mien.training.run import Run

@@ -10,8 +10,8 @@ from mien.evaluation.printed import NONE, format_estimate, p_text, verdict
 from mien.report.content import DataReport, RunReport, StudyReport
 from mien.report.families import asked_runs, called, kind, learned_from_more
 from mien.report.layout import Cell, Section, Table
-from mien.report.pairs import between, shown_pairs
 from mien.report.words import share, spoken
+from mien.studies.pairs import between, shown_pairs
 
 TITLE = "CNN or ViT?"
 _CLAIM = "The study found its ViT better in 5 of 7 classes, and its CNN better where training images are few."

@@ -9,9 +9,9 @@ from mien.evaluation.printed import format_estimate, verdict
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import called
 from mien.report.layout import Section
-from mien.report.pairs import ALL_UP_TO, between, shown_pairs
-from mien.report.question import headlines
 from mien.report.words import as_given, listed, spoken
+from mien.studies.pairs import ALL_UP_TO, between, shown_pairs
+from mien.studies.question import headlines
 
 _PLACES = ("above", "inside", "below")  # of our interval, seen from the study's figure
 
