@@ -12,7 +12,7 @@ import pytest
 
 from mien.errors import InputError
 from mien.recognize.recognizer import Face
-from mien.recognize.rows import FORMATS, Row, Table, columns
+from mien.recognize.rows import FORMATS, Row, TableFile, columns
 
 FACE = Face("a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, unsure=False)
 ROWS = [
@@ -28,7 +28,7 @@ WANTED = [
 
 
 def written(path: Path) -> list[dict[str, Any]]:
-    with Table(path, ("happy", "sad")) as table:
+    with TableFile(path, ("happy", "sad")) as table:
         table.write(ROWS[:1])
         table.write(ROWS[1:])
     assert table.rows == 2
@@ -54,7 +54,7 @@ def test_every_format_holds_the_same(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_table_without_a_face_has_its_columns(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"none{suffix}"
-    with Table(path, ("happy", "sad")):
+    with TableFile(path, ("happy", "sad")):
         pass
     if suffix == ".csv":
         assert path.read_text().strip().split(",") == COLUMNS
@@ -67,7 +67,7 @@ def test_a_table_without_a_face_has_its_columns(suffix: str, tmp_path: Path) -> 
 def test_an_error_leaves_no_table(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"faces{suffix}"
     path.write_text("old")
-    with pytest.raises(AttributeError), Table(path, ("happy", "sad")) as table:
+    with pytest.raises(AttributeError), TableFile(path, ("happy", "sad")) as table:
         table.write([*ROWS, None])  # type: ignore[list-item]
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -75,18 +75,18 @@ def test_an_error_leaves_no_table(suffix: str, tmp_path: Path) -> None:
 
 def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot tell the format of a table by '\.xlsx'. Expected \.csv, \.jsonl"):
-        Table(tmp_path / "faces.xlsx", ("happy",))
+        TableFile(tmp_path / "faces.xlsx", ("happy",))
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match="is a folder"):
-        Table(tmp_path / "folder.csv", ("happy",))
+        TableFile(tmp_path / "folder.csv", ("happy",))
     (tmp_path / "file").write_text("")
     for suffix in FORMATS:
         with pytest.raises(InputError, match="cannot be written"):
-            Table(tmp_path / "file" / f"faces{suffix}", ("happy",))
+            TableFile(tmp_path / "file" / f"faces{suffix}", ("happy",))
 
 
 def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
     odd = b"\xff.jpg".decode("utf-8", "surrogateescape")
-    with Table(tmp_path / "t.csv", ("happy", "sad")) as table:
+    with TableFile(tmp_path / "t.csv", ("happy", "sad")) as table:
         table.write([Row(Face(odd, "sad", FACE.probabilities, FACE.box, None, unsure=False), 1)])
     assert b"\xff.jpg," in (tmp_path / "t.csv").read_bytes()

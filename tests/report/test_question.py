@@ -84,7 +84,7 @@ def test_answers_with_the_figures_of_each_side(make_report: MakeReport) -> None:
     rows = {row[0].text: row for row in table.rows}
     assert rows["angry"][6].text == "0 / 30"
     assert rows["disgust"][6].text == "10 / 0"
-    assert rows["disgust"][0].detail == "160 in train"
+    assert rows["disgust"][0].detail == "160 in the training set"
     assert rows["happy"][2].detail == "recall .500"
     assert rows["happy"][3].detail == "recall .700"
 
@@ -107,7 +107,7 @@ def test_rare_classes_are_those_with_the_fewest_training_images(make_report: Mak
     rare = next(point for point in points if point.startswith("Does the CNN win where"))
     assert "In the 2 classes with the fewest" in rare
     assert "the CNN in 1 of 2 (disgust); cannot tell in 1 of 2 (surprise)" in rare
-    assert "disgust (160 images in train, 20 in test)" in rare
+    assert "disgust (160 training images, 20 in test)" in rare
     assert "recall .500 and .000" in rare
 
 

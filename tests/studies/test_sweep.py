@@ -15,7 +15,7 @@ from mien.evaluation.bootstrap import Estimate
 from mien.report import style
 from mien.studies import runs
 from mien.studies.grid import combinations
-from mien.studies.sweep import Row, Sweep, sweep
+from mien.studies.sweep import Outcome, Sweep, sweep
 from mien.training import module
 from mien.training.train import train
 
@@ -263,12 +263,12 @@ def test_all_diverged_leaves_a_table_and_no_picture(drawn_faces: FaceSet, tmp_pa
 
 
 def test_rivals_are_those_whose_interval_reaches_the_best_one_s() -> None:
-    def row(name: str, value: float, low: float, high: float) -> Row:
+    def row(name: str, value: float, low: float, high: float) -> Outcome:
         accuracy = Estimate(value=value, low=low, high=high)
-        return Row(run=name, settings={}, status="finished", epochs=1, best_epoch=1, val_accuracy=accuracy,
+        return Outcome(run=name, settings={}, status="finished", epochs=1, best_epoch=1, val_accuracy=accuracy,
                    val_loss=1.0, minutes=0.0)  # fmt: skip
 
-    lost = Row(run="d", settings={}, status="diverged", problem="x", epochs=0, minutes=0.0)
+    lost = Outcome(run="d", settings={}, status="diverged", problem="x", epochs=0, minutes=0.0)
     rows = (row("a", 0.7, 0.65, 0.75), row("b", 0.66, 0.6, 0.7), row("c", 0.5, 0.4, 0.64), lost)
     found = Sweep(recipe="r", folder="f", n=9, rows=rows)
     assert [rival.run for rival in found.rivals] == ["b"]

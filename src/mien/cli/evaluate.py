@@ -91,7 +91,7 @@ def evaluate(
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     tagged, faces = open_votes(votes, everything, ferplus)
     if why := opened.unsure_what_it_saw(faces):
-        note(f"{why}: leak-free leaves out images that are in train and val here; the model may have seen more")
+        note(f"{why}: leak-free leaves out images of the training set and val here; the model may have seen more")
     with progress() as bar:
         predictions = opened.predictions(faces, split, votes=tagged, progress=bar)
     evaluation = scored(opened, faces, predictions)

@@ -145,9 +145,9 @@ def _journal(recognizer: Recognizer, options: PictureOptions) -> Journal:
 
 
 def _write_table(journal: Journal, recognizer: Recognizer, path: Path) -> None:
-    from mien.recognize.rows import Row, Table
+    from mien.recognize.rows import Row, TableFile
 
-    with Table(path, recognizer.labels) as table:
+    with TableFile(path, recognizer.labels) as table:
         for faces in journal.faces():
             table.write(Row(face, number) for number, face in enumerate(faces, start=1))
     journal.remove()

@@ -24,7 +24,7 @@ from mien.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from mien.studies.sweep import Row, Sweep
+    from mien.studies.sweep import Outcome, Sweep
 
 
 def sweep(
@@ -85,7 +85,7 @@ def _show(found: Sweep, out: Path) -> None:
     say(f"table: {out / 'sweep.csv'}{curves}")
 
 
-def _figures(row: Row) -> list[str]:
+def _figures(row: Outcome) -> list[str]:
     from mien.evaluation.printed import format_estimate
 
     if row.val_accuracy is None or row.val_loss is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mien.cli.live import View
     from mien.recognize.film import Film
     from mien.recognize.recognizer import Recognizer
-    from mien.recognize.rows import Table
+    from mien.recognize.rows import TableFile
     from mien.recognize.summary import FaceSummary, Summary
     from mien.recognize.video import Pace, Video
     from mien.recognize.watch import Seen
@@ -98,7 +98,7 @@ def _recognize(
     recognizer: Recognizer,
     options: WatchOptions,
     pace: Pace,
-    rows: Table | None,
+    rows: TableFile | None,
     *,
     live: bool = False,
 ) -> bool:
@@ -140,7 +140,7 @@ def _as_json(source: str, seen: Seen) -> str:
     return json.dumps({"source": source, "frame": seen.frame.index, "time_s": time_s, "faces": faces})
 
 
-def _take(seen: Seen, summary: Summary, rows: Table | None, film: Film | None) -> None:
+def _take(seen: Seen, summary: Summary, rows: TableFile | None, film: Film | None) -> None:
     if seen.frame.look:
         summary.add(seen.rows, seen.frame.time_s)
         if rows:
@@ -198,13 +198,13 @@ def _places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | N
 
 
 @contextmanager
-def _table(options: WatchOptions, recognizer: Recognizer) -> Iterator[Table | None]:
+def _table(options: WatchOptions, recognizer: Recognizer) -> Iterator[TableFile | None]:
     if options.out is None:
         yield None
         return
-    from mien.recognize.rows import Table
+    from mien.recognize.rows import TableFile
 
-    with Table(options.out, recognizer.labels) as rows:
+    with TableFile(options.out, recognizer.labels) as rows:
         yield rows
 
 
@@ -285,6 +285,6 @@ def _shares(face: FaceSummary) -> str:
     return (told + (f"; unsure {unsure:.0%}" if unsure >= 0.005 else "")).replace("%", " %")
 
 
-def _tell_table(rows: Table | None) -> None:
+def _tell_table(rows: TableFile | None) -> None:
     if rows:
         note(f"table: {rows.path} ({rows.rows:,} {'row' if rows.rows == 1 else 'rows'})")

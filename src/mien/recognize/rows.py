@@ -58,7 +58,7 @@ class _Sheet(Protocol):
     def close(self) -> None: ...
 
 
-class Table:
+class TableFile:
     """A table that is being written: to `PATH.part`, which takes the name `PATH` once it is closed without an error.
 
     A context manager. Memory does not grow with the rows.

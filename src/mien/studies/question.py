@@ -140,7 +140,7 @@ def _rare_classes(tests: ClassComparison, data: DataReport) -> str:
 
 
 def _in_words(row: ClassTest, seen: int | None, split: str) -> str:
-    images = f"{seen:,} images in train, " if seen is not None else ""
+    images = f"{seen:,} training images, " if seen is not None else ""
     difference = f", difference {format_estimate(row.f1_difference)}" if row.f1_difference else ""
     p = p_text(row.p_holm)
     return (
@@ -182,7 +182,7 @@ def _class_table(tests: ClassComparison, first: str, second: str, data: DataRepo
     seen = data.counts.get("train", {})
     rows = tuple(
         (
-            Cell(row.label, f"{seen[row.label]:,} in train" if row.label in seen else ""),
+            Cell(row.label, f"{seen[row.label]:,} in the training set" if row.label in seen else ""),
             Cell(f"{row.support:,}"),
             *(Cell(share(f1), f"recall {share(recall)}") for f1, recall in zip(row.f1, row.recall, strict=True)),
             Cell(format_estimate(row.f1_difference) if row.f1_difference else NONE),

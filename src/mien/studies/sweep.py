@@ -21,7 +21,7 @@ from mien.training.hardware import Hardware
 from mien.training.run import Epoch, Run
 
 
-class Row(Frozen):
+class Outcome(Frozen):
     """What one setting came to. Figures are None for one that diverged: those of its run would not be comparable."""
 
     run: str
@@ -41,18 +41,18 @@ class Sweep(Frozen):
     recipe: str
     folder: str
     n: int
-    rows: tuple[Row, ...]
+    rows: tuple[Outcome, ...]
 
     @property
-    def finished(self) -> tuple[Row, ...]:
+    def finished(self) -> tuple[Outcome, ...]:
         return tuple(row for row in self.rows if row.status == "finished")
 
     @property
-    def diverged(self) -> tuple[Row, ...]:
+    def diverged(self) -> tuple[Outcome, ...]:
         return tuple(row for row in self.rows if row.status == "diverged")
 
     @property
-    def rivals(self) -> tuple[Row, ...]:
+    def rivals(self) -> tuple[Outcome, ...]:
         """Finished settings whose interval of val accuracy reaches into that of the best one."""
         best, *others = (row.val_accuracy for row in self.finished)
         assert best is not None
@@ -103,15 +103,17 @@ def _write(settings: Sequence[Wanted], problems: Mapping[str, str], out: Path) -
     return found
 
 
-def _row(setting: Wanted, run: Run, problem: str | None) -> Row:
+def _row(setting: Wanted, run: Run, problem: str | None) -> Outcome:
     history = _history(run)
     name, values = setting.name, dict(setting.values)
     if problem is not None:
         minutes = round(sum(row.seconds for row in history) / 60, 2)
-        return Row(run=name, settings=values, status="diverged", problem=problem, epochs=len(history), minutes=minutes)
+        return Outcome(
+            run=name, settings=values, status="diverged", problem=problem, epochs=len(history), minutes=minutes
+        )
     done = run.card.training
     best = next(row for row in history if row.epoch == done.best_epoch)
-    return Row(
+    return Outcome(
         run=name,
         settings=values,
         status="finished",
@@ -127,7 +129,7 @@ def _history(run: Run) -> list[Epoch]:
     return run.history if (run.folder / "history.csv").is_file() else []
 
 
-def _rank(row: Row) -> tuple[bool, float, float]:
+def _rank(row: Outcome) -> tuple[bool, float, float]:
     accuracy = row.val_accuracy
     return accuracy is None, -accuracy.value if accuracy else 0.0, row.val_loss or 0.0
 

@@ -27,7 +27,9 @@ def verdict_section(report: StudyReport) -> Section:
         points.append("No test split was opened: val also chose the epoch, so its figures flatter.")
     elif final.leak_free is not None:
         accuracy, n = format_estimate(final.leak_free.accuracy), final.leak_free.n
-        points.append(f"Leak-free, over test images that stand in neither train nor val: {accuracy}, n = {n:,}.")
+        points.append(
+            f"Leak-free, over test images that are neither in the training set nor in val: {accuracy}, n = {n:,}."
+        )
     points += headlines(report)
     points += _against_the_others(report)
     points += _against_the_study(report.runs)

@@ -65,7 +65,7 @@ def _check(runs: Sequence[Run]) -> None:
             ("labels", run.card.labels, first.card.labels),
             ("the labels of the people's head", _people_labels(run), _people_labels(first)),
             ("preprocessing", run.card.preprocess, first.card.preprocess),
-            ("train and val images", run.seen_fingerprint, first.seen_fingerprint),
+            ("training and val images", run.seen_fingerprint, first.seen_fingerprint),
         ):
             if theirs != ours:
                 raise InputError(f"{run.folder} and {first.folder} differ in {what}: they cannot be one model")
