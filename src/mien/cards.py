@@ -137,11 +137,12 @@ class Card(BaseModel):
 
         The labels' head is held against the labels. The people's head gives the chance that one person sees an emotion:
         its temperature is fitted on single votes. Its threshold keeps the risk that most taggers see something else.
-        `risk` is of both; without it each keeps the one that it has, or `RISK` and `RISK_OF_PEOPLE`.
+        `risk` is of both; without it each keeps the one that it has, or `RISK` and `RISK_OF_PEOPLE`. Without votes of
+        these images the people's head stays as it is.
         """
         own = _fitted(val, val, risk if risk is not None else self.risk or RISK)
         card = self.model_copy(update=own)
-        if self.people and val.people is not None:
+        if self.people and val.people is not None and val.people.votes.any():
             wanted = risk if risk is not None else self.people.risk or RISK_OF_PEOPLE
             people = self.people.model_copy(update=_fitted(val.each_vote(), val.by_votes(), wanted))
             card = card.model_copy(update={"people": people})

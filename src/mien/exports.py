@@ -83,10 +83,18 @@ def export(model: Named, faces: FaceSet, path: str | Path | None = None, precisi
 
 def _place(model: Model, path: str | Path | None) -> Path:
     if path is not None:
-        return Path(path)
+        return model_place(path)
     if model.run is None:
         raise InputError(f"{model.name}: name the file to write: --to NEW.onnx. The given one is not changed")
     return model.run.folder / "model.onnx"
+
+
+def model_place(path: str | Path) -> Path:
+    """Where a model file may be written. Raises `InputError` for another suffix, which is another kind of file."""
+    place = Path(path)
+    if place.suffix != ".onnx":
+        raise InputError(f"{place}: a model file ends in .onnx. Choose such a name: --to {place.with_suffix('.onnx')}")
+    return place
 
 
 def _float32(model: Model, precision: str) -> tuple[bytes, Classify]:

@@ -61,3 +61,24 @@ def test_a_file_of_another_program_is_told(run: Path, mien) -> None:
     refused = mien("calibrate", run)
     assert refused.code == 2
     assert "has no card to replace" in refused.err
+
+
+def test_without_votes_the_people_s_head_stays_as_it_is(mien, drawn_zip: Path, tmp_path: Path) -> None:
+    done = mien("calibrate", "mien-tiny", "--data", drawn_zip, "--to", tmp_path / "new.onnx", "--risk", "0.3")
+    assert done.code == 0, done.err
+    assert "the people's head stays as it is" in done.err
+    new, old = Recognizer(tmp_path / "new.onnx").card, Recognizer("mien-tiny").card
+    assert new.people == old.people
+    assert (new.risk, old.risk) == (0.3, 0.2)
+
+
+@pytest.mark.parametrize("verb", [["calibrate"], ["export", "--int8"]])
+def test_a_model_is_never_written_over_another_kind_of_file(
+    mien, verb: list[str], drawn_zip: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copy(drawn_zip, tmp_path / "faces.zip"))
+    before = data.read_bytes()
+    done = mien(verb[0], "mien-tiny", *verb[1:], "--data", data, "--to", data)
+    assert done.code == 2
+    assert "a model file ends in .onnx" in done.err
+    assert data.read_bytes() == before

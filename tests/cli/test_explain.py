@@ -169,8 +169,8 @@ def test_no_picture_that_is_read_is_written_over(mien, crops: Path) -> None:
     face = crops / "a.png"
     before = face.read_bytes()
     for named, out, why in (
-        (face, face, "is a picture to be explained"),
-        (crops, face, f"lies in {crops}, whose pictures are explained"),
+        (face, face, "is a picture that is read"),
+        (crops, face, f"lies in {crops}, whose pictures are read"),
         (crops, crops / "new", f"contains the files of {crops}"),
     ):
         done = mien("explain", "mien-tiny", named, *CROPS, "--out", out)

@@ -168,6 +168,12 @@ def test_the_pictures_themselves_are_never_written_over(mien, album: Path, tmp_p
         assert done.code == 2
         assert "name another folder for what is written" in done.err
     assert (album / "a.jpg").read_bytes() == before
+    photo = Path(shutil.copy(album / "a.jpg", tmp_path / "photo.png"))
+    for place in (photo, tmp_path):
+        done = mien("recognize", place, "--plot", photo, *FAST)
+        assert done.code == 2
+        assert "name another place for what is written" in done.err
+    assert photo.read_bytes() == before
     assert sorted(path.name for path in album.iterdir()) == ["a.jpg", "more"]
 
 

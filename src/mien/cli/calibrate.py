@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import VotesOption, open_faces, open_votes, say
+from mien.cli.console import VotesOption, note, open_faces, open_votes, say
 
 if TYPE_CHECKING:
     from mien.cards import Head
@@ -43,7 +43,9 @@ def calibrate(
     card = fit(opened, risk, faces, tagged, to)
     kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
     _tell(model, "", kept, card.head("labels"))
-    if card.people and kept.people is not None and kept.people.votes.any():
+    if card.people and (kept.people is None or not kept.people.votes.any()):
+        note("the people's head stays as it is: it is fitted on taggers' votes (--votes FILE)")
+    elif card.people and kept.people is not None:
         _tell(model, ", what people see", kept.by_votes(), card.people)
     if to is not None:
         say(f"written: {to}")

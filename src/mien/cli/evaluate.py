@@ -174,6 +174,8 @@ def _show(found: Evidence) -> None:
     evaluation = found.evaluation
 
     scores, leak_free = evaluation.scores, evaluation.leak_free
+    if leak_free is None:
+        note(f"no leak-free figure: every image of {evaluation.split} is also in the training set or in val")
     header = ["", f"{evaluation.split} (n={scores.n:,})"]
     if leak_free:
         header.append(f"leak-free (n={leak_free.n:,})")

@@ -137,14 +137,14 @@ class _Drawn:
 
     def __init__(self, out: Path, places: Sequence[Path]) -> None:
         """Raises `InputError`, before any work is done, where nothing could be written."""
-        from mien.recognize.inputs import check_apart
+        from mien.recognize.inputs import check_apart, check_no_input
 
         self._one_file = out.suffix.lower() == ".png" and not out.is_dir()
         self._out, self._shown = out, list[_Named]()
         self._written: list[Path] = []
         if self._one_file:
             check_picture(out)
-            _check_no_input(out, places)
+            check_no_input(out, places)
             return
         check_apart(out, places)
         try:
@@ -183,13 +183,3 @@ class _Drawn:
             raise not_writable(path, error) from error
         self._written.append(path)
         note(f"picture: {path}")
-
-
-def _check_no_input(out: Path, places: Sequence[Path]) -> None:
-    """Raise `InputError` where the picture would replace one that is read, or be read the next time."""
-    ours = out.resolve()
-    for place in places:
-        theirs = place.resolve()
-        if ours == theirs or (place.is_dir() and ours.is_relative_to(theirs)):
-            what = f"lies in {place}, whose pictures are" if place.is_dir() else "is a picture to be"
-            raise InputError(f"{out}: {what} explained; name another place with --out")

@@ -36,10 +36,12 @@ class PictureOptions:
 
 def recognize_files(places: Sequence[Path], recognizer: Recognizer, options: PictureOptions) -> None:
     """Recognize pictures; those that fail are told again at the end, and the exit code tells it."""
-    from mien.recognize.inputs import check_apart, pictures
+    from mien.recognize.inputs import check_apart, check_no_input, pictures
     from mien.recognize.stream import recognize_pictures
 
     check_picture(options.plot)
+    if options.plot:
+        check_no_input(options.plot, places)
     if options.annotate:
         check_apart(options.annotate, places)
     with ExitStack() as stack:

@@ -21,12 +21,14 @@ from mien.evaluation.printed import figure_text, format_estimate
 from mien.model import Model
 from mien.models.family import family
 from mien.recipes.recipe import Recipe, names
+from mien.recognize.recognizer import bundled
 from mien.report.calibration import range_if_perfect
 from mien.report.layout import Page, Section, templates, write_page
 from mien.report.model_page import parts as evidence_parts
 from mien.report.protocol import settings
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.words import AI_ACT, LEAK_FREE, listed
+from mien.training.start import open_start
 
 _NAME = "model-card"
 logger = logging.getLogger(__name__)
@@ -66,6 +68,8 @@ def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
 def _recipe(model: Model) -> Recipe | None:
     if model.run is not None:
         return model.run.recipe
+    if model.name in bundled():
+        return open_start(model.name).recipe  # as it was trained, settings of its own included
     return Recipe.load(model.card.recipe) if model.card.recipe in names() else None
 
 
