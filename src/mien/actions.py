@@ -45,7 +45,10 @@ def calibrate(
         )
     val = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=votes)
     if not val.leak_free.any():
-        raise InputError(f"{opened.name}: every val image is in the training set too, so nothing can be fitted on them")
+        raise InputError(
+            f"{opened.name}: every val image is also among those that the model, or what it began with, learned from, "
+            "so nothing can be fitted on them"
+        )
     card = opened.card.calibrated(val, risk)
     if opened.run is None:
         assert to is not None

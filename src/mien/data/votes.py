@@ -125,7 +125,7 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             reader = csv.DictReader(file)
             return [name.strip() for name in reader.fieldnames or []], list(reader)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file of votes") from error
+        raise InputError(f"{path}: no such file of votes. Name FER+'s fer2013new.csv or one like it") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from error
 

@@ -100,7 +100,7 @@ def answers(
     if not len(found):
         raise InputError(
             f"{model.name}: keeps no votes beside its predictions for '{split}'. "
-            f"Evaluate it with them: mien evaluate {model.name} --data PATH --votes FILE"
+            f"Give them: --data PATH --votes FILE; a run keeps them when it is evaluated with them (mien evaluate)"
         )
     return found.tempered(head.temperature)
 

@@ -45,8 +45,8 @@ def check_start(start: Run, recipe: Recipe, out: Run) -> None:
         raise InputError(f"{start.folder}: is an ensemble. Name one of its members")
     if theirs.model != recipe.model:
         raise InputError(
-            f"{start.folder}: has another network than {here}. Train with its own recipe: "
-            f"mien train {start.folder}/recipe.yaml"
+            f"{start.folder}: has another network than {here}. Train with its own recipe, "
+            f"{start.folder / 'recipe.yaml'}, or one of the same network (mien-small: small-ft, mien-tiny: tiny-ft)"
         )
     if start.card.preprocess != recipe.preprocess:
         raise InputError(
