@@ -128,11 +128,11 @@ def test_a_transformer_in_eight_bits(drawn_faces: FaceSet, tmp_path: Path, tiny_
 
 
 def test_the_verb_says_what_it_costs(run: Run, drawn_zip: Path, tmp_path: Path, invoke: Callable[..., str]) -> None:
-    out = invoke("export", str(run.folder), "--data", str(drawn_zip), "--int8", "--to", str(tmp_path / "m"))
+    out = invoke("export", str(run.folder), "--data", str(drawn_zip), "--int8", "--to", str(tmp_path / "m.onnx"))
     number = r"[01]?\.\d{3} \[[01]?\.\d{3}, [01]?\.\d{3}\]"
     assert_lines(
         out,
-        r".*/m: 0\.\d\d MB",
+        r".*/m\.onnx: 0\.\d\d MB",
         r"against torch on 14 faces: largest difference .*",
         rf"accuracy on 14 val faces: float32 {number}, int8 {number}",
         r"change: [+-]\d+\.\d points \[[+-]\d+\.\d, [+-]\d+\.\d\] \(95 % interval, paired bootstrap\)",
