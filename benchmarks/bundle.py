@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
+from gpu_pack import halved
 from safetensors.numpy import load_file, save_file
 
 from mien import FaceSet, Run, export
@@ -38,14 +38,9 @@ def main() -> None:
     start.mkdir(exist_ok=True)
     for name in ("card.json", "recipe.yaml", "seen.npz"):
         write_whole(start / name, (run.folder / name).read_bytes())
-    halved = {name: _half(value) for name, value in load_file(run.weights_file).items()}
-    save_file(halved, start / run.weights_file.name, {"format": "pt"})
+    save_file(halved(load_file(run.weights_file)), start / run.weights_file.name, {"format": "pt"})
     _write_sums(weights, weights.glob("*.onnx"))
     _write_sums(starts, starts.glob("*/*.safetensors"))
-
-
-def _half(value: np.ndarray) -> np.ndarray:
-    return value.astype(np.float16) if value.dtype.kind == "f" else value
 
 
 def _write_sums(folder: Path, files: Iterable[Path]) -> None:

@@ -76,8 +76,7 @@ def kept(name: str, folder: Path) -> Looked:
     run = Run(RESULTS / name)
     before = Evidence.model_validate_json((folder / f"{name}.json").read_bytes())
     assert before.evaluation.temperature == run.card.temperature, f"{name}: measured at another temperature"
-    found = evidence(run.predictions(SPLIT), name, run.card)
-    found = found.model_copy(update={"robustness": before.robustness, "humans": before.humans, "people": before.people})
+    found = evidence(run.predictions(SPLIT), name, run.card).with_measured(before)
     seconds = json.loads((folder / "seconds.json").read_text())
     return Looked(name, run.card, run.predictions(SPLIT), found, seconds[name])
 

@@ -85,6 +85,11 @@ def rounded(weights: Weights) -> dict[str, np.ndarray]:
     return found
 
 
+def halved(weights: Weights) -> dict[str, np.ndarray]:
+    """As float16, but for what counts."""
+    return {name: value.astype(np.float16) if value.dtype.kind == "f" else value for name, value in weights.items()}
+
+
 def restored(weights: Weights) -> dict[str, np.ndarray]:
     """What `rounded` gave, as float16."""
     found = {}

@@ -177,18 +177,13 @@ def carried(weights: Path, folder: Path, room: int) -> tuple[str, Path | None]:
     if size <= min(_SMALL, room):
         return "float32", Path(shutil.copy(weights, folder / "model.safetensors"))
     if size / 2 < room:
-        half = {name: _half(value) for name, value in load_file(weights).items()}
-        save_file(half, folder / "model.safetensors", {"format": "pt"})
+        save_file(gpu_pack.halved(load_file(weights)), folder / "model.safetensors", {"format": "pt"})
         return "rounded to float16", folder / "model.safetensors"
     if size / 4 * 1.02 < room:
         path = folder / f"model{gpu_pack.EIGHT}"
         save_file(gpu_pack.rounded(load_file(weights)), path)
         return "rounded to 8 bits", path
     return "left out, no room", None
-
-
-def _half(value: np.ndarray) -> np.ndarray:
-    return value.astype(np.float16) if value.dtype.kind == "f" else value
 
 
 def parsed() -> argparse.Namespace:

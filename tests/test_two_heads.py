@@ -28,7 +28,7 @@ from mien import (
 from mien.cli import main
 from mien.data.votes import beside
 from mien.evaluation.evaluate import score
-from mien.evaluation.evidence import Asked, evidence
+from mien.evaluation.evidence import Asked, Evidence, evidence
 from mien.explanation.explain import Explainer
 from mien.model import Model
 from mien.predictions import People, pool
@@ -292,3 +292,15 @@ def test_on_the_command_line(
     evidence_file.write_text(json.dumps(told))
     code, _, err = mien("card", run.folder)
     assert (code, "measured with people's temperature 3.0" in err) == (2, True), err
+
+
+def test_what_took_long_stays_when_the_rest_is_measured_again() -> None:
+    file = Path(__file__).parents[1] / "docs" / "evidence" / "mien-tiny.json"
+    before = Evidence.model_validate_json(file.read_bytes())
+    assert before.people
+    assert before.people.robustness
+    again = before.people.model_copy(update={"robustness": None, "n": 7})
+    found = before.model_copy(update={"robustness": None, "humans": None, "people": again}).with_measured(before)
+    assert (found.robustness, found.humans) == (before.robustness, before.humans)
+    assert found.people == before.people.model_copy(update={"n": 7})
+    assert before.model_copy(update={"people": None}).with_measured(before) == before

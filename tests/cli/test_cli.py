@@ -430,3 +430,14 @@ def test_mistakes_in_searches(mien, message: str, arguments: tuple[str, ...], dr
     assert answer.code == 2
     assert message in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_onnx")
+def test_a_study_of_which_every_training_diverges_says_so(mien, drawn_zip: Path, tmp_path: Path) -> None:
+    many = ("optimizer.lr=10", "optimizer.name=sgd", "data.batch_size=2", "epochs=1")
+    settings = [word for setting in many for word in ("--set", setting)]
+    done = mien("study", "--recipes", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "study", *settings)
+    assert done.code == 2
+    assert "cnn-v1: diverged" in done.err
+    assert "every training diverged" in done.err

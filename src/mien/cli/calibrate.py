@@ -43,10 +43,10 @@ def calibrate(
     card = fit(opened, risk, faces, tagged, to)
     kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
     _tell(model, "", kept, card.head("labels"))
-    if card.people and (kept.people is None or not kept.people.votes.any()):
-        note("the people's head stays as it is: it is fitted on taggers' votes (--votes FILE)")
-    elif card.people and kept.people is not None:
+    if card.people and kept.people is not None and kept.people.votes.any():
         _tell(model, ", what people see", kept.by_votes(), card.people)
+    elif card.people:
+        note("the people's head stays as it is: it is fitted on taggers' votes (--votes FILE)")
     if to is not None:
         say(f"written: {to}")
 

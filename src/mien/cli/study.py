@@ -80,6 +80,8 @@ def study(
         raise InputError("none of these recipes can be trained here; the lines above say why")
     with progress() as bar:
         runs = studies.study([one.recipe for one in planned], faces, out, tagged, hardware, bar)
+    if not runs:
+        raise InputError("every training diverged, as the lines above say. Lower the rate: --set optimizer.lr=1e-4")
     if evidence:
         with progress() as bar:
             measure_evidence(runs, faces, tagged, bar)

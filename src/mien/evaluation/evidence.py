@@ -46,6 +46,15 @@ class Evidence(Frozen):
     groups: Groups | None = None
     people: PeopleHead | None = None
 
+    def with_measured(self, before: Evidence) -> Evidence:
+        """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
+        people = self.people or before.people
+        if people and before.people:
+            robust = people.robustness or before.people.robustness
+            people = people.model_copy(update={"robustness": robust})
+        parts = {name: getattr(self, name) or getattr(before, name) for name in ("robustness", "humans", "groups")}
+        return self.model_copy(update={**parts, "people": people})
+
 
 @dataclass(frozen=True)
 class Asked:

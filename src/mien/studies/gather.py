@@ -102,8 +102,7 @@ def _report_run(run: Run, predictions: Mapping[str, Predictions], latency: Laten
     final = "test" if "test" in predictions else "val"
     found = evidence(predictions[final], run.name, card, evaluation=evaluations[final])
     if measured := _measured(run, final):
-        parts = {"robustness": measured.robustness, "humans": measured.humans, "people": measured.people}
-        found = found.model_copy(update=parts)
+        found = found.with_measured(measured)
     return RunReport(
         name=run.name,
         recipe=run.recipe,
@@ -155,8 +154,7 @@ def measure_evidence(
             progress=progress,
         )
         if before:
-            kept = {"humans": found.humans or before.humans, "groups": before.groups}
-            found = found.model_copy(update={"robustness": found.robustness or done, **kept})
+            found = found.with_measured(before)
         write_whole(_evidence_file(run, split), found.model_dump_json(indent=2) + "\n")
 
 

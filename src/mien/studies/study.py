@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from mien.data.cache import Progress
@@ -48,10 +49,11 @@ def study(
     """
     hardware, out = hardware or detect(), Path(out)
     wanted = [Wanted(run_name(recipe), recipe) for recipe in map(complete, recipes)]
-    diverged = train_all(wanted, faces, out, votes, hardware, progress)
+    sized = cache(partial(of_size, faces))  # each size is opened once
+    diverged = train_all(wanted, sized, out, votes, hardware, progress)
     runs = [(Run(out / one.name), one.recipe.preprocess.size) for one in wanted if one.name not in diverged]
     for run, size in runs:
-        seen = of_size(faces, size)
+        seen = sized(size)
         try:
             for split in SPLITS if (seen.splits == "test").any() else ("val",):
                 evaluate(run, seen, split, device=hardware.device, progress=progress)
@@ -60,7 +62,7 @@ def study(
                 f"stopped while evaluating {run.name}. Finished runs are kept: run the same command again"
             ) from stop
     if runs:
-        keep_data(out, of_size(faces, runs[-1][1]))
+        keep_data(out, sized(runs[-1][1]))
     return [run for run, _ in runs]
 
 
