@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 import torch
-from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mien.errors import InputError, unknown_name
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST = -1, -3, 2**31 - 1  # of malloc.h, and the largest int
-Forward = Callable[[torch.Tensor], torch.Tensor]
-
-logger = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -35,7 +29,7 @@ class Hardware:
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["float32", "bfloat16"]
     devices: int = 1  # processes of a training, one device each
-    graphs: bool = False  # record networks from fresh weights as graphs, where that is cuda (`graphed`)
+    graphs: bool = False  # record training steps, where that is cuda (`training.graphs`)
 
     @property
     def name(self) -> str:
@@ -101,37 +95,6 @@ def training_attention(device: str) -> AbstractContextManager[None]:
     torch's fused kernel for CPUs has a slow backward pass: at 65 tokens a quarter of a whole training step.
     """
     return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
-
-
-def graphed(network: nn.Module, example: torch.Tensor, half: bool) -> Forward | None:
-    """Logits of a batch of the shape of `example`, from a recorded graph, with a recorded backward pass.
-
-    Where the time of a step of `small-v2` goes (batch 128, 225 steps an epoch; operations as counted, each about a
-    kernel): augmentation 144, forward 91 and backward 110 (and half as many conversions to bfloat16 again), Muon 115
-    (755 where each weight moves by itself), figures and loss 30, moving average 3. At 5 to 10 µs of the CPU for each
-    that is 3 to 6 ms, estimated, and more than the GPU computes for: it waits for orders. Hence graphs, and several
-    trainings side by side as processes, each with orders of its own.
-
-    `half`: in bfloat16 where autocast would choose that. None, with a line in the log, where it cannot be recorded. The
-    network itself stays as it is, for other batches: its statistics are put back after the passes that warm up.
-    """
-    before = [buffer.clone() for buffer in network.buffers()]
-    network.train()
-    try:
-        # What is recorded converts the weights anew each time, so they must not come from autocast's cache.
-        with torch.autocast(example.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
-            torch.cuda.make_graphed_callables(network, (example.clone(),))
-        return network.forward  # which is the graph's, for now
-    except Exception as error:  # whatever it is, the training goes on without
-        logger.warning(
-            "the network cannot be recorded as a CUDA graph (%s): slower, same numbers", str(error).split("\n")[0]
-        )
-        return None
-    finally:
-        vars(network).pop("forward", None)
-        with torch.no_grad():
-            for buffer, value in zip(network.buffers(), before, strict=True):
-                buffer.copy_(value)
 
 
 def detect(device: str = "auto", precision: str = "auto", devices: int = 1, graphs: bool = False) -> Hardware:

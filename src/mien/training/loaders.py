@@ -6,7 +6,7 @@ Shapes: N faces, B per batch, H and W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 # Pixels uint8 (B, H, W) or (B, H, W, 3), or features float32 (B, …); labels int64 (B,) or targets float32 (B, K).
 Batch = tuple[torch.Tensor, torch.Tensor]
+# Pixels of several batches, and the number of the first → what the network is given.
+Ahead = Callable[[torch.Tensor, int], torch.Tensor]
 _UPLOAD = 2048  # faces at a time
+_AHEAD = 8  # batches that a GPU prepares at once: as many orders as for one
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class Batches:
     rank: int = 0
     world: int = 1
     resident: Resident | None = None  # all of that on a GPU, to gather from there
+    ahead: Ahead | None = None  # prepares pixels that are there
 
     def __post_init__(self) -> None:
         share = -(-len(self.order) // self.world)
@@ -68,7 +72,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.resident is not None:
-            yield from self.resident.batches(self.order, self._bounds())
+            yield from self.resident.batches(self.order, self._bounds(), self.ahead)
             return
         for start, end in pairwise(self._bounds()):
             indices = self.order[start:end]
@@ -98,12 +102,21 @@ class Resident:
     rows: npt.NDArray[np.int64]  # (N,) place of each face in `shown`
     wanted: torch.Tensor  # (N,) labels or (N, K) targets
 
-    def batches(self, order: npt.NDArray[np.int64], bounds: list[int]) -> Iterator[Batch]:
+    def batches(self, order: npt.NDArray[np.int64], bounds: list[int], ahead: Ahead | None) -> Iterator[Batch]:
         device = self.wanted.device
         rows, places = (torch.from_numpy(one).to(device) for one in (self.rows[order], order))  # once an epoch
-        for start, end in pairwise(bounds):
-            shown = self.shown.index_select(0, rows[start:end])
-            yield shown if shown.dtype == torch.uint8 else shown.float(), self.wanted.index_select(0, places[start:end])
+        together = 1 if ahead is None else _AHEAD
+        for first in range(0, len(bounds) - 1, together):
+            some = bounds[first : first + together + 1]
+            shown = self.shown.index_select(0, rows[some[0] : some[-1]])
+            if ahead is not None:
+                shown = ahead(shown, first)
+            for start, end in pairwise(some):
+                part = shown[start - some[0] : end - some[0]]
+                yield (
+                    part if part.dtype == torch.uint8 else part.float(),
+                    self.wanted.index_select(0, places[start:end]),
+                )
 
 
 def resident_on(device: torch.device, examples: Examples, preprocess: Preprocess) -> Resident | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
-from mien.training.hardware import Forward, graphed, training_attention
+from mien.training.graphs import Recorded, recorded
+from mien.training.hardware import training_attention
 from mien.training.loaders import Batch, Batches, Examples, Resident, chance, class_weights, resident_on, train_order
 from mien.training.muon import Muon
 from mien.training.prepare import mix, prepare
@@ -51,16 +53,18 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """`train` and `val`: their targets have a further column for each answer of a votes' head.
 
-        `start`: digest of the weights that the network begins with, where they are not fresh. `graphs`: see
-        `hardware.graphed`; for networks without a backbone.
+        `start`: digest of the weights that the network begins with, where they are not fresh. `graphs`: steps are
+        recorded where they can be (`training.graphs`).
         """
         super().__init__()
         self.network, self.recipe, self.preprocess = network, recipe, recipe.preprocess
         self.examples, self._start = {"train": train, "val": val}, start
         self._frozen_depth = train.features.depth if train.features else None  # blocks whose outcome is given
         self._resident: dict[str, Resident | None] = {}
-        self._graphs = graphs and not isinstance(network, PretrainedClassifier)  # whose moving blocks change
-        self._graphed: tuple[int, Forward] | None = None  # and the size of its batch
+        self._graphs = graphs
+        self._phase: int | str | None = None  # blocks that moved when the step was recorded
+        self._recorded: Recorded | None = None
+        self._by_graph = False  # the step at hand
         self._averaged = Average(network, recipe.average) if recipe.average else None
         self._classes = classes = len(train.faces.label_set)
         self._two_heads = bool(recipe.targets.people_labels(train.faces.label_set.labels))
@@ -95,21 +99,31 @@ class TrainingModule(pl.LightningModule):
         examples = self.examples[split]
         if self._resident.get(split) is None:
             self._resident[split] = resident_on(self.device, examples, self.preprocess)
-        return Batches(examples, self.preprocess, size, order, rank, world, self._resident[split])
+        ahead = self._ahead if split == "train" and self._frozen_depth is None else None
+        return Batches(examples, self.preprocess, size, order, rank, world, self._resident[split], ahead)
 
-    def on_train_start(self) -> None:
-        if self._graphs:
-            pixels, _ = next(iter(self.train_dataloader()))
-            example = prepare(pixels.to(self.device), self.preprocess)
-            forward = graphed(self.network, example, half="bf16" in str(self.trainer.precision))
-            self._graphed = (len(example), forward) if forward else None
+    def _ahead(self, pixels: torch.Tensor, first: int) -> torch.Tensor:
+        self._draw_from(first, 1)
+        return prepare(pixels, self.preprocess, self.recipe.data.augment)
 
     def on_train_epoch_start(self) -> None:
         set_phase(self.network, self.recipe.unfreeze, self.current_epoch + 1)
+        phase = self.recipe.unfreeze.blocks(self.current_epoch + 1)
+        if self._graphs and phase != self._phase:
+            self._phase, self._recorded = phase, None  # the memory of the one before is free for the next
+            shown, wanted = next(iter(self.train_dataloader()))
+            batch = self._seen(shown.to(self.device), wanted.to(self.device))
+            optimizer, half = self.optimizers(use_pl_optimizer=False), "bf16" in str(self.trainer.precision)
+            self._recorded = recorded(self._losses, self.network, optimizer, batch, half)  # type: ignore[arg-type]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout and augmentation follow from seed, start, epoch and step: a resumed run repeats an uninterrupted one.
-        source = chance(self.recipe.seed, self._start, self.current_epoch, batch_idx, self.trainer.global_rank)
+        self._draw_from(batch_idx)
+        self._by_graph = self._recorded is not None and self._recorded.fits(batch)
+
+    def _draw_from(self, step: int, *further: int) -> None:
+        """Dropout and augmentation follow from seed, start, epoch and step: a resumed run repeats the numbers."""
+        place = (self.current_epoch, step, self.trainer.global_rank, *further)
+        source = chance(self.recipe.seed, self._start, *place)
         torch.manual_seed(int(source.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     @property
@@ -118,27 +132,53 @@ class TrainingModule(pl.LightningModule):
         return self.network if self._averaged is None else self._averaged.module
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        shown, wanted = batch
-        how = self.recipe.data.augment
-        if self._frozen_depth is None:
-            shown = prepare(shown, self.preprocess, how)
-        if how.mixup:
-            shown, wanted = mix(shown, self._as_targets(wanted), how)
-        with training_attention(self.device.type):
-            if self._graphed and len(shown) == self._graphed[0]:
-                logits = self._graphed[1](shown).float()
-            else:
-                logits = self._logits(self.network, shown)
-        own, truth = logits[:, : self._classes], wanted[:, : self._classes] if wanted.ndim == 2 else wanted
-        smoothing = self.recipe.targets.smoothing
-        loss = functional.cross_entropy(own, truth, self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
+        shown, wanted = self._seen(*batch)
+        if self._by_graph and self._recorded:  # with the backward pass and the optimizer's move
+            loss, own = self._recorded(shown, wanted)
+            total = loss
+        else:
+            with training_attention(self.device.type):
+                total, loss, own = self._losses(shown, wanted)
         if batch_idx % _CHECK_EVERY == 0 and not torch.isfinite(loss):
             raise self.diverged()
-        self._follow("train", loss.detach(), own.detach(), truth)
+        self._follow("train", loss.detach(), own.detach(), self._truth(wanted))
+        return total
+
+    def _seen(self, shown: torch.Tensor, wanted: torch.Tensor) -> Batch:
+        """What the network is given to learn from, and its targets."""
+        how = self.recipe.data.augment
+        if shown.dtype == torch.uint8:  # else prepared ahead, or features
+            shown = prepare(shown, self.preprocess, how)
+        return mix(shown, self._as_targets(wanted), how) if how.mixup else (shown, wanted)
+
+    def _losses(self, shown: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss to follow downhill, the part of it that is for the labels, and their logits `(B, K)`."""
+        logits = self._logits(self.network, shown)
+        own, smoothing = logits[:, : self._classes], self.recipe.targets.smoothing
+        loss = functional.cross_entropy(own, self._truth(wanted), self._class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
         if wanted.ndim == 1 or wanted.shape[1] == self._classes:
-            return loss
+            return loss, loss, own
         people = functional.cross_entropy(logits[:, self._classes :], wanted[:, self._classes :])
-        return loss + self.recipe.targets.votes_head * people
+        return loss + self.recipe.targets.votes_head * people, loss, own
+
+    def _truth(self, wanted: torch.Tensor) -> torch.Tensor:
+        return wanted[:, : self._classes] if wanted.ndim == 2 else wanted
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        if not self._by_graph:
+            optimizer.zero_grad()
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        if not self._by_graph:
+            loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        if self._by_graph and optimizer_closure:
+            optimizer_closure()
+        else:
+            optimizer.step(closure=optimizer_closure)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self._averaged is not None:

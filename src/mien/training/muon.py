@@ -55,7 +55,8 @@ class Muon(torch.optim.AdamW):
         super().step()
         return loss
 
-    def _move(self, kernels: list[torch.Tensor], lr: float, weight_decay: float) -> None:
+    def _move(self, kernels: list[torch.Tensor], lr: float | torch.Tensor, weight_decay: float) -> None:
+        """`lr` is a tensor where the step is recorded (`training.graphs`)."""
         gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
         for kernel, gradient in zip(kernels, gradients, strict=True):
             if not self.state[kernel]:
@@ -70,7 +71,11 @@ class Muon(torch.optim.AdamW):
         torch._foreach_mul_(kernels, 1 - lr * weight_decay)
         for kernel, change in zip(kernels, changes, strict=True):
             outputs, inputs = change.shape
-            kernel.add_(change.view_as(kernel), alpha=-lr * max(1.0, outputs / inputs) ** 0.5)
+            rate = lr * max(1.0, outputs / inputs) ** 0.5
+            if isinstance(rate, torch.Tensor):
+                kernel.sub_(change.view_as(kernel) * rate)
+            else:
+                kernel.add_(change.view_as(kernel), alpha=-rate)
 
 
 def orthogonal_all(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:

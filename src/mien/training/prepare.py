@@ -47,11 +47,11 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
     images = images / 255
     if images.shape[-2:] != (how.size, how.size):
         images = functional.interpolate(images, size=(how.size, how.size), mode="bilinear", align_corners=False)
-    if how.color == "rgb" and images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1)
     if changes is not None and changes.on:
         with _without_autocast(images.device.type):  # pictures keep float32's steps
             images = augment(images, changes)
+    if how.color == "rgb" and images.shape[1] == 1:  # last: all channels change alike
+        images = images.expand(-1, 3, -1, -1)
     mean = constant(how.mean, images.device).view(1, -1, 1, 1)
     std = constant(how.std, images.device).view(1, -1, 1, 1)
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
