@@ -53,19 +53,25 @@ class Queue:
         self.rows: list[Done] = []
         self._running: dict[Job, tuple[subprocess.Popen[bytes], float]] = {}
 
-    def prove(self) -> Clock | None:
-        """What the proof measured; None, with its traceback on the screen, where it failed as a whole."""
+    def prove(self, earlier: Path | None) -> Clock | None:
+        """What the proof measured; None, with its traceback on the screen, where it failed as a whole.
+
+        `earlier`: what it measured on such a machine before, to be taken in its place.
+        """
+        if earlier:
+            shutil.copy(earlier, self.work / "proof.json")
+            return self._clock()
         process = self._start("proof", ["prove", self.setting.to_json()])
         try:
             process.wait(timeout=min(_PROOF, max(self.stop - time.time(), 1)))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        said = self.work / "proof.json"
         print((self.work / "logs" / "proof.log").read_text(encoding="utf-8", errors="replace"), flush=True)
-        if not said.is_file():
-            return None
-        proof = json.loads(said.read_text(encoding="utf-8"))
+        return self._clock() if (self.work / "proof.json").is_file() else None
+
+    def _clock(self) -> Clock:
+        proof = json.loads((self.work / "proof.json").read_text(encoding="utf-8"))
         print(f"proof: {proof['device']}, {proof['precision']}, {proof['seconds']:.0f} s", flush=True)
         self.setting = replace(self.setting, graphs=proof["graphs"])
         # Measured on one H200: a ViT beside two small networks takes 1,100 images/s, alone 1,000; none keeps it busy.
@@ -198,6 +204,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--together", type=int, default=4, help="trainings side by side")
     parser.add_argument("--fraction", type=float, default=1.0, help="share of the faces of every label and split")
     parser.add_argument("--side", type=int, help="of the ViTs' input in pixels, for a rehearsal")
+    parser.add_argument(
+        "--proof", type=Path, help="proof.json of an earlier call on such a machine, in place of a new one"
+    )
     parser.add_argument("--done", type=Path, default=DONE, help="list of what need not be trained again")
     return parser.parse_args()
 
@@ -215,7 +224,7 @@ def main() -> None:
         sides = (given.side,) if given.side else (224, 112)
         setting = Setting(*places, given.device, given.fraction, work, sides)
         queue, before = Queue(setting, began, given.budget, given.together), gpu_plan.read_done(given.done)
-        clock = queue.prove()
+        clock = queue.prove(given.proof)
         os.environ["MIEN_COMMIT"] = given.commit
         if clock is not None:
             queue.run(clock, gpu_plan.finished(before))

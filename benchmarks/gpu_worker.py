@@ -41,6 +41,7 @@ _STEPS, _SECONDS = 3, 2.0  # of each network: to warm up, and to measure for
 _SAME = 0.02  # of a loss, between trainings that are the same but for rounding in bfloat16
 _WATCHED = 0.5  # seconds between two looks at the clock
 _AGAIN = 4.0  # seconds for the card and for what else is not measured
+_LATER = 1.1  # slower epochs than the last ones: others begin on the GPU meanwhile
 
 
 def opened(setting: Setting) -> FaceSet:
@@ -229,7 +230,7 @@ def _watch(deadline: float, decay: int, trunk: Run, last: int, done: threading.E
             return
         if len(rows) < 2:
             continue  # an epoch is not yet known
-        slowest = max(row.seconds for row in rows[-5:])  # others may begin on the GPU meanwhile
+        slowest = _LATER * max(row.seconds for row in rows[-5:])
         if time.time() + (decay + 1) * slowest > deadline:  # one more is cut off
             signal.raise_signal(signal.SIGINT)
             return
