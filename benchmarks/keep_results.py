@@ -53,7 +53,8 @@ def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
         raise InputError(f"{results}: is the study's own folder. Keep results in another one")
     for run in runs:
         target = results / run.name
-        small = run.weights_file.stat().st_size <= MAX_KEPT_WEIGHTS
+        # A GPU's queue brings home what there is room for.
+        small = run.weights_file.is_file() and run.weights_file.stat().st_size <= MAX_KEPT_WEIGHTS
         for name in (*_KEPT, run.weights_file.name):
             source = run.folder / name
             if source.is_file() and (name in _KEPT or small):
