@@ -28,7 +28,7 @@ class Setting:
     fraction: float  # of the faces of every label and split
     work: str  # folder of the run folders, the cache and the logs
     sides: tuple[int, ...]  # of the ViTs' input in pixels, the wanted one first
-    graphs: bool = False  # networks from fresh weights are recorded as graphs
+    graphs: bool = False  # training steps are recorded
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -156,7 +156,7 @@ class Clock:
 
     speeds: Mapping[str, float]  # images/s of a training alone, by `speed_name`
     startup: float  # seconds until the first step
-    together: int  # trainings that share what one alone would keep busy: 1 on a GPU, which waits for orders
+    together: int  # trainings that share what one alone would keep busy
     faces: float = 1.0  # share of FER2013 that is used
 
     def planned(self, training: Training, now: float, deadline: float) -> Job | None:

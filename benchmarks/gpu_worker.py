@@ -27,6 +27,7 @@ from mien.data.votes import beside
 from mien.errors import InterruptedRunError
 from mien.files import write_whole
 from mien.models.build import complete
+from mien.training.graphs import recorded
 from mien.training.hardware import Hardware, detect, repeatable, synchronize, training_attention
 from mien.training.module import make_optimizer
 from mien.training.predict import predict
@@ -130,20 +131,29 @@ def _recipe(setting: Setting, name: str, side: int) -> Recipe:
 def _speed(recipe: Recipe, faces: FaceSet, hardware: Hardware) -> float:
     """Images/s of steps with augmentation, loss and optimizer, but without Lightning and metrics."""
     torch.manual_seed(0)
-    device = torch.device(hardware.device)
+    device, half = torch.device(hardware.device), hardware.precision == "bfloat16"
     network = fresh_network(recipe, faces).to(device).train()
     optimizer = make_optimizer(network, recipe)
     batch = recipe.data.batch_size if hardware.device == "cuda" else 8
     pixels = torch.from_numpy(faces.gather(np.arange(batch))).to(device)
     labels = torch.from_numpy(faces.labels[:batch]).to(device)
 
+    def losses(shown: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        logits = network(shown).float()
+        loss = functional.cross_entropy(logits, wanted)
+        return loss, loss, logits
+
+    def shown() -> torch.Tensor:
+        return prepare(pixels, recipe.preprocess, recipe.data.augment)
+
+    replay = recorded(losses, network, optimizer, (shown(), labels), half) if hardware.graphs else None
+
     def step() -> torch.Tensor:
+        if replay:
+            return replay(shown(), labels)[0]
         optimizer.zero_grad()
-        shown = prepare(pixels, recipe.preprocess, recipe.data.augment)
-        half = hardware.precision == "bfloat16"
         with torch.autocast(hardware.device, torch.bfloat16, half), training_attention(hardware.device):
-            logits = network(shown)
-        loss = functional.cross_entropy(logits.float(), labels)
+            loss, _, _ = losses(shown(), labels)
         loss.backward()
         optimizer.step()
         return loss.detach()

@@ -2,7 +2,8 @@
 
 A step of `small-v2` is some 500 small kernels of a few microseconds each, and giving an order for one takes a CPU
 longer than that. A CUDA graph is one order for all of them. Recorded are forward, loss, backward and the optimizer's
-move; pictures are prepared beforehand, for several steps at once (`loaders.Resident`).
+move; pictures are prepared beforehand, for several steps at once (`loaders.Resident`). On one H100 that is 33,000
+images/s where it was 5,000, and with a ViT of 22 million parameters at 224 px 2,700 where it was 1,000.
 """
 
 from __future__ import annotations

@@ -97,8 +97,10 @@ def training_attention(device: str) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
 
 
-def detect(device: str = "auto", precision: str = "auto", devices: int = 1, graphs: bool = False) -> Hardware:
+def detect(device: str = "auto", precision: str = "auto", devices: int = 1, graphs: bool = True) -> Hardware:
     """Resolve `auto`: the best device present, and bfloat16 where that device computes in it natively.
+
+    `graphs`: training steps are recorded where there is one GPU, of CUDA.
 
     Raises `InputError` for an unknown name, or a device that is not there.
     """
@@ -112,7 +114,7 @@ def detect(device: str = "auto", precision: str = "auto", devices: int = 1, grap
         raise InputError(f"device '{chosen}' is not available here. Leave out --device, or use --device cpu")
     if precision == "auto":
         precision = "bfloat16" if _native_bfloat16(chosen) else "float32"
-    return Hardware(chosen, precision, devices, graphs and chosen == "cuda")  # type: ignore[arg-type]
+    return Hardware(chosen, precision, devices, graphs and chosen == "cuda" and devices == 1)  # type: ignore[arg-type]
 
 
 def _native_bfloat16(device: str) -> bool:
