@@ -34,8 +34,8 @@ from mien.labels import FER7
 from mien.models.build import build
 from mien.predictions import People, Predictions
 from mien.recognize.classifier import Classifier
-from mien.report.cost import Point, accuracy_against_cost
 from mien.report.style import png_bytes
+from mien.studies.cost import Point, accuracy_against_cost
 
 Floats = npt.NDArray[np.float32]
 FER_LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # the order of fer's output

@@ -227,10 +227,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def words(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even composed."""
-    figures = ("data.label_distribution", "curves.curves", "curves.loss_against_accuracy", "scores.confusion",
-               "scores.per_class", "cost.accuracy_against_cost")  # fmt: skip
+    figures = ("report.data.label_distribution", "report.curves.curves", "report.curves.loss_against_accuracy",
+               "report.scores.confusion", "report.scores.per_class", "studies.cost.accuracy_against_cost")  # fmt: skip
     for name in figures:
-        monkeypatch.setattr(f"mien.report.{name}", lambda *_: Figure())
+        monkeypatch.setattr(f"mien.{name}", lambda *_: Figure())
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from mien.errors import InputError
 from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.printed import figure_text
-from mien.report import cost, style
+from mien.report import style
 from mien.report.content import RunReport, StudyReport
-from mien.report.cost import Point, cost_section
+from mien.studies import cost
+from mien.studies.cost import Point, cost_section
 
 FAMILIES = ("CNN from zero", "ViT from zero", "pre-trained ViT", "pre-trained CNN", "pre-trained")
 PANELS = (("Against training", "minutes"), ("Against latency", "milliseconds"))

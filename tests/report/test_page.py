@@ -16,7 +16,7 @@ from mien.errors import InputError
 from mien.evaluation.printed import format_estimate, verdict
 from mien.report.content import StudyReport
 from mien.report.layout import escape_markdown
-from mien.report.protocol import settings
+from mien.report.settings import settings
 from mien.studies.page import compose, write_report
 
 MakeReport = Callable[..., StudyReport]

@@ -10,7 +10,8 @@ import pytest
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Unfreeze
 from mien.report.content import StudyReport
-from mien.report.protocol import differences, protocol, release, settings
+from mien.report.settings import release, settings
+from mien.studies.protocol import differences, protocol
 
 MakeReport = Callable[..., StudyReport]
 
@@ -34,6 +35,11 @@ MakeReport = Callable[..., StudyReport]
             "resnet50-ft",
             "Adam 1e-4, at most 24 epochs, best epoch by val accuracy, patience 5, backbone frozen at first, then one "
             "more block from the top in epochs 2, 6, 12 and 18",
+        ),
+        (
+            "small-v2",
+            "Muon 1.4e-2, weight decay 5e-2, constant schedule after 1 epoch of warm-up, falling to 0 in the last 40 "
+            "epochs, 400 epochs, no early stopping",
         ),
         ("vit-scratch", "Adam 1e-3, 20 epochs, no early stopping"),
         (

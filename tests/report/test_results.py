@@ -10,7 +10,7 @@ import pytest
 from mien.recipes.recipe import Recipe
 from mien.report.content import NotRun, StudyReport
 from mien.report.layout import Cell, Table
-from mien.report.results import results
+from mien.studies.results import results
 
 MakeReport = Callable[..., StudyReport]
 

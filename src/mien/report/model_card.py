@@ -25,8 +25,8 @@ from mien.recognize.recognizer import bundled
 from mien.report.calibration import range_if_perfect
 from mien.report.layout import Page, Section, templates, write_page
 from mien.report.model_page import parts as evidence_parts
-from mien.report.protocol import settings
 from mien.report.scores import classes_section, figures_section, weakest_class
+from mien.report.settings import settings
 from mien.report.words import AI_ACT, LEAK_FREE, listed
 from mien.training.start import open_start
 

@@ -11,19 +11,19 @@ from mien.errors import InputError
 from mien.report.abstention import abstention_side_by_side
 from mien.report.calibration import calibration_side_by_side
 from mien.report.content import StudyReport
-from mien.report.cost import cost_section
 from mien.report.curves import curves_section, turning_section
 from mien.report.data import data_section
 from mien.report.families import leading
 from mien.report.layout import Cell, Page, Section, Table, write_page
 from mien.report.people import people_side_by_side
-from mien.report.protocol import differences, protocol
-from mien.report.results import results
 from mien.report.robustness import robustness_side_by_side
 from mien.report.scores import class_by_class, confusions_section
 from mien.report.words import plural
+from mien.studies.cost import cost_section
 from mien.studies.pairs import over_seeds, paired_tests
+from mien.studies.protocol import differences, protocol
 from mien.studies.question import question_sections
+from mien.studies.results import results
 from mien.studies.verdict import verdict_section
 
 

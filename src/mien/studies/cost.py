@@ -17,9 +17,9 @@ from mien.models.family import FAMILIES, Family
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import asked_runs, called, kind, short_names
 from mien.report.layout import Picture, Section
-from mien.report.results import device
 from mien.report.style import BLUE, GREEN, PURPLE, SKY, VERMILLION, WIDTH, share_axis, shorten, styled
 from mien.report.words import listed
+from mien.studies.results import device
 
 # Color and shape, so that neither has to be told apart alone.
 MARKS = ((BLUE, "o"), (SKY, "v"), (VERMILLION, "s"), (GREEN, "D"), (PURPLE, "^"))
