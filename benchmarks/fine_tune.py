@@ -69,7 +69,7 @@ def main() -> None:
             tuned = trained(how.recipe, how.settings, mine, asked, Path(folder) / "tuned", draw, open_start(how.model))
             found = {"as it is": unchanged, "fine-tuned": tuned}
             if how.zero_epochs:
-                settings = [*how.settings, f"epochs={how.zero_epochs}", "optimizer.lr=0.02"]
+                settings = [*how.settings, f"epochs={how.zero_epochs}", "optimizer.lr=0.02", "start=null"]
                 found["from zero"] = trained(how.recipe, settings, mine, asked, Path(folder) / "zero", draw)
         pairs = compare_predictions(list(found.items())).pairs
         print(f"draw {draw}: {'; '.join(f'{name} {told(one)}' for name, one in found.items())}", flush=True)

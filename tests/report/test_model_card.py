@@ -209,6 +209,17 @@ def test_commands_make_it_again(evaluation: Evaluation, quick: None) -> None:
         "mien train cnn-v2 --data fer2013.zip --out runs/mine --seed 3 --votes ferplus.csv --start first",
         "mien evaluate runs/mine --data fer2013.zip",
     )
+    card = a_card(training={"votes": "ferplus.csv", "start": "first"})
+    changed = Recipe.load("cnn-v2", ["optimizer.lr=1e-4", "unfreeze.last=all", "seed=3"])
+    for recipe, command in (
+        (changed, "mien train cnn-v2 --data fer2013.zip --out runs/mine --set 'optimizer.lr=0.0001' --set 'seed=3'"),
+        (
+            changed.model_copy(update={"name": "own"}),
+            "mien train runs/mine/recipe.yaml --data fer2013.zip --out runs/mine",
+        ),
+    ):
+        made = section(model_card("mine", card, [evaluation], recipe=recipe), "How to make it again").code[0]
+        assert made == f"{command} --votes ferplus.csv --start first"
     assert code(a_card(members=("a", "b")))[0] == "mien ensemble runs/a runs/b --out runs/mine"
     (text,) = section(model_card("mine", a_card(), [evaluation]), "How to make it again").text
     assert text.startswith("Commit abc123. Made with mien 0.1.0, torch 2.13.0.")

@@ -109,6 +109,13 @@ def test_a_bundled_model_can_be_trained_on(name: str) -> None:
     np.testing.assert_allclose(ours, recognizer.classify(faces), atol=0.02)
 
 
+def test_a_recipe_can_name_what_it_begins_with(faces: FaceSet, tmp_path: Path) -> None:
+    run = train(Recipe.load("tiny-ft", ["epochs=1", "schedule.warmup_epochs=0.5"]), faces, tmp_path / "on")
+    assert run.card.training.start == "mien-tiny"
+    fresh = ["epochs=1", "schedule.warmup_epochs=0.5", "start=null"]
+    assert train(Recipe.load("tiny-ft", fresh), faces, tmp_path / "fresh").card.training.start is None
+
+
 def test_what_the_bundled_models_have_seen_is_fer2013(fer2013: FaceSet) -> None:
     for name in ("mien-small", "mien-tiny"):
         for split, seen in zip(("train", "val"), open_start(name).seen(), strict=True):

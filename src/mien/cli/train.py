@@ -85,6 +85,8 @@ def train(
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
+    if find_lr and chosen.start:
+        raise InputError(f"--find-lr begins with fresh weights, recipe '{chosen.name}' with those of {chosen.start}")
 
     from mien.models.build import complete
     from mien.studies.runs import curves_file
@@ -123,7 +125,8 @@ def train(
     )
     only_val = "" if (faces.splits == "test").any() else " --split val"
     relabeled = f" --votes {votes} --ferplus {ferplus}" if ferplus else ""
-    say(f"next: mien evaluate {run.folder} --data {data}{relabeled}{only_val}")
+    named = f" --labels {shlex.quote(labels)}" if labels else ""
+    say(f"next: mien evaluate {run.folder} --data {data}{named}{relabeled}{only_val}")
 
 
 def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> None:

@@ -144,7 +144,8 @@ class FaceSet:
         if tuple(labels) != self.label_set.labels:
             raise InputError(
                 f"{model} was trained on {', '.join(labels)}; "
-                f"{self.source} has {', '.join(self.label_set.labels)}. Evaluate on data with the same classes"
+                f"{self.source} has {', '.join(self.label_set.labels)}. Evaluate on data with the same classes; where "
+                f"they are only in another order, name it: --labels {','.join(labels)}"
             )
         chosen = self.select(split)
         if not len(chosen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Sequence
@@ -55,6 +56,9 @@ class Recipe(RecipePart):
         "people",
         description="whose truth the model answers with where it has two heads and nobody asks for one; a model of one "
         "head, begun with the weights of two (--start), begins with that one",
+    )
+    start: str | None = Field(
+        None, description="the bundled model or run folder whose weights it begins with, where --start names none"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="of everything that is left to chance")
 
@@ -123,6 +127,19 @@ class Recipe(RecipePart):
         """A resolved recipe from a run folder."""
         return _validate(cls, _read(path), source=str(path))
 
+    @property
+    def changes(self) -> tuple[str, ...] | None:
+        """What `--set` takes to make this of the built-in recipe of its name; None where there is none.
+
+        >>> Recipe.load("cnn-v2", ["optimizer.lr=1e-4", "seed=3"]).changes
+        ('optimizer.lr=0.0001', 'seed=3')
+        """
+        if self.name not in names():
+            return None
+        before, after = (flat(one.model_dump(mode="json")) for one in (Recipe.load(self.name), self))
+        changed = {key: value for key, value in after.items() if before.get(key) != value}
+        return tuple(f"{key}={json.dumps(value)}" for key, value in changed.items())
+
     def to_yaml(self) -> str:
         """The resolved recipe, in data-flow order; `read` gives the same recipe back."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
@@ -131,6 +148,15 @@ class Recipe(RecipePart):
 def names() -> list[str]:
     """Names of the built-in recipes, sorted."""
     return sorted(file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml"))
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots, as `--set` takes them."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, dict) and value
+        found |= flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found
 
 
 def _folder() -> Traversable:

@@ -49,6 +49,8 @@ def curves_section(runs: Sequence[RunReport]) -> Section:
             alt = f"{run.name}: loss and accuracy per epoch on training set and val, best epoch {best}"
             pictures[run.name] = Picture.of(f"curves-{i}-{run.name}", curves(run.history, run.name, best), alt)
     shown, folded = split_pictures(runs, pictures)
+    if any(run.recipe.mirror for run in runs):
+        text += " Curves are of single answers, also where the trained model averages those for a face and its mirror."
     text += f" {FOLDED}" if folded else ""
     return Section("Learning curves", text=(text,) if pictures else (), pictures=shown, folded=folded)
 

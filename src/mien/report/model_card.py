@@ -59,8 +59,8 @@ def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
         return [score(model.kept(split), model.name, temperature=model.card.temperature) for split in splits]
     if not found:
         raise InputError(
-            f"{model.name}: a model file keeps no figures. Measure it first: "
-            f"mien evaluate {model.name} --data PATH --report"
+            f"{model.name}: a model file keeps no figures. Measure it first (mien evaluate {model.name} --data PATH "
+            "--report) and name what that wrote: --evidence NAME-report/evidence-test.json"
         )
     return [one.evaluation for one in found]
 
@@ -160,6 +160,7 @@ def model_card(
         card=card,
         how=card.training,
         recipe=recipe,
+        changes=recipe.changes if recipe else None,
         family=family(recipe, card.architecture) if recipe else None,
         main=main,
         measured={part.title for part in parts},

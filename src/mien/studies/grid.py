@@ -36,7 +36,9 @@ def combinations(recipe: str | Path, grids: Sequence[str], overrides: Sequence[s
         except InputError as error:
             problems.setdefault(_of_grid(str(error), axes), []).append(" ".join(changes))
     if problems:
-        raise InputError(_all_problems(problems, len(settings)))
+        lists = [f"--grid {key}={one[1:-1]}" for key, (one, *more) in axes.items() if not more and one.startswith("[")]
+        hint = f"\nSeveral values stand without brackets: {' '.join(lists)}" if lists else ""
+        raise InputError(_all_problems(problems, len(settings)) + hint)
     _check_distinct(wanted)
     return wanted
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from mien.evaluation.printed import format_estimate
-from mien.recipes.recipe import Recipe
+from mien.recipes.recipe import Recipe, flat
 from mien.report.content import RunReport, StudyReport
 from mien.report.settings import release, settings
 from mien.report.words import INTERVALS, LEAK_FREE, as_given
@@ -129,20 +128,11 @@ def _changed(ours: Recipe, asked: Recipe) -> str:
         *(f"data.preprocess.{key}" for key in ("size", "mean", "std", "color")),
     }
     before, after = (
-        {**_flat(one.model_dump(exclude={"unfreeze"})), "unfreeze": release(one.unfreeze)} for one in (asked, ours)
+        {**flat(one.model_dump(exclude={"unfreeze"})), "unfreeze": release(one.unfreeze)} for one in (asked, ours)
     )
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     keys = [key for key in keys if key not in told and not key.startswith("expected")]
     return ", ".join(f"{key} {after.get(key, 'none')} (recipe {before.get(key, 'none')})" for key in keys)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots, as `--set` takes them."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = isinstance(value, dict) and value
-        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return flat
 
 
 def _by_settings(recipes: Sequence[Recipe]) -> dict[str, list[str]]:

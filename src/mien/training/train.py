@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -33,7 +34,7 @@ from mien.training.module import TrainingModule
 from mien.training.predict import predict
 from mien.training.resume import Decision, Existing, Request, begin, decide
 from mien.training.run import Run, best_epoch, monitored
-from mien.training.start import check_start, take_weights
+from mien.training.start import check_start, open_start, take_weights
 from mien.training.targets import Sources, check_sources, first_of_repeats, followed, targets
 from mien.training.trainer import make_trainer, quiet_lightning, told_when_out_of_memory, told_when_stopped
 from mien.training.unfreeze import check_unfreeze, frozen_depth
@@ -62,6 +63,8 @@ def train(
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
     """
     run, hardware, sources = Run(Path(out)), hardware or detect(), sources or Sources()
+    if recipe.start and not sources.start and not sources.branch:
+        sources = replace(sources, start=open_start(recipe.start))
     recipe = _ready(recipe, sources)
     seen = faces.select("train", "val")
     masks = _used(seen, recipe)
