@@ -129,6 +129,18 @@ def test_an_ensemble_needs_runs(kinds: dict[str, Model], tmp_path: Path) -> None
             ensemble([kinds["run"], kinds[kind]], tmp_path / "both")
 
 
+def test_a_bundled_model_knows_what_it_has_seen(drawn_faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On other data too, and with all that it began with."""
+    bundled = Model.open("mien-tiny")
+    assert bundled.unsure_what_it_saw(drawn_faces) is None
+    assert not bundled.predictions(drawn_faces, "test").in_train.any()
+    first = drawn_faces.select("test").hashes[:2]
+    monkeypatch.setattr(Run, "seen", lambda run: (first, first[:1]))
+    predictions = Model.open("mien-tiny").predictions(drawn_faces, "test")
+    assert predictions.in_train.sum() == len(set(first.tolist()))
+    assert predictions.in_val[0]
+
+
 def test_names_that_name_nothing() -> None:
     with pytest.raises(InputError, match=r"unknown model 'mien-smal'\. Did you mean 'mien-small'\?"):
         Model.open("mien-smal")

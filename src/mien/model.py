@@ -23,7 +23,7 @@ from mien.errors import InputError, unknown_name
 from mien.images import Pixels
 from mien.predictions import Predictions, Truth, pool
 from mien.recognize.recognizer import Recognizer, bundled, is_model_file, unknown_model
-from mien.recognize.vendored import read_vendored
+from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
 
 SPLITS = ("val", "test", "pooled")
@@ -116,9 +116,9 @@ class Model:
         """What it says of `val`, `test`, `train` or `pooled` (val and test) of `faces`, before any temperature.
 
         A run reads back what it said before of the same images, and keeps what it says now; `votes` of taggers are kept
-        beside the answers of a people's head. Images that training or selection saw are marked: a run knows them, of a
-        file they are those in train and val of `faces`. Raises `InputError` for other labels than the model's, or an
-        empty split.
+        beside the answers of a people's head. Images that training or selection saw are marked: a run and a bundled
+        model know them, of another file they are those in train and val of `faces`. Raises `InputError` for other
+        labels than the model's, or an empty split.
         """
         if split not in _KNOWN:
             raise unknown_name("split", split, _KNOWN)
@@ -160,11 +160,18 @@ class Model:
     def unsure_what_it_saw(self, faces: FaceSet) -> str | None:
         """Why leak-free figures on `faces` may leave out too little; None where all that it has seen is known."""
         training = self.card.training
-        if self.run is not None:
+        if self._seen is not None:
             return None
         if faces.select("train", "val").fingerprint != training.fingerprint:
             return f"{self.name} was trained on other data ({training.data})"
         return f"{self.name} began with the weights of {training.start}" if training.start else None
+
+    @cached_property
+    def _seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]] | None:
+        """Identities of the images that training and selection saw; None of a file, which does not hold them."""
+        if self.run is not None:
+            return self.run.seen()
+        return Run(vendored_folder("starts") / self.name).seen() if self._place is None else None
 
     def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:
         chosen = faces.for_model(self.card.labels, self.name, split)
@@ -175,7 +182,7 @@ class Model:
             blocks.append(self.outputs(list(chosen.gather(rows))))
             if progress:
                 progress("predicting", step, len(starts))
-        seen = tuple(faces.hashes[faces.splits == part] for part in ("train", "val"))
+        seen = self._seen or tuple(faces.hashes[faces.splits == part] for part in ("train", "val"))
         return chosen.predictions(self.card, split, np.concatenate(blocks), seen)
 
 

@@ -441,3 +441,9 @@ def test_a_study_of_which_every_training_diverges_says_so(mien, drawn_zip: Path,
     assert done.code == 2
     assert "cnn-v1: diverged" in done.err
     assert "every training diverged" in done.err
+    settings = [word.replace("optimizer", "cnn-v1:optimizer") for word in settings]
+    names = ("--recipes", "cnn-v1,cnn-v2", "--data", drawn_zip, "--out", tmp_path / "study")
+    done = mien("study", *names, *settings)
+    assert done.code == 0, done.err
+    page = (tmp_path / "study" / "report.md").read_text(encoding="utf-8")
+    assert "its loss diverged" in next(line for line in page.splitlines() if line.startswith("| cnn-v1"))

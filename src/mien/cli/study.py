@@ -62,6 +62,7 @@ def study(
     from mien.data.votes import Votes
     from mien.errors import InputError
     from mien.recipes.recipe import Recipe
+    from mien.report.content import NotRun
     from mien.studies import study as studies
     from mien.studies.gather import measure_evidence, report, time_runs
     from mien.training.hardware import detect
@@ -82,6 +83,9 @@ def study(
         runs = studies.study([one.recipe for one in planned], faces, out, tagged, hardware, bar)
     if not runs:
         raise InputError("every training diverged, as the lines above say. Lower the rate: --set optimizer.lr=1e-4")
+    done = {run.name for run in runs}
+    diverged = [one.recipe for one in planned if studies.run_name(one.recipe) not in done]
+    missing += [NotRun(recipe, "its loss diverged; lower the rate") for recipe in diverged]
     if evidence:
         with progress() as bar:
             measure_evidence(runs, faces, tagged, bar)
