@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -142,3 +143,21 @@ def test_the_site_builds(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Recognizer" in (tmp_path / "reference" / "api.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("language", "program"), [("r", "Rscript"), ("text", "pspp")])  # PSPP reads what SPSS reads
+def test_the_codebook_s_lines_for_statistics_run(language: str, program: str, tmp_path: Path) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    page = (DOCS / "reference" / "codebook.md").read_text(encoding="utf-8")
+    (code,) = re.findall(rf"```{language}\n(.*?)```", page[page.index("## How to read it") :], re.DOTALL)
+    ending = {"r": "\nprint(per_face)\n", "text": "\nLIST.\n"}[language]
+    opening = "" if language == "r" else "SET DECIMAL=DOT.\n"
+    (tmp_path / "lines").write_text(f"{opening}{code}{ending}", encoding="utf-8")
+    photo = ROOT / "src" / "mien" / "recognize" / "pictures" / "astronaut.jpg"
+    done = CliRunner().invoke(app, ["recognize", str(photo), "--out", str(tmp_path / "faces.csv")])
+    assert done.exit_code == 0, done.output
+    said = subprocess.run([program, "lines"], cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "error" not in said.stdout.lower() + said.stderr.lower()
+    assert "happy" in said.stdout
