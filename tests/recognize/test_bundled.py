@@ -90,7 +90,7 @@ def test_a_folder_of_that_name_does_not_stand_in_the_way(tmp_path: Path, monkeyp
     (tmp_path / "mien-small").mkdir()
     monkeypatch.chdir(tmp_path)
     assert Recognizer().card == Recognizer("mien-small").card
-    with pytest.raises(InputError, match=r"has no model\.onnx"):
+    with pytest.raises(InputError, match=r"mien-small: is no run folder"):
         Recognizer("./mien-small")
 
 

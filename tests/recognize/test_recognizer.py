@@ -71,6 +71,9 @@ def test_what_is_no_model_of_ours_says_so(model: Path, tmp_path: Path) -> None:
         Recognizer(changed(model, tmp_path / "odd.onnx", "card"))
     with pytest.raises(InputError, match="answers with 7 numbers, its card has 8 labels"):
         Recognizer(changed(model, tmp_path / "eight.onnx", "labels"))
+    with pytest.raises(InputError, match="is no run folder"):
+        Recognizer(tmp_path)
+    (tmp_path / "card.json").write_text("{}")
     with pytest.raises(InputError, match=r"has no model\.onnx\. Write it: mien export"):
         Recognizer(tmp_path)
     with pytest.raises(InputError, match=r"unknown model 'mien-smal'.*Expected a run folder, a \.onnx file"):

@@ -234,7 +234,7 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
-        if not (place / "card.json").is_file():
+        if not file.is_file() and not (place / "card.json").is_file():
             raise InputError(f"{place}: is no run folder. Name a run, an .onnx file or one of {', '.join(bundled())}")
         if not file.is_file():
             raise InputError(f"{place}: has no model.onnx. Write it: mien export {place} --data PATH")
