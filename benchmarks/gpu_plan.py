@@ -48,6 +48,7 @@ class Training:
     least: int  # epochs: fewer say nothing
     sets: tuple[str, ...] = ()
     sides: tuple[int, ...] = (_SMALL,)  # of the input in pixels; a later one where the time is too short for the first
+    teacher: str = ""  # a training whose run is asked along with each batch, finished in the same call
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,18 @@ class Done:
 
 
 def order(sides: tuple[int, ...] = (224, 112)) -> list[Training]:
-    """All trainings, the most wanted first. The teacher that could be asked live is not built: plain seeds stand in.
+    """All trainings, the most wanted first.
 
     `sides` of the ViTs' input in pixels: the first is the wanted one.
     """
     both, large = sides, sides[:1]
     # A long fall and few mapped votes are what helped on a CPU (docs/experiments.md).
     long = ("targets.votes=0.1", "schedule.decay_epochs=90")
+    taught = ("seed=0", *long, "targets.teacher=0.5", "targets.teacher_sees=batch")
     trainings = [
         Training("small-v2-s0", "small-v2", 150, ("seed=0", *long)),
         Training("vit-tuned-s0", "vit-tuned", 6, ("seed=0",), large),
+        Training("small-v2-taught", "small-v2", 100, taught, teacher="vit-tuned-s0"),
     ]
     # 18: the epoch of its last release
     trainings += [Training(f"vit-v1.6.7-s{seed}", "vit-v1.6.7", 18, (f"seed={seed}",), large) for seed in range(2)]
@@ -176,10 +179,17 @@ class Clock:
                 return Job(training, side, most, deadline - answers)
         return None
 
-    def next_job(self, wanted: Iterable[Training], taken: Collection[str], now: float, deadline: float) -> Job | None:
-        """Of the most wanted training that is not `taken` and still fits."""
+    def next_job(
+        self,
+        wanted: Iterable[Training],
+        taken: Collection[str],
+        now: float,
+        deadline: float,
+        here: Collection[str] = (),
+    ) -> Job | None:
+        """Of the most wanted training that is not `taken` and still fits; `here` are finished and can teach."""
         for training in wanted:
-            if training.name in taken:
+            if training.name in taken or (training.teacher and training.teacher not in here):
                 continue
             job = self.planned(training, now, deadline)
             if job and job.name not in taken:
@@ -197,5 +207,9 @@ def write_done(path: Path, rows: Iterable[Done]) -> None:
 
 
 def finished(rows: Iterable[Done]) -> set[str]:
-    """Names that need not be trained again. What failed, was not finished or fell short is."""
-    return {row.name for row in rows if row.state == "finished"}
+    """Names that need not be trained again. What failed, was not finished or fell short is.
+
+    So is a teacher that is wanted: weights of large networks do not stay.
+    """
+    done = {row.name for row in rows if row.state == "finished"}
+    return done - {training.teacher for training in order() if training.name not in done}

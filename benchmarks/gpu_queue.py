@@ -84,7 +84,8 @@ class Queue:
         while time.time() < self.stop:
             self._look_after()
             while len(self._running) < self.together:
-                job = clock.next_job(wanted, taken, time.time(), self.stop - _SLACK)
+                here = {row.name for row in self.rows if row.state == "finished"}
+                job = clock.next_job(wanted, taken, time.time(), self.stop - _SLACK, here)
                 if job is None:
                     break
                 taken.add(job.training.name)

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,8 +187,9 @@ def make(setting: Setting, job: Job) -> None:
     recipe = Recipe.load(job.training.recipe, job.overrides(setting.backbone))
     faces, votes = opened(setting), Votes.open(setting.votes)
     given, out = used(votes, recipe), Path(setting.work) / job.name
+    teacher = Run(Path(setting.work) / job.training.teacher) if job.training.teacher else None
     if ends_any_time(recipe):
-        run = _trained_until(job, recipe, faces, given, out, setting)
+        run = _trained_until(job, recipe, faces, Sources(votes=given, teacher=teacher), out, setting)
     else:
         run = train(
             recipe, faces, out, Sources(votes=given), hardware=detect(device=setting.device, graphs=setting.graphs)
@@ -196,7 +198,7 @@ def make(setting: Setting, job: Job) -> None:
     beside(answers, given).save(run.predictions_file("test"))
 
 
-def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None, out: Path, setting: Setting) -> Run:
+def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, sources: Sources, out: Path, setting: Setting) -> Run:
     """Train at the constant rate until no more than the decay fits, then go on in a branch that ends with it.
 
     So the number of epochs need not be known beforehand, whoever shares the GPU.
@@ -213,7 +215,7 @@ def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None
             recipe,
             faces,
             trunk.folder,
-            Sources(votes=votes),
+            sources,
             hardware=detect(device=setting.device, graphs=setting.graphs),
         )
         return Run(trunk.folder.rename(out))
@@ -227,7 +229,7 @@ def _trained_until(job: Job, recipe: Recipe, faces: FaceSet, votes: Votes | None
         ended,
         faces,
         out,
-        Sources(votes=votes, branch=trunk),
+        replace(sources, branch=trunk),
         hardware=detect(device=setting.device, graphs=setting.graphs),
     )
 

@@ -134,6 +134,15 @@ def test_the_most_wanted_that_fits_comes_first_and_nothing_twice(gpu: Any, clock
     assert clock.next_job(wanted, {"vit-v1.3@112px", *taken} - {"vit-v1.3"}, 0.0, 150.0) is None
 
 
+def test_a_pupil_waits_for_its_teacher(gpu: Any, clock: Any) -> None:
+    taken = {"small-v2-s0", "vit-tuned-s0"}
+    assert clock.next_job(gpu.plan.order(), taken, 0.0, 900.0).name != "small-v2-taught"
+    assert clock.next_job(gpu.plan.order(), taken, 0.0, 900.0, {"vit-tuned-s0"}).name == "small-v2-taught"
+    row = gpu.plan.Done("vit-tuned-s0", "vit-tuned", "finished", 224, 12, 12, 500.0)
+    assert gpu.plan.finished([row]) == set()  # its weights are not at hand any more
+    assert gpu.plan.finished([row, replace(row, name="small-v2-taught")]) == {"vit-tuned-s0", "small-v2-taught"}
+
+
 def test_work_of_a_mean_epoch(gpu: Any) -> None:
     share = gpu.plan.share_moving
     assert share(Recipe.load("vit-tuned")) == share(Recipe.load("small-v2")) == 1

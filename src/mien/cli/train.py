@@ -26,9 +26,11 @@ from mien.cli.console import (
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
+    from mien.predictions import Predictions
     from mien.recipes.recipe import Recipe
     from mien.training.hardware import Hardware
     from mien.training.resume import Existing
+    from mien.training.run import Run
 
 
 def train(
@@ -48,7 +50,9 @@ def train(
     teacher: Annotated[
         str | None,
         typer.Option(
-            "--teacher", help="Run or ensemble to learn from; before it: mien evaluate RUN --data PATH --split train."
+            "--teacher",
+            help="Run or ensemble to learn from; before it: mien evaluate RUN --data PATH --split train. With --set "
+            "targets.teacher_sees=batch it is asked during the training.",
         ),
     ] = None,
     start: Annotated[
@@ -105,7 +109,7 @@ def train(
         return
     sources = Sources(
         votes=tagged if chosen.targets.of_votes or not ferplus else None,
-        teacher=Run.open(teacher).predictions("train") if teacher else None,
+        teacher=_teacher(teacher, chosen),
         start=open_start(start) if start else None,
         branch=Run(branch) if branch else None,
     )
@@ -127,6 +131,15 @@ def train(
     relabeled = f" --votes {votes} --ferplus {ferplus}" if ferplus else ""
     named = f" --labels {shlex.quote(labels)}" if labels else ""
     say(f"next: mien evaluate {run.folder} --data {data}{named}{relabeled}{only_val}")
+
+
+def _teacher(place: str | None, recipe: Recipe) -> Predictions | Run | None:
+    from mien.training.run import Run
+
+    if place is None:
+        return None
+    run = Run.open(place)
+    return run if recipe.targets.teacher_sees == "batch" else run.predictions("train")
 
 
 def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> None:

@@ -102,6 +102,10 @@ class Targets(RecipePart):
     )
     contempt: bool = Field(False, description="the votes' head also answers contempt, the eighth label of FER+")
     teacher: float = Field(0.0, ge=0, le=1, description="share of another model's probabilities; needs a teacher")
+    teacher_sees: Literal["faces", "batch"] = Field(
+        "faces",
+        description="what the teacher is asked on: each face as it is, before training; or each batch, as augmented",
+    )
 
     @property
     def of_votes(self) -> bool:

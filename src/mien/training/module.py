@@ -32,6 +32,7 @@ from mien.training.hardware import training_attention
 from mien.training.loaders import Batch, Batches, Examples, Resident, chance, class_weights, resident_on, train_order
 from mien.training.muon import Muon
 from mien.training.prepare import mix, prepare
+from mien.training.teacher import Teacher
 from mien.training.unfreeze import parameter_groups, set_phase
 
 _EVAL_BATCH = 256
@@ -50,6 +51,7 @@ class TrainingModule(pl.LightningModule):
         val: Examples,
         start: str = "",
         graphs: bool = False,
+        teacher: Teacher | None = None,
     ) -> None:
         """`train` and `val`: their targets have a further column for each answer of a votes' head.
 
@@ -61,7 +63,7 @@ class TrainingModule(pl.LightningModule):
         self.examples, self._start = {"train": train, "val": val}, start
         self._frozen_depth = train.features.depth if train.features else None  # blocks whose outcome is given
         self._resident: dict[str, Resident | None] = {}
-        self._graphs = graphs
+        self._graphs, self._teacher = graphs, teacher
         self._phase: int | str | None = None  # blocks that moved when the step was recorded
         self._recorded: Recorded | None = None
         self._by_graph = False  # the step at hand
@@ -149,6 +151,8 @@ class TrainingModule(pl.LightningModule):
         how = self.recipe.data.augment
         if shown.dtype == torch.uint8:  # else prepared ahead, or features
             shown = prepare(shown, self.preprocess, how)
+        if self._teacher:
+            wanted = self._teacher.blend(shown, wanted)
         return mix(shown, self._as_targets(wanted), how) if how.mixup else (shown, wanted)
 
     def _losses(self, shown: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -248,7 +252,9 @@ class TrainingModule(pl.LightningModule):
 
     def _targets_digest(self) -> str:
         wanted = self.examples["train"].targets
-        return "" if wanted is None else hashlib.blake2b(wanted.tobytes(), digest_size=16).hexdigest()
+        asked = self._teacher.identity if self._teacher else ""
+        said = b"" if wanted is None else wanted.tobytes()
+        return hashlib.blake2b(said + asked.encode(), digest_size=16).hexdigest() if said or asked else ""
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.network, self.recipe)

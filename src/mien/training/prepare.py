@@ -42,8 +42,7 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
     images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     images = images.float()
     if how.color == "gray" and images.shape[1] == 3:
-        weights = constant(_BT601, images.device).view(1, 3, 1, 1)
-        images = (((images * weights).sum(dim=1, keepdim=True) + _ONE // 2) / _ONE).floor()
+        images = (to_gray(images) + 0.5).floor()
     images = images / 255
     if images.shape[-2:] != (how.size, how.size):
         images = functional.interpolate(images, size=(how.size, how.size), mode="bilinear", align_corners=False)
@@ -55,6 +54,12 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
     mean = constant(how.mean, images.device).view(1, -1, 1, 1)
     std = constant(how.std, images.device).view(1, -1, 1, 1)
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def to_gray(images: torch.Tensor) -> torch.Tensor:
+    """`(B, 3, S, S)` → `(B, 1, S, S)`."""
+    weights = constant(_BT601, images.device).view(1, 3, 1, 1)
+    return (images * weights).sum(dim=1, keepdim=True) / _ONE
 
 
 def _without_autocast(device: str) -> AbstractContextManager[object]:

@@ -30,7 +30,7 @@ class Sources:
     """What a training learns from, or begins with, beside its faces."""
 
     votes: Votes | None = None  # of taggers; those of val follow the people's head, those of test are not used
-    teacher: Predictions | None = None  # a model's, for the train split
+    teacher: Predictions | Run | None = None  # answers for the train split, or who is asked along with each batch
     start: Run | None = None  # whose weights come first; what it has seen counts as seen
     branch: Run | None = None  # a training to go on from where it stands, to another end of its schedule
 
@@ -49,6 +49,9 @@ def check_sources(recipe: Recipe, sources: Sources) -> None:
             raise MissingSourceError(f"recipe '{recipe.name}' learns from {name}: pass --{name} {what}")
         if given is not None and not wanted:
             raise InputError(f"recipe '{recipe.name}' does not use --{name}. Give it a share: --set targets.{name}=0.5")
+    if sources.teacher is not None and isinstance(sources.teacher, Predictions) == (how.teacher_sees == "batch"):
+        takes = {"batch": "a run, to be asked", "faces": "the predictions of one"}[how.teacher_sees]
+        raise InputError(f"recipe '{recipe.name}': its teacher sees the {how.teacher_sees}, so it takes {takes}")
 
 
 def used(votes: Votes | None, recipe: Recipe) -> Votes | None:
@@ -61,7 +64,7 @@ def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats32 | None
 
     Where a face has no votes, its label takes their share. With `data.repeats: merge` identical images share the mean
     of what is said of them. With `targets.votes_head` the shares of the votes stand behind, in a column for each answer
-    of that head, zeros where there are no votes.
+    of that head, zeros where there are no votes. A teacher that is asked with each batch adds its share there.
     """
     how, votes, teacher = recipe.targets, sources.votes, sources.teacher
     if not (how.of_votes or how.teacher or recipe.data.repeats == "merge"):
@@ -71,7 +74,7 @@ def targets(recipe: Recipe, train: FaceSet, sources: Sources) -> Floats32 | None
     if votes is not None and how.votes:
         said = _as_labels(train, votes) if how.votes_as == "labels" else votes.shares(train.names, train.label_set)
         wanted += how.votes * np.where(np.isnan(said), label, said)
-    if teacher is not None:
+    if isinstance(teacher, Predictions):
         wanted += how.teacher * _of_teacher(train, teacher)
     if votes is not None and how.votes_head:
         wanted = np.concatenate([wanted, _people(recipe, train, votes)], axis=1)

@@ -36,6 +36,7 @@ from mien.training.resume import Decision, Existing, Request, begin, decide
 from mien.training.run import Run, best_epoch, monitored
 from mien.training.start import check_start, open_start, take_weights
 from mien.training.targets import Sources, check_sources, first_of_repeats, followed, targets
+from mien.training.teacher import open_teacher
 from mien.training.trainer import make_trainer, quiet_lightning, told_when_out_of_memory, told_when_stopped
 from mien.training.unfreeze import check_unfreeze, frozen_depth
 
@@ -75,6 +76,8 @@ def train(
     if how == "done":
         return run
     wanted = _wanted(recipe, seen, masks, sources)
+    asked = sources.teacher if isinstance(sources.teacher, Run) else None
+    teacher = open_teacher(asked, recipe, seen.label_set.labels) if asked else None
     commit = _commit()
     network = fresh_network(recipe, seen)
     if sources.start:
@@ -92,7 +95,7 @@ def train(
             for split, mask in masks.items()
         )
         origin = request.begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
-        module = TrainingModule(network, recipe, fit, val, origin, hardware.graphs)
+        module = TrainingModule(network, recipe, fit, val, origin, hardware.graphs, teacher)
         _fit(trainer, module, run)
         if trainer.is_global_zero:
             _finish(run, request, module, hardware, sources.votes, commit)
