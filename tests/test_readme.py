@@ -131,8 +131,8 @@ def run(line: str, patch: pytest.MonkeyPatch) -> None:
 def shortened(line: str) -> str:
     """Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written."""
     short = " --set epochs=1" if line.startswith(TRAINING) else ""
-    if line.startswith(("mien train mien-small", "mien train small-ft")):
-        short += " --set schedule.warmup_epochs=0"
+    if line.startswith(("mien train small-v2", "mien train small-ft")):
+        short += " --set schedule.warmup_epochs=0 --set schedule.decay_epochs=0"
     if "--find-lr" in line:
         short += " --set data.batch_size=16"  # for the ten batches that it needs
     if line.startswith(("mien train vit", "mien train efficientnet")):
