@@ -191,6 +191,13 @@ def _class_tests(
     return class_tests({name: predictions[name][split] for name in names})
 
 
+def check_free(folder: Path) -> None:
+    """Raise `InputError` where a study would write over somebody else's files in `folder`."""
+    check_page(folder)
+    check_output(folder / _DATA, json_with("source", "fingerprint", "labels", "counts"))
+    check_output(folder / LATENCIES, json_with("ms_single", "ms_batch", "batch", of_entries=True))
+
+
 def keep_data(folder: Path, faces: FaceSet) -> None:
     """Describe the faces for the report, unless it was done before: the audit takes a while."""
     path = folder / _DATA
