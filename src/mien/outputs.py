@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mien.errors import InputError, not_writable
+from mien.scratch import remove_dead
 
 MARK = "mien"  # PNG: tEXt chunk "Software"; JPEG: comment; Parquet: key of the metadata; HTML: meta "generator"
 MODEL_MARK = "mien.card"  # ONNX: key of the metadata
@@ -48,6 +49,7 @@ def check_output(path: Path, kind: Kind, inputs: Iterable[str | Path] = (), *, o
     for one in inputs:
         _check_not_read(path, Path(one), kind)
     check_ours(path, kind, overwrite=overwrite)
+    remove_dead(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

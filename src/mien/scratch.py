@@ -11,9 +11,10 @@ import re
 import secrets
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -49,12 +50,12 @@ def scratch_file(place: Path, suffix: str = "") -> Iterator[Path]:
 
 
 @contextmanager
-def scratch_folder(place: Path) -> Iterator[Path]:
+def scratch_folder(place: Path, mode: int = 0o777) -> Iterator[Path]:
     """An empty folder beside `place`, to be renamed when it is whole; else it goes with all in it. Raises `OSError`."""
     _prepare(place.parent)
     while True:
         part = place.parent / _name()
-        part.mkdir()
+        part.mkdir(mode)
         if sys.platform == "win32":
             held = None
             break
@@ -95,11 +96,37 @@ def held_alone(place: Path) -> Iterator[None]:
         os.close(held)
 
 
-def put_in_place(part: Path, place: Path) -> None:
-    """Rename a folder to `place`, which does not exist or is empty. Raises `OSError`."""
-    if sys.platform == "win32" and place.is_dir():  # elsewhere an empty folder is replaced in one step
-        place.rmdir()
-    part.rename(place)
+def temporary_folder() -> AbstractContextManager[Path]:
+    """An empty folder that only this user can read, where the system keeps such; it goes at the end of the context."""
+    return scratch_folder(Path(tempfile.gettempdir()) / "mien", 0o700)
+
+
+def is_free(folder: Path, names: Collection[str], last: str) -> bool:
+    """Whether `folder` can be `filled` with `names`: it is not there, is empty, or has what was cut off at that."""
+    if not folder.exists():
+        return True
+    if not folder.is_dir():
+        return False
+    held = {entry.name for entry in folder.iterdir()}
+    under_way = {name for name in held if _OURS.fullmatch(name)}
+    others = held - under_way
+    return not others or (bool(under_way) and last not in others and others <= set(names))
+
+
+@contextmanager
+def filled(folder: Path, names: Collection[str], last: str) -> Iterator[Path]:
+    """Fill a folder that `is_free`: what is put into the folder that this gives moves there at the end, `last` as last.
+
+    So `last` stands in the folder only where all the others do; until then a scratch folder in it tells the next one
+    that what lies beside is nobody's. The folder itself may be a link or the root of a file system. Raises `OSError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        _remove(folder / name)
+    with scratch_folder(folder / last) as part:
+        yield part
+        for entry in sorted(part.iterdir(), key=lambda entry: entry.name == last):
+            entry.rename(folder / entry.name)
 
 
 def remove_dead(folder: Path) -> None:

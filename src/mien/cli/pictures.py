@@ -56,6 +56,7 @@ def recognize_files(places: Sequence[Path], recognizer: Recognizer, options: Pic
         for outcome in recognize_pictures(done.left(pictures(places)), recognizer, require_face=options.require_face):
             count(1)
             done.take(outcome)
+        done.plot()
         if journal and options.out:
             _write_table(journal, recognizer, options.out)
     done.end()
@@ -73,6 +74,8 @@ class _Done:
         self._pictures = self._with_face = 0
         if self._before:
             note(f"going on: {len(self._before):,} pictures are done already")
+        if journal and options.plot:
+            self._show_again(journal)
 
     def left(self, inputs: Iterable[InputFile]) -> Iterator[InputFile]:
         """Inputs that are still to be recognized; with a table each file once."""
@@ -106,22 +109,41 @@ class _Done:
         if self._marked:
             self._marked.write(outcome)
         if self._options.plot:
-            self._show(outcome)
+            self._show(outcome.image, outcome.faces)
         if self._journal:  # last: what is noted as done is done
             self._journal.add(source, outcome.faces)
 
-    def _show(self, outcome: Outcome) -> None:
-        if outcome.image is None or len(self._shown) == _PLOTTED:
+    def _show(self, image: Pixels | None, faces: Sequence[Face]) -> None:
+        if image is None or len(self._shown) == _PLOTTED:
             return
         from mien.report.faces import closeup
 
-        for face in outcome.faces[: _PLOTTED - len(self._shown)]:
-            self._shown.append(closeup(outcome.image, face))
+        for face in faces[: _PLOTTED - len(self._shown)]:
+            self._shown.append(closeup(image, face))
+
+    def _show_again(self, journal: Journal) -> None:
+        """The first faces of an earlier run: the picture of --plot is the same however often a run was stopped."""
+        from mien.errors import InputError
+        from mien.images import read
+        from mien.recognize.rows import Row
+
+        for rows in journal.rows():
+            faces = [row.face for row in rows if isinstance(row, Row)]
+            if len(self._shown) == _PLOTTED:
+                return
+            if faces:
+                try:
+                    self._show(read(Path(faces[0].source)), faces)
+                except InputError as error:  # gone since
+                    note(f"not in the picture: {error}")
+
+    def plot(self) -> None:
+        """Before the table is whole: until then a stopped run goes on."""
+        if self._options.plot:
+            _plot(self._shown, self._options.plot)
 
     def end(self) -> None:
         """Sum up, list what failed, and end with the exit code that tells it."""
-        if self._options.plot:
-            _plot(self._shown, self._options.plot)
         failed = self._failed
         if self._pictures > 1 and (self._journal or failed):
             note(f"{self._pictures:,} pictures: {self._with_face:,} with a face, {len(failed):,} failed")

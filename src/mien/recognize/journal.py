@@ -43,7 +43,7 @@ class Journal:
         self._failed: dict[str, str] = {}  # identity → why, of those that are not done
         with ExitStack() as stack:
             try:
-                stack.enter_context(held_alone(table))
+                stack.enter_context(held_alone(table))  # removes what dead ones have left here
                 begun = self.path.is_file() and not overwrite
                 check_absent(table, overwrite=overwrite or begun)
                 named = [os.path.realpath(place) for place in places]

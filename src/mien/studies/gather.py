@@ -27,11 +27,13 @@ from mien.evaluation.seeds import RecipeComparison, compare_over_seeds, same_rec
 from mien.files import write_whole
 from mien.model import SPLITS, Model
 from mien.models.ensemble import EnsembleNet
+from mien.outputs import check_output, json_with
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Expected
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import questions
+from mien.report.layout import check_page
 from mien.studies.page import write_report
 from mien.studies.runs import Faces, of_size
 from mien.training.hardware import Hardware, detect
