@@ -44,6 +44,11 @@ class Verb:
     code: int = 0  # with which it ends
     quick: bool = True
 
+    @property
+    def trained(self) -> bool:
+        """Whether it needs trained runs."""
+        return not {"a", "trunk"}.isdisjoint(self.words)
+
 
 VERBS = {
     "data stats": Verb(["data", "stats", "other.zip", "--plot", "stats.png"]),
@@ -65,7 +70,7 @@ VERBS = {
     "train": Verb([*_TRAIN, "--out", "new", "--resume"], quick=False),
     "train, again": Verb([*_TRAIN, "--out", "a", "--overwrite", "--set", "seed=3"], quick=False),
     "train, branch": Verb([*_TRAIN, "--out", "new", "--resume", "--branch", "trunk", "--set", "epochs=3"], quick=False),
-    "train, rate": Verb([*_TRAIN, "--out", "new", "--find-lr"], quick=False),
+    "train, rate": Verb([*_TRAIN, "--out", "new", "--find-lr", "--set", "data.batch_size=5"], quick=False),
     "export": Verb(["export", "a", "--data", "faces.zip", "--to", "out/a.onnx"], quick=False),
     "export, int8": Verb(["export", "mien-tiny", "--int8", "--data", "faces.zip", "--to", "i.onnx"], quick=False),
     "sweep": Verb(
@@ -78,8 +83,8 @@ VERBS = {
 }
 
 
-def prepare(base: Path) -> None:
-    """What the commands read: faces, pictures, a film, and short trainings without their model files but one."""
+def prepare(base: Path, *, trained: bool) -> None:
+    """What the commands read: faces, pictures, a film, and short trainings where they are needed."""
     import cv2
     import numpy as np
     import yaml
@@ -107,10 +112,14 @@ def prepare(base: Path) -> None:
         film.write(np.asarray(portrait)[..., ::-1].copy())
     film.release()
     for words in (
-        [*_TRAIN, "--out", "a"],
-        [*_TRAIN, "--out", "b", "--set", "seed=1"],
-        [*_TRAIN, "--out", "trunk", "--set", "epochs=1"],
-        ["evaluate", "a", "--data", "faces.zip", "--device", "cpu"],
+        ()
+        if not trained
+        else (
+            [*_TRAIN, "--out", "a"],
+            [*_TRAIN, "--out", "b", "--set", "seed=1"],
+            [*_TRAIN, "--out", "trunk", "--set", "epochs=1"],
+            ["evaluate", "a", "--data", "faces.zip", "--device", "cpu"],
+        )
     ):
         code, said = run(words, base)
         if code:
@@ -147,7 +156,7 @@ def _be(words: list[str], folder: Path, kill: int, said: int) -> None:
         tempfile.tempdir = str(folder / "tmp")
         Path(tempfile.tempdir).mkdir(exist_ok=True)
         sys.argv = ["mien", *words]
-        changes = _count_changes(f"{folder}{os.sep}", kill)
+        changes = count_changes(f"{folder}{os.sep}", kill)
         from mien.cli.main import main
 
         try:
@@ -163,7 +172,7 @@ def _be(words: list[str], folder: Path, kill: int, said: int) -> None:
         os._exit(code)
 
 
-def _count_changes(within: str, kill: int) -> Callable[[], int]:
+def count_changes(within: str, kill: int) -> Callable[[], int]:
     """Count the changes below `within` from now on, and die before number `kill`."""
     count = 0
 
@@ -178,7 +187,8 @@ def _count_changes(within: str, kill: int) -> Callable[[], int]:
         path = arguments[0]
         if not isinstance(path, (str, bytes)) or os.fsdecode(path) == os.devnull:
             return
-        if os.path.isabs(path) and not os.fsdecode(path).startswith(within):
+        place = os.fsdecode(path)
+        if place.startswith(os.sep) and not place.startswith(within):
             return
         count += 1
         if count == kill:
@@ -209,10 +219,11 @@ def _digest(path: Path) -> str:
     if path.name == "card.json":
         content = _steady(content.decode())
     elif path.name == "history.csv":
-        rows = list(csv.DictReader(io.StringIO(content.decode())))
-        content = repr(
-            [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
-        ).encode()
+        rows = [
+            {key: value for key, value in row.items() if key not in ("seconds", "images_per_second")}
+            for row in csv.DictReader(io.StringIO(content.decode()))
+        ]
+        content = repr(rows).encode()
     elif path.suffix == ".onnx":
         import onnx
 
@@ -225,7 +236,7 @@ def _digest(path: Path) -> str:
 
 def _steady(card: str) -> bytes:
     told = json.loads(card)
-    told["training"]["minutes"] = 0
+    told["training"] |= {"minutes": 0, "commit": None}
     return json.dumps(told, sort_keys=True).encode()
 
 
@@ -306,16 +317,21 @@ def _unequal_cards(folder: Path) -> str:
     return ""
 
 
-def import_all() -> None:
+def import_all(*, trained: bool) -> None:
     """What takes long to import, once for all children."""
-    import lightning.pytorch
     import matplotlib.pyplot
+
+    import mien.cli.main
+    import mien.report.layout
+
+    if not trained:
+        return
+    import lightning.pytorch
     import onnxscript
     import torch
     import transformers
 
     import mien.actions
-    import mien.cli.main
     import mien.studies.gather
     import mien.studies.study
     import mien.training.find_lr
@@ -341,11 +357,12 @@ def main() -> None:
     how = parser.parse_args()
     names = how.verbs or [name for name, verb in VERBS.items() if how.long or verb.quick]
     rng = random.Random(how.seed)
-    import_all()
+    trained = any(VERBS[name].trained or not VERBS[name].quick for name in names)
+    import_all(trained=trained)
     failed = kills = 0
     with tempfile.TemporaryDirectory(prefix="mien-faults-") as place:
         base = Path(place).resolve() / "base"
-        prepare(base)
+        prepare(base, trained=trained)
         for name in names:
             trials = Trials.of(VERBS[name], base, base.with_name("work"))
             kinds = chosen(trials, None if how.long else how.number, rng)

@@ -67,7 +67,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 
 def say(text: str) -> None:
     """A line of result on standard output."""
-    print(text)
+    try:
+        print(text)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def note(text: str) -> None:
