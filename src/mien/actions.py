@@ -40,7 +40,11 @@ def calibrate(
     Raises `InputError` where val predictions are missing, or the risk is no such share.
     """
     opened = Model.open(model)
-    if opened.run is None and to is not None:
+    if opened.run is not None and to is not None:
+        raise InputError(
+            f"{opened.name}: --to is for a model file; of a run the card and model.onnx change. Leave it out"
+        )
+    if to is not None:
         model_place(to, opened, overwrite=overwrite)
     if opened.run is None and (faces is None or to is None):
         raise InputError(
