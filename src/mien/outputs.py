@@ -35,10 +35,11 @@ class Kind:
     is_picture: bool = False  # such as commands find in a folder that they are given
 
 
-def check_output(path: Path, kind: Kind, inputs: Iterable[str | Path] = (), *, overwrite: bool = False) -> None:
+def check_output(path: Path, kind: Kind, inputs: Iterable[str | Path] = (), *, overwrite: bool | None = False) -> None:
     """Raise `InputError` where `path` must not be written, or cannot be; its folder is made where it is missing.
 
     `inputs`: what the command reads, files and folders; names of something else, as of bundled models, do no harm.
+    `overwrite`: None where the command has no such option.
     """
     suffix = path.suffix if kind is MODEL else path.suffix.lower()  # a model is known by its suffix as it is
     if suffix not in kind.suffixes:
@@ -56,7 +57,7 @@ def check_output(path: Path, kind: Kind, inputs: Iterable[str | Path] = (), *, o
         raise not_writable(path, error) from error
 
 
-def check_ours(path: Path, kind: Kind, *, overwrite: bool = False) -> None:
+def check_ours(path: Path, kind: Kind, *, overwrite: bool | None = False) -> None:
     """Raise `InputError` for a file that is there and is somebody else's, unless it may be replaced."""
     try:
         if not path.exists() or (path.is_file() and (overwrite or kind.is_ours(path))):
@@ -66,7 +67,7 @@ def check_ours(path: Path, kind: Kind, *, overwrite: bool = False) -> None:
         raise InputError(
             f"{path}: exists and cannot be read ({error.strerror or error}). Choose another name"
         ) from error
-    replace = ", or replace it with --overwrite" if path.is_file() else ""
+    replace = ", or replace it with --overwrite" if path.is_file() and overwrite is not None else ""
     raise InputError(f"{path}: {found}. Choose another name{replace}")
 
 

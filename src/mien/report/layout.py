@@ -108,7 +108,7 @@ class Page:
         return tuple(picture for section in self.sections for picture in (*section.pictures, *section.folded))
 
 
-def check_page(folder: Path, name: str = "report", *, overwrite: bool = False) -> None:
+def check_page(folder: Path, name: str = "report", *, overwrite: bool | None = False) -> None:
     """Raise `InputError` where a page of this name would replace something that is not one; see `mien.outputs`.
 
     The Markdown is judged by the HTML beside it, which is written first.
@@ -118,9 +118,8 @@ def check_page(folder: Path, name: str = "report", *, overwrite: bool = False) -
         raise InputError(f"{folder}: is a file. Choose a folder for what is written")
     check_output(page, PAGE, overwrite=overwrite)
     if markdown.exists() and not page.exists() and not overwrite:
-        raise InputError(
-            f"{markdown}: exists and was not written by mien. Choose another folder, or replace it with --overwrite"
-        )
+        replace = "" if overwrite is None else ", or replace it with --overwrite"
+        raise InputError(f"{markdown}: exists and was not written by mien. Choose another folder{replace}")
 
 
 def write_page(page: Page, folder: Path, name: str = "report", *, overwrite: bool = False) -> Path:

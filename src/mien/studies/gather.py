@@ -195,9 +195,9 @@ def _class_tests(
 
 def check_free(folder: Path) -> None:
     """Raise `InputError` where a study would write over somebody else's files in `folder`."""
-    check_page(folder)
-    check_output(folder / _DATA, json_with("source", "fingerprint", "labels", "counts"))
-    check_output(folder / LATENCIES, json_with("ms_single", "ms_batch", "batch", of_entries=True))
+    check_page(folder, overwrite=None)
+    check_output(folder / _DATA, json_with("source", "fingerprint", "labels", "counts"), overwrite=None)
+    check_output(folder / LATENCIES, json_with("ms_single", "ms_batch", "batch", of_entries=True), overwrite=None)
 
 
 def keep_data(folder: Path, faces: FaceSet) -> None:

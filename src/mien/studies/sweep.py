@@ -82,9 +82,9 @@ def sweep(
         raise InputError("a sweep needs at least one setting; `mien.studies.grid.combinations` makes them")
     if Run(out).begun:
         raise InputError(f"{out}: is a run. A sweep holds runs: choose another --out")
-    check_output(out / "sweep.csv", csv_with("run", "val_accuracy_low", "val_accuracy_high"))
+    check_output(out / "sweep.csv", csv_with("run", "val_accuracy_low", "val_accuracy_high"), overwrite=None)
     if not (out / "sweep.csv").exists():  # else the picture is of that sweep
-        check_output(out / "sweep.png", PICTURE)
+        check_output(out / "sweep.png", PICTURE, overwrite=None)
     return _write(wanted, train_all(wanted, faces, out, votes, hardware, progress), out)
 
 
