@@ -10,7 +10,7 @@ import pytest
 
 from mien import FaceSet, InputError, Predictions, Run, formats
 from mien.cards import Card
-from mien.recognize.journal import Journal
+from mien.recognize.journal import Journal, identity
 from mien.recognize.rows import columns
 
 RESULTS = Path(__file__).parents[1] / "results"  # kept since version 0.1
@@ -66,7 +66,7 @@ def test_journals(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv.journal"
     path.write_text(json.dumps(settings) + "\n" + json.dumps({"source": "a.jpg", "faces": []}) + "\n")
     with Journal(tmp_path / "faces.csv", settings) as journal:
-        assert journal.done == {"a.jpg"}
+        assert journal.done == {identity("a.jpg")}
     path.write_text(json.dumps({"format": 99, **settings}) + "\n")
     with pytest.raises(InputError, match=NEWER):
         Journal(tmp_path / "faces.csv", settings)

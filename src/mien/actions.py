@@ -28,16 +28,24 @@ def calibrate(
     faces: FaceSet | None = None,
     votes: Votes | None = None,
     to: str | Path | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Card:
     """Fit temperature and threshold of every head again, on val images that are not in train; the card keeps them.
 
     `risk`: share of wrong answers, above 0 and below 1, that are let through without being marked unsure; without it
     each head keeps its own. A run needs no image: its card and its `model.onnx` are rewritten. A model file is asked
     about the val split of `faces` (and held against `votes`, where it has a people's head) and stays as it is; the new
-    one is written to `to`.
+    one is written to `to`; with `overwrite` also over a file that is no model of ours.
     Raises `InputError` where val predictions are missing, or the risk is no such share.
     """
     opened = Model.open(model)
+    if opened.run is not None and to is not None:
+        raise InputError(
+            f"{opened.name}: --to is for a model file; of a run the card and model.onnx change. Leave it out"
+        )
+    if to is not None:
+        model_place(to, opened, overwrite=overwrite)
     if opened.run is None and (faces is None or to is None):
         raise InputError(
             f"{opened.name}: a model file keeps no predictions and is not changed. Name faces with a val split and a "
@@ -52,27 +60,32 @@ def calibrate(
     card = opened.card.calibrated(val, risk)
     if opened.run is None:
         assert to is not None
-        _write(model_place(to), with_card(opened.content, card, opened.name))
+        _write(Path(to), with_card(opened.content, card, opened.name))
         return card
     file = opened.run.folder / "model.onnx"
-    if file.is_file():
-        _write(file, with_card(file.read_bytes(), card, str(file)))
-    card.save(opened.run.folder / "card.json")
+    content = with_card(file.read_bytes(), card, str(file)) if file.is_file() else None
+    # The card first: whoever opens the folder takes that one, so that both agree at every moment.
+    _write(opened.run.folder / "card.json", card.text())
+    if content is not None:
+        _write(file, content)
     return card
 
 
-def card(model: Named, out: str | Path | None = None, evidence: Sequence[Path] = ()) -> Path:
+def card(
+    model: Named, out: str | Path | None = None, evidence: Sequence[Path] = (), *, overwrite: bool = False
+) -> Path:
     """Write the model card (Mitchell et al. 2019) of a model as Markdown and HTML; the path of the HTML.
 
     `evidence`: what `mien evaluate --report` wrote, `evidence-SPLIT.json`; that in the model's own report folder if
     none is named. `out`: folder for the card; that folder, too, if left out. Opens no data. Raises `InputError` where
-    nothing is known of the model, or evidence is not of it.
+    nothing is known of the model, evidence is not of it, or somebody else's files are in the way, without `overwrite`.
     """
     from mien.report.model_card import write_model_card
 
     opened = Model.open(model)
     folder = opened.run.folder / "report" if opened.run else Path(f"{opened.name}-report")
-    return write_model_card(opened, list(evidence or sorted(folder.glob("evidence-*.json"))), Path(out or folder))
+    files = list(evidence or sorted(folder.glob("evidence-*.json")))
+    return write_model_card(opened, files, Path(out or folder), overwrite=overwrite)
 
 
 def ensemble(models: Sequence[Named], out: str | Path) -> Run:
@@ -99,7 +112,7 @@ def explain(
     return list(Explainer(model, method, label, truth)(faces))
 
 
-def _write(file: Path, content: bytes) -> None:
+def _write(file: Path, content: str | bytes) -> None:
     try:
         write_whole(file, content)
     except OSError as error:

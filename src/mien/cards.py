@@ -148,8 +148,12 @@ class Card(BaseModel):
             card = card.model_copy(update={"people": people})
         return card
 
+    def text(self) -> str:
+        """As `save` writes it."""
+        return self.model_dump_json(indent=2) + "\n"
+
     def save(self, path: Path) -> None:
-        write_whole(path, self.model_dump_json(indent=2) + "\n")
+        write_whole(path, self.text())
 
     @classmethod
     def load(cls, path: Path) -> Card:

@@ -22,6 +22,7 @@ from mien.errors import InputError, MienError, MissingExtraError, first_line, no
 from mien.files import write_whole
 from mien.logs import quieted
 from mien.model import Classify, Model, Named
+from mien.outputs import MODEL, check_output
 from mien.quantize import calibration_faces, to_int8
 from mien.recognize.classifier import CARD_KEY, Classifier
 from mien.training.predict import outputs
@@ -47,7 +48,14 @@ class Parity:
     bytes: int  # of the file
 
 
-def export(model: Named, faces: FaceSet, path: str | Path | None = None, precision: str = "float32") -> Parity:
+def export(
+    model: Named,
+    faces: FaceSet,
+    path: str | Path | None = None,
+    precision: str = "float32",
+    *,
+    overwrite: bool = False,
+) -> Parity:
     """Write a model to `path` (a run's own `model.onnx`, if None) once it and the file agree on up to 256 `faces`.
 
     `float16` stores the weights in half the room; they are widened when the file is opened, so it computes in float32.
@@ -55,12 +63,12 @@ def export(model: Named, faces: FaceSet, path: str | Path | None = None, precisi
     and not limited, since what it costs is accuracy: compare its predictions. Faces are those of val, or of whatever
     splits there are. A model file, which has no trainable weights, can be written in int8 alone. Raises `InputError`
     when probabilities differ by more than 1e-4 (float16: 1e-2), the network cannot be exported, or int8 finds no train
-    split; nothing is written then.
+    split; and where `path` is the model itself or, without `overwrite`, no model of ours. Nothing is written then.
     """
     if precision not in get_args(Precision):
         raise unknown_name("precision", precision, get_args(Precision))
     opened = Model.open(model, device="cpu")
-    place = _place(opened, path)
+    place = _place(opened, path, overwrite=overwrite)
     if precision == "int8":
         calibration_faces(faces)  # before the work that is in vain without them
     content, outputs = _float32(opened, precision)
@@ -81,19 +89,18 @@ def export(model: Named, faces: FaceSet, path: str | Path | None = None, precisi
     return parity
 
 
-def _place(model: Model, path: str | Path | None) -> Path:
+def _place(model: Model, path: str | Path | None, *, overwrite: bool) -> Path:
     if path is not None:
-        return model_place(path)
+        return model_place(path, model, overwrite=overwrite)
     if model.run is None:
         raise InputError(f"{model.name}: name the file to write: --to NEW.onnx. The given one is not changed")
     return model.run.folder / "model.onnx"
 
 
-def model_place(path: str | Path) -> Path:
-    """Where a model file may be written. Raises `InputError` for another suffix, which is another kind of file."""
+def model_place(path: str | Path, model: Model, *, overwrite: bool = False) -> Path:
+    """Where a model file that is made of `model` may be written. Raises `InputError` as `mien.outputs` says it."""
     place = Path(path)
-    if place.suffix != ".onnx":
-        raise InputError(f"{place}: a model file ends in .onnx. Choose such a name: --to {place.with_suffix('.onnx')}")
+    check_output(place, MODEL, [model.place] if model.place else [], overwrite=overwrite)
     return place
 
 

@@ -8,19 +8,23 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mien.scratch import scratch_file
+
 
 def write_whole(path: Path, content: str | bytes | memoryview) -> None:
-    """Write text (UTF-8) or bytes; whatever goes wrong, `path` holds what it held before. Raises `OSError`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    """Write text (UTF-8) or bytes; whatever goes wrong, `path` holds what it held before. Raises `OSError`, which names
+    `path`.
+    """
     try:
-        with part.open("wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        with scratch_file(path) as part:
+            with part.open("wb") as file:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -10,8 +10,8 @@ from mien.errors import InputError
 CARD = 2  # 2: a people's head, and whose truth answers
 RUN = 2  # 2: `val_people` in the history
 PREDICTIONS = 2  # 2: the people's head and its votes
-TABLE = 2  # 2: the number itself, as the last column
-JOURNAL = 2  # 2: the number itself
+TABLE = 3  # 2: the number itself, as the last column; 3: `status` and `error`, rows without a face
+JOURNAL = 3  # 2: the number itself; 3: what was named, who is who whatever the path, what failed
 
 
 def check(found: object, known: int, source: object) -> None:

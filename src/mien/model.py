@@ -43,7 +43,7 @@ class Model:
         self.name, self.card = name, card
         self.run = source if isinstance(source, Run) else None  # None: a file alone, without gradients or what is kept
         self._file = source if isinstance(source, Recognizer) else None
-        self._place, self._device = place, device
+        self.place, self._device = place, device
 
     @classmethod
     def open(cls, model: Named, *, device: str = "auto") -> Model:
@@ -75,9 +75,9 @@ class Model:
     def content(self) -> bytes:
         """The bytes of a model file."""
         assert self.run is None
-        if self._place is None:
+        if self.place is None:
             return read_vendored("weights", f"{self.name}.onnx")
-        return self._place.read_bytes()
+        return self.place.read_bytes()
 
     def outputs(self, crops: Sequence[Pixels]) -> Floats32:
         """Probabilities `(N, O)` of all heads side by side, before any temperature.

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import InputError, MissingExtraError, first_line
 from mien.logs import quieted
 from mien.preprocess import Preprocess
+from mien.scratch import temporary_folder
 
 FACES = 512  # of train, that ranges are taken from
 _BATCH = 32
@@ -41,7 +41,7 @@ def to_int8(content: bytes, preprocess: Preprocess, faces: FaceSet, source: str,
     chosen = np.sort(np.random.default_rng(seed).permutation(len(train))[:FACES])
     shown = _Shown(train, chosen, preprocess)
     try:
-        with _quiet_quantizer(), tempfile.TemporaryDirectory(prefix="mien-int8-") as folder:
+        with _quiet_quantizer(), temporary_folder() as folder:
             return _quantized(content, shown, Path(folder))
     except ModuleNotFoundError as error:
         raise MissingExtraError("export to int8", "train") from error

@@ -417,7 +417,7 @@ def test_find_lr_without_a_suggestion_says_so(mien, drawn_zip: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [
-        ("leave out --resume, --overwrite and --devices", ("train", "cnn-v1", "--find-lr", "--resume")),
+        ("leave out --resume and --devices", ("train", "cnn-v1", "--find-lr", "--resume")),
         ("begins with fresh weights: leave out --start", ("train", "cnn-v1", "--find-lr", "--start", "runs/a")),
         ("4 batches of 32", ("train", "cnn-v1", "--find-lr")),
         ("optimizer.lrr: unknown key", ("sweep", "cnn-v1", "--grid", "optimizer.lrr=1,2")),

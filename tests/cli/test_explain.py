@@ -169,7 +169,7 @@ def test_no_picture_that_is_read_is_written_over(mien, crops: Path) -> None:
     face = crops / "a.png"
     before = face.read_bytes()
     for named, out, why in (
-        (face, face, "is a picture that is read"),
+        (face, face, "is read by this command"),
         (crops, face, f"lies in {crops}, whose pictures are read"),
         (crops, crops / "new", f"contains the files of {crops}"),
     ):

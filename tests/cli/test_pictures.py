@@ -67,8 +67,13 @@ def test_a_folder_as_a_table_with_marked_copies(mien, album: Path, tmp_path: Pat
     assert "c.png: not a picture" in done.err
     assert "table: " in done.err
     assert "3 pictures: 1 with a face, 1 failed" in done.err
-    (row,) = rows(table)
-    assert (row["source"], row["face_id"], row["emotion"]) == (str(album / "a.jpg"), "1", "happy")
+    told = rows(table)
+    assert [(row["source"], row["status"], row["face_id"], row["emotion"]) for row in told] == [
+        (str(album / "a.jpg"), "face", "1", "happy"),
+        (str(album / "more" / "b.gif"), "no_face", "", ""),
+        (str(album / "more" / "c.png"), "error", "", ""),
+    ]
+    assert [row["error"].partition(": ")[2][:13] for row in told] == ["", "", "not a picture"]
     assert [file.name for file in table.parent.iterdir()] == ["faces.csv"]
     copy = np.asarray(Image.open(marked / "a.jpg"), dtype=int)
     plain = np.asarray(Image.open(PORTRAIT), dtype=int)
@@ -105,8 +110,9 @@ def test_a_stopped_run_goes_on(mien, album: Path, tmp_path: Path, monkeypatch: p
     opened.clear()
     stops_at.clear()
     assert mien("recognize", album, *FAST, "--out", table).code == 0
-    assert len(rows(table)) == 21
-    assert len({row["source"] for row in rows(table)}) == 21
+    assert len(rows(table)) == 22
+    assert len({row["source"] for row in rows(table)}) == 22
+    assert [row["source"] for row in rows(table) if row["status"] != "face"] == [str(album / "more" / "b.gif")]
     assert 0 < len(opened) < 22 - 7, f"what was done is done: {first}"
 
 
@@ -169,10 +175,10 @@ def test_the_pictures_themselves_are_never_written_over(mien, album: Path, tmp_p
         assert "name another folder for what is written" in done.err
     assert (album / "a.jpg").read_bytes() == before
     photo = Path(shutil.copy(album / "a.jpg", tmp_path / "photo.png"))
-    for place in (photo, tmp_path):
-        done = mien("recognize", place, "--plot", photo, *FAST)
+    for place, why in ((photo, "is read by this command"), (tmp_path, "name another place for what is written")):
+        done = mien("recognize", place, "--plot", photo, *FAST, "--overwrite")
         assert done.code == 2
-        assert "name another place for what is written" in done.err
+        assert why in done.err
     assert photo.read_bytes() == before
     assert sorted(path.name for path in album.iterdir()) == ["a.jpg", "more"]
 
@@ -227,7 +233,9 @@ def test_a_picture_that_fails_at_the_end_of_a_stopped_run_is_one_of_many(mien, a
 def test_a_table_holds_each_file_once(mien, album: Path, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     mien("recognize", album / "a.jpg", album, album / "more", *FAST, "--out", table)
-    assert [row["source"] for row in rows(table)] == [str(album / "a.jpg")]
+    assert [row["source"] for row in rows(table)] == [
+        str(album / name) for name in ("a.jpg", "more/b.gif", "more/c.png")
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

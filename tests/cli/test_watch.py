@@ -62,7 +62,10 @@ def test_table_summary_film_and_timeline(
     out, picture = tmp_path / "t.csv", tmp_path / "t.png"
     options = WatchOptions(every=2, out=out, annotate=tmp_path / "films", timeline=picture)
     recognize_videos([clip], recognizer, options)
-    table = rows(out)
+    every = rows(out)
+    assert [int(row["frame"]) for row in every] == list(range(0, FRAMES, 2))
+    assert {int(row["frame"]) for row in every if row["status"] == "no_face"} == set(range(0, FRAMES, 2)) & set(HIDDEN)
+    table = [row for row in every if row["status"] == "face"]
     looked = [i for i in range(0, FRAMES, 2) if i not in HIDDEN]
     assert [int(row["frame"]) for row in table] == looked
     assert [float(row["time_s"]) for row in table] == pytest.approx([i / 20 for i in looked])
@@ -73,7 +76,7 @@ def test_table_summary_film_and_timeline(
     assert "happy 100 %" in told.out
     assert "0:00–0:02" in told.out
     assert "1.6 s" in told.out
-    assert f"table: {out} (16 rows)" in told.err
+    assert f"table: {out} (20 rows)" in told.err
     assert Image.open(picture).width > 5 * style.DPI
     with Video(tmp_path / "films" / "clip.mp4") as film:
         frames = list(film.frames())
@@ -104,8 +107,10 @@ def test_a_line_of_json_for_each_look_says_what_the_table_says(
     assert [look["frame"] for look in looks] == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
     assert [look["frame"] for look in looks if not look["faces"]] == [16, 20]
     told = [(look, face) for look in looks for face in look["faces"]]
-    assert len(told) == len(rows) == 8
-    for (look, face), row in zip(told, rows, strict=True):
+    assert len(told) == 8
+    assert [row["frame"] for row in rows] == [look["frame"] for look in looks]
+    assert [row["frame"] for row in rows if row["status"] == "no_face"] == [16, 20]
+    for (look, face), row in zip(told, [row for row in rows if row["status"] == "face"], strict=True):
         assert (look["source"], look["time_s"], face["face_id"]) == (str(clip), row["time_s"], row["face_id"])
         assert face["box"] == [row[key] for key in ("x", "y", "width", "height")]
         assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
@@ -121,7 +126,9 @@ def test_several_videos_share_a_table_and_one_that_fails_stops_none(
     with pytest.raises(typer.Exit) as stop:
         recognize_videos([bad, clip], recognizer, WatchOptions(every=20, out=out, timeline=tmp_path / "p.png"))
     assert stop.value.exit_code == 1
-    assert {row["source"] for row in rows(out)} == {str(clip)}
+    assert rows(out)[0]["source"] == str(bad)
+    assert rows(out)[0]["error"].startswith(f"{bad}: not a video")
+    assert [(row["source"], row["status"]) for row in rows(out)[1:]] == [(str(clip), "face"), (str(clip), "no_face")]
     assert "bad.mp4: not a video" in capsys.readouterr().err
     assert (tmp_path / "p-2-clip.png").is_file()
 
@@ -130,12 +137,12 @@ def test_mistakes_are_told_before_anything_is_written(clip: Path, recognizer: Re
     there = tmp_path / "there.csv"
     there.write_text("mine")
     for options, why in (
-        (WatchOptions(out=there), "exists already"),
+        (WatchOptions(out=there), "was not written by mien"),
         (WatchOptions(out=tmp_path / "t.xlsx"), "cannot tell the format"),
         (WatchOptions(every=0), "every 0"),
         (WatchOptions(every=2, fps=3), "give one of them"),
         (WatchOptions(smooth_s=-1), "smooth -1"),
-        (WatchOptions(annotate=clip), "is the video itself"),
+        (WatchOptions(annotate=clip), "is read by this command"),
         (WatchOptions(annotate=clip.parent), "name another folder"),
         (WatchOptions(annotate=there / "x.mp4"), "cannot be written"),
         (WatchOptions(timeline=there / "x.png", every=40), "cannot be written"),

@@ -275,7 +275,7 @@ def stored(served: Served) -> list[str]:
 
 
 def stop(served: Served) -> None:
-    (folder,) = served.temporary.glob("mien-page-*")
+    (folder,) = served.temporary.glob(".mien-*.part")
     assert folder.stat().st_mode & 0o777 == 0o700
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(20) == 0

@@ -12,18 +12,22 @@ import pytest
 
 from mien.errors import InputError
 from mien.recognize.recognizer import Face
-from mien.recognize.rows import FORMATS, Row, TableFile, columns
+from mien.recognize.rows import FORMATS, Blank, Row, TableFile, columns
 
 FACE = Face("a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, unsure=False)
 ROWS = [
     Row(FACE, 1, frame=12, time_s=0.48),
     Row(Face("c.jpg", "happy", {"happy": 0.51, "sad": 0.49}, (0, 0, 5, 6), None, unsure=True), 2),
+    Blank("d.mp4", frame=4, time_s=0.2),
+    Blank("e.jpg", error="e.jpg: not a picture"),
 ]
-COLUMNS = ["source", "frame", "time_s", "face_id", "x", "y", "width", "height", "detection_score", "emotion", "p_happy",
-           "p_sad", "unsure", "format"]  # fmt: skip
+COLUMNS = ["source", "frame", "time_s", "status", "error", "face_id", "x", "y", "width", "height", "detection_score",
+           "emotion", "p_happy", "p_sad", "unsure", "format"]  # fmt: skip
 WANTED = [
-    ["a, b.jpg", 12, 0.48, 1, 1, 2, 30, 40, 0.8765, "sad", 0.25, 0.75, False, 2],
-    ["c.jpg", None, None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True, 2],
+    ["a, b.jpg", 12, 0.48, "face", None, 1, 1, 2, 30, 40, 0.8765, "sad", 0.25, 0.75, False, 3],
+    ["c.jpg", None, None, "face", None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True, 3],
+    ["d.mp4", 4, 0.2, "no_face", *[None] * 11, 3],
+    ["e.jpg", None, None, "error", "e.jpg: not a picture", *[None] * 10, 3],
 ]
 
 
@@ -31,7 +35,7 @@ def written(path: Path) -> list[dict[str, Any]]:
     with TableFile(path, ("happy", "sad")) as table:
         table.write(ROWS[:1])
         table.write(ROWS[1:])
-    assert table.rows == 2
+    assert (table.rows, table.faces) == (4, 2)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     if path.suffix == ".csv":
         with path.open(newline="") as file:
@@ -44,7 +48,7 @@ def written(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format_holds_the_same(suffix: str, tmp_path: Path) -> None:
     rows = written(tmp_path / "new" / f"faces{suffix}")
-    assert [list(row) for row in rows] == [COLUMNS, COLUMNS]
+    assert [list(row) for row in rows] == [COLUMNS] * 4
     told: Any = WANTED
     if suffix == ".csv":
         told = [["" if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in row] for row in WANTED]

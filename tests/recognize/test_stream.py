@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from PIL import Image
 from mien.errors import InputError
 from mien.images import Pixels
 from mien.recognize.inputs import InputFile
-from mien.recognize.journal import Journal
+from mien.recognize.journal import Journal, identity
 from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.rows import Blank, Row
 from mien.recognize.stream import recognize_pictures
 
 SETTINGS = {"model": "m", "detector": "fast", "threshold": 0.5}
@@ -89,15 +91,68 @@ def test_a_journal_goes_on(tmp_path: Path) -> None:
     with journal.path.open("ab") as file:
         file.write(b'{"source": "c.jpg", "fa')  # cut off
     with Journal(table, SETTINGS) as journal:
-        assert journal.done == {"a.jpg", "b.jpg"}
+        assert journal.done == {str(Path.cwd() / "a.jpg"), str(Path.cwd() / "b.jpg")}
         journal.add("\udcff.jpg", [FACE, FACE])  # a name that is no UTF-8
-        assert [len(faces) for faces in journal.faces()] == [1, 0, 2]
-        assert next(journal.faces()) == [FACE]
+        journal.add_failed("d.jpg", "d.jpg: not a picture")
+        assert list(journal.rows()) == [
+            [Row(FACE, 1)],
+            [Blank("b.jpg")],
+            [Row(replace(FACE, source="\udcff.jpg"), 1), Row(replace(FACE, source="\udcff.jpg"), 2)],
+            [Blank("d.jpg", error="d.jpg: not a picture")],
+        ]
     assert [json.loads(line).get("source") for line in journal.path.read_text().splitlines()][1:] == [
-        "a.jpg", "b.jpg", "\udcff.jpg",
+        "a.jpg", "b.jpg", "\udcff.jpg", "d.jpg",
     ]  # fmt: skip
+    with Journal(table, SETTINGS) as journal:  # what failed is tried again, and stands once whatever comes of it
+        assert journal.done == {str(Path.cwd() / name) for name in ("a.jpg", "b.jpg", "\udcff.jpg")}
+        journal.add_failed("d.jpg", "d.jpg: gone")
+        assert list(journal.rows())[3:] == [[Blank("d.jpg", error="d.jpg: gone")]]
+        journal.add("d.jpg", [])
+        assert list(journal.rows())[3:] == [[Blank("d.jpg")]]
     journal.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_belongs_to_what_was_named(tmp_path: Path) -> None:
+    """However it is spelled; more may be named later, not less and nothing else."""
+    for name in ("A", "A/sub", "B"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "A")
+    (tmp_path / "A" / "a.jpg").touch()
+    table = tmp_path / "t.csv"
+    with Journal(table, SETTINGS, [tmp_path / "A"]) as journal:
+        journal.add(str(tmp_path / "A" / "a.jpg"), [FACE])
+    for other in (tmp_path / "B", tmp_path / "A" / "sub", tmp_path / "A" / "a.jpg"):
+        with pytest.raises(InputError, match=rf"begun with other inputs \({tmp_path}/A is not among"):
+            Journal(table, SETTINGS, [other])
+    for same in ([tmp_path / "link"], [tmp_path / "A" / "sub" / ".."], [tmp_path / "B", tmp_path / "A"], [tmp_path]):
+        with Journal(table, SETTINGS, same) as journal:
+            assert identity(str(tmp_path / "link" / "a.jpg")) in journal.done
+
+
+def test_a_table_has_one_writer(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    (tmp_path / "link").symlink_to(tmp_path)
+    with Journal(table, SETTINGS) as journal:
+        journal.add("a.jpg", [FACE])
+        for same in (table, tmp_path / "link" / "t.csv"):
+            with pytest.raises(InputError, match="another mien is writing it now"):
+                Journal(same, SETTINGS, overwrite=True)
+        Journal(tmp_path / "u.csv", SETTINGS).__exit__(None, None, None)
+    with Journal(table, SETTINGS) as journal:
+        assert len(journal.done) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"mine", b"mine\n", b'{"format": 3}\n[]\n', b'{"format": 3}\n{"source": 1}\n', b'{"format": 3}\n{"faces": []}\n',
+     b'{"format": 3}\n{"source": "a", "faces": [{}]}\n', b'{"format": 3}\n\xff\n', b"[" * 100_000 + b"\n"],
+)  # fmt: skip
+def test_what_is_no_journal_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.csv.journal").write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.csv\.journal: line \d is not what mien writes"):
+        Journal(tmp_path / "t.csv", {})
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [content]
 
 
 def test_a_journal_of_other_settings_is_not_mixed_in(tmp_path: Path) -> None:

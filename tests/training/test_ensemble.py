@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +96,14 @@ def test_what_makes_no_ensemble(members: list[Run], together: Run, trained_run: 
         ensemble([members[0], trained_run], tmp_path / "mixed")
     with pytest.raises(InputError, match="is an ensemble itself"):
         ensemble([members[0], together], tmp_path / "nested")
+    for other in (members[::-1], [*members, trained_run][1:]):
+        with pytest.raises(InputError, match=r"is not empty|differ in"):
+            ensemble(other, together.folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "card.json").write_text("mine")
     with pytest.raises(InputError, match="is not empty"):
-        ensemble(members, together.folder)
+        ensemble(members, tmp_path / "full")
+    shutil.rmtree(tmp_path / "full")
     assert [path.name for path in tmp_path.iterdir()] == ["trained"]
 
 

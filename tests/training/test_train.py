@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,12 @@ from safetensors.torch import load_file
 from mien import FaceSet, InputError, Recipe, Run, Votes
 from mien.cards import Alignment, Card
 from mien.errors import InterruptedRunError
+from mien.files import write_whole
 from mien.recipes.sections import Optimizer, Residual, Schedule, Targets
 from mien.training import module, trainer
 from mien.training import train as training
 from mien.training.hardware import detect
+from mien.training.resume import Existing, Request, begin, decide
 from mien.training.run import Epoch, best_epoch
 from mien.training.targets import Sources
 from mien.training.train import train
@@ -265,22 +269,27 @@ def test_resume_refuses_another_recipe_or_other_data(faces: FaceSet, recipe: Rec
 def test_disk_full_keeps_the_last_good_checkpoint(
     faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """In the third epoch the new file leads to a device without room; the system's own error follows."""
+    """In the third epoch the new file is one on a device without room; the system's own error follows."""
     recipe = recipe.model_copy(update={"early_stopping": None})
     step = module.TrainingModule.training_step
-    full = tmp_path / "run" / "checkpoints" / f"{name}.part"
+    epoch: list[int] = []
 
-    def filling(self, batch, batch_idx):  # type: ignore[no-untyped-def]
-        if self.current_epoch == 2 and not full.is_symlink():
-            full.symlink_to("/dev/full")
+    def counting(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        epoch[:] = [self.current_epoch]
         return step(self, batch, batch_idx)
 
+    def filling(path: Path, content: str | bytes | memoryview) -> None:
+        if epoch == [2] and path.name == name:
+            with Path("/dev/full").open("wb") as file:
+                file.write(content)
+        write_whole(path, content)
+
     with monkeypatch.context() as patch:
-        patch.setattr(module.TrainingModule, "training_step", filling)
+        patch.setattr(module.TrainingModule, "training_step", counting)
+        patch.setattr(trainer, "write_whole", filling)
         patch.setattr(trainer, "best_epoch", lambda rows, recipe: rows[-1])  # every epoch writes its weights
         with pytest.raises(InputError, match=r"No space left on device.*--resume"):
             train(recipe, faces, tmp_path / "run")
-    assert not full.is_symlink()
     resumed = train(recipe, faces, tmp_path / "run", existing="resume")
     whole = train(recipe, faces, tmp_path / "whole")
     assert numbers(resumed) == numbers(whole)
@@ -368,3 +377,45 @@ def test_checkpoints_are_read_without_running_code(faces: FaceSet, recipe: Recip
 def test_training_needs_train_and_val(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs a train split"):
         train(recipe, faces.select("val", "test"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("how", ["new", "replace", "branch"])
+def test_the_same_command_begins_a_run_whenever_it_was_killed(
+    finished: Run, faces: FaceSet, tmp_path: Path, how: str
+) -> None:
+    """Before every change of the file system, of a folder that is new and of one that is to be replaced."""
+    if not hasattr(os, "fork"):
+        pytest.skip("children are forked")
+    count_changes = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "faults.py"))["count_changes"]
+    seen = faces.select("train", "val")
+    recipe = finished.recipe if how == "branch" else finished.recipe.model_copy(update={"seed": 5})
+    request = Request(recipe, seen, detect().precision, branch=finished if how == "branch" else None)
+    existing: Existing = "replace" if how == "replace" else "resume"
+    for kill in range(1, 200, 3 if how == "branch" else 1):  # its copies take a while
+        run = Run(tmp_path / f"{kill}")
+        if how == "replace":
+            shutil.copytree(finished.folder, run.folder)
+            (run.folder / "notes.txt").write_text("mine")
+        child = os.fork()
+        if not child:
+            try:
+                count_changes(f"{tmp_path}/", kill)
+                begin(run, request, how if how == "replace" else "new")  # type: ignore[arg-type]
+            finally:
+                os._exit(0)
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        asked = Request(recipe, seen, detect().precision)
+        decision = decide(run, asked, existing)
+        if how == "branch" and run.begun:
+            assert decision == "resume", "a branch that has begun has all of its trunk"
+        else:
+            assert decision in ("new", "replace"), kill
+            begin(run, asked, decision)
+        assert run.begun
+        assert run.recipe == recipe
+        assert (run.folder / "notes.txt").is_file() == (how == "replace")
+        if not run.last_checkpoint.is_file():
+            assert not list(run.folder.glob(".mien-*"))
+        if not killed:
+            break
+    assert kill > 5

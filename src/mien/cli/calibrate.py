@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import VotesOption, note, open_faces, open_votes, say
+from mien.cli.console import OverwriteOption, VotesOption, note, open_faces, open_votes, say
 
 if TYPE_CHECKING:
     from mien.cards import Head
@@ -30,17 +30,21 @@ def calibrate(
     to: Annotated[
         Path | None, typer.Option("--to", help="File to write, for a model file: the given one is not changed.")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Fit temperature and threshold of each head again, on val images that are not in the training set."""
     from mien.actions import calibrate as fit
     from mien.model import Model
+    from mien.outputs import MODEL, check_output
 
     opened = Model.open(model)
+    if to is not None and opened.run is None:
+        check_output(to, MODEL, [one for one in (model, data, votes) if one], overwrite=overwrite)
     faces, tagged = None, None
     if data is not None:
         everything = open_faces(data, None, skip_unreadable=False, size=opened.card.preprocess.size)
         tagged, faces = open_votes(votes, everything, None)
-    card = fit(opened, risk, faces, tagged, to)
+    card = fit(opened, risk, faces, tagged, to, overwrite=overwrite)
     kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
     _tell(model, "", kept, card.head("labels"))
     if card.people and kept.people is not None and kept.people.votes.any():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import ModelArgument, say
+from mien.cli.console import ModelArgument, OverwriteOption, say
 
 
 def card(
@@ -21,9 +21,10 @@ def card(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for it: the run's report, or NAME-report, if left out.")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write a model card (Mitchell et al. 2019) as Markdown and HTML, from what was measured before. Opens no data."""
     from mien.actions import card as write
 
-    file = write(model, out, evidence or ())
+    file = write(model, out, evidence or (), overwrite=overwrite)
     say(f"model card: {file}, {file.with_suffix('.md')}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from matplotlib.figure import Figure
 
     from mien.data.cache import Progress
     from mien.data.faceset import FaceSet
@@ -57,12 +59,19 @@ TruthOption = Annotated[
         "training data). The model's default if left out: people.",
     ),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is in the way, unless this command reads it.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 
 
 def say(text: str) -> None:
     """A line of result on standard output."""
-    print(text)
+    try:
+        print(text)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def note(text: str) -> None:
@@ -82,20 +91,24 @@ def known_truth(name: str | None) -> Truth | None:
     return cast("Truth | None", name)
 
 
-def check_picture(path: Path | None) -> None:
-    """Raise `InputError`, before any work is done, for a picture that could not be written in the end."""
-    from mien.errors import InputError, not_writable
+def check_picture(path: Path | None, inputs: Iterable[str | Path], *, overwrite: bool) -> None:
+    """Raise `InputError`, before any work is done, for a picture that could not or must not be written in the end."""
+    from mien.outputs import PICTURE, check_output
 
-    if path is None:
-        return
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: pictures are written as PNG; let the name end in .png")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
+    if path is not None:
+        check_output(path, PICTURE, inputs, overwrite=overwrite)
+
+
+def save_picture(figure: Figure, path: Path, remark: str = "") -> None:
+    """Write what `check_picture` has found to be free, and say so. Raises `InputError`."""
+    from mien.errors import not_writable
+    from mien.report.style import save
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        save(figure, path)
     except OSError as error:
-        raise not_writable(path, error) from error
+        raise not_writable(path, error, "Make room or choose another place, then run the same command") from error
+    note(f"picture: {path}{remark}")
 
 
 def free_place(place: Path, used: Collection[Path]) -> Path:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, LabelsOption, SkipOption, note, open_faces, say, table
+from mien.cli.console import (
+    JsonOption,
+    LabelsOption,
+    OverwriteOption,
+    SkipOption,
+    check_picture,
+    open_faces,
+    save_picture,
+    say,
+    table,
+)
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit
@@ -23,8 +33,10 @@ def stats(
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
     as_json: JsonOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Images per class and split, as a table and a picture."""
+    check_picture(plot, [data], overwrite=overwrite)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable)
     counts = {split: found for split, found in faces.counts().items() if sum(found.values())}
     if as_json:
@@ -41,10 +53,8 @@ def stats(
         say(f"fingerprint {faces.fingerprint}")
     if plot:
         from mien.report.data import label_distribution
-        from mien.report.style import save
 
-        save(label_distribution(counts, faces.label_set.labels), plot)
-        note(f"picture: {plot}")
+        save_picture(label_distribution(counts, faces.label_set.labels), plot)
 
 
 @app.command("audit")

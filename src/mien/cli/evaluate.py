@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from mien.cli.console import (
     JsonOption,
     LabelsOption,
     ModelArgument,
+    OverwriteOption,
     SkipOption,
     VotesOption,
     note,
@@ -69,6 +71,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Score a model on val, test or both. A run keeps predictions, figures and confusion matrix in its folder.
 
@@ -87,6 +90,9 @@ def evaluate(
         raise InputError("--robust-faces is a part of --report: ask for that too")
     of_groups = read_groups(Path(groups)) if groups else None
     opened = Model.open(model, device=device)
+    pages = [name for name, asked in (("report", report), ("suspects", suspects)) if asked]
+    if out or not opened.run:  # before the data, whose names a run's folder for them has, are opened
+        _check_free(pages, split, out or _folder(opened, None), overwrite=overwrite)
     everything = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     tagged, faces = open_votes(votes, everything, ferplus)
@@ -96,8 +102,9 @@ def evaluate(
         predictions = opened.predictions(faces, split, votes=tagged, progress=bar)
     evaluation = scored(opened, faces, predictions)
     folder = out or _folder(opened, faces)
+    _check_free(pages, split, folder, overwrite=overwrite)
     lines = _write_scores(opened, faces, evaluation) if opened.run else []
-    lines += _write_suspects(faces, split, folder, device) if suspects else []
+    lines += _write_suspects(faces, split, folder, device, overwrite) if suspects else []
     robust = report and robust_faces != 0
     with progress() as bar:
         found = evidence(
@@ -115,7 +122,7 @@ def evaluate(
             evaluation=evaluation,
             progress=bar,
         )
-    lines += _write_report(found, opened.card, split, folder) if report else []
+    lines += _write_report(found, opened.card, split, folder, overwrite) if report else []
     if as_json:
         more = found.model_dump(mode="json", exclude={"evaluation"}, exclude_none=True)
         say(json.dumps(found.evaluation.model_dump(mode="json") | more, indent=2, ensure_ascii=False))
@@ -125,9 +132,24 @@ def evaluate(
         say(line)
 
 
-def _folder(model: Model, faces: FaceSet) -> Path:
+def _folder(model: Model, faces: FaceSet | None) -> Path:
     """Where pages go: the run's own folder for this data, or one beside for a model that has none."""
-    return model.folder_for(faces, "report") if model.run else Path(f"{model.name}-report")
+    return model.folder_for(faces, "report") if model.run and faces else Path(f"{model.name}-report")
+
+
+def _check_free(pages: Sequence[str], split: str, folder: Path, *, overwrite: bool) -> None:
+    """Raise `InputError` where pages or their numbers would replace somebody else's files."""
+    from mien.outputs import check_output, json_with
+    from mien.report.layout import check_page
+
+    kinds = {
+        "report": ("evidence", json_with("evaluation", "abstention")),
+        "suspects": ("suspects", json_with("ranked")),
+    }
+    for page in pages:
+        numbers, kind = kinds[page]
+        check_page(folder, f"{page}-{split}", overwrite=overwrite)
+        check_output(folder / f"{numbers}-{split}.json", kind, overwrite=overwrite)
 
 
 def _write_scores(model: Model, faces: FaceSet, evaluation: Evaluation) -> list[str]:
@@ -141,18 +163,18 @@ def _write_scores(model: Model, faces: FaceSet, evaluation: Evaluation) -> list[
     return [f"figures: {file}", f"confusion matrix: {picture}"]
 
 
-def _write_report(found: Evidence, card: Card, split: str, folder: Path) -> list[str]:
+def _write_report(found: Evidence, card: Card, split: str, folder: Path, overwrite: bool) -> list[str]:
     from mien.files import write_whole
     from mien.report.layout import write_page
     from mien.report.model_page import evidence_page
 
     numbers = folder / f"evidence-{split}.json"
-    page = write_page(evidence_page(found, card), folder, f"report-{split}")
+    page = write_page(evidence_page(found, card), folder, f"report-{split}", overwrite=overwrite)
     write_whole(numbers, found.model_dump_json(indent=2) + "\n")
     return [f"report: {page}", f"its numbers: {numbers}"]
 
 
-def _write_suspects(faces: FaceSet, split: str, folder: Path, device: str) -> list[str]:
+def _write_suspects(faces: FaceSet, split: str, folder: Path, device: str, overwrite: bool) -> list[str]:
     from mien.evaluation.suspects import suspects
     from mien.files import write_whole
     from mien.report.layout import Page, write_page
@@ -162,10 +184,11 @@ def _write_suspects(faces: FaceSet, split: str, folder: Path, device: str) -> li
         found = suspects(faces, split, device=device, progress=bar)
     section = suspects_section(found, faces)
     where = f"{faces.source}, {split}, n = {found.n:,}"
-    page = write_page(Page("Faces whose label may be wrong", where, (section,)), folder, f"suspects-{split}")
+    page = Page("Faces whose label may be wrong", where, (section,))
+    file = write_page(page, folder, f"suspects-{split}", overwrite=overwrite)
     numbers = folder / f"suspects-{split}.json"
     write_whole(numbers, found.model_dump_json(indent=2) + "\n")
-    return [f"suspects: {page}", f"all of them: {numbers}"]
+    return [f"suspects: {file}", f"all of them: {numbers}"]
 
 
 def _show(found: Evidence) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, get_args
 
@@ -12,6 +12,7 @@ from mien.cli.console import (
     DetectorOption,
     DetectSizeOption,
     ModelArgument,
+    OverwriteOption,
     TruthOption,
     check_picture,
     counter,
@@ -19,6 +20,7 @@ from mien.cli.console import (
     free_place,
     known_truth,
     note,
+    save_picture,
     say,
 )
 from mien.errors import InputError, not_writable
@@ -54,6 +56,7 @@ def explain(
     out: Annotated[
         Path, typer.Option("--out", help="PNG of all faces (12 at most), or a folder for one PNG of each picture.")
     ] = Path(_PICTURE),
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Show which pixels of each face the answer depends on: not why a person looks so.
 
@@ -64,7 +67,7 @@ def explain(
     from mien.recognize.inputs import named_places, pictures
 
     places = named_places(images)
-    drawn = _Drawn(out, places)
+    drawn = _Drawn(out, places, model, overwrite=overwrite)
     explainer = Explainer(model, method, label, known_truth(truth))
     look = _opened(detector, detect_size)
     failed: list[str] = []
@@ -135,22 +138,27 @@ def _tell(one: InputFile, found: Explanation, number: int) -> None:
 class _Drawn:
     """The picture of all faces, or a folder of one for each picture that was named."""
 
-    def __init__(self, out: Path, places: Sequence[Path]) -> None:
-        """Raises `InputError`, before any work is done, where nothing could be written."""
-        from mien.recognize.inputs import check_apart, check_no_input
+    def __init__(self, out: Path, places: Sequence[Path], model: str, *, overwrite: bool) -> None:
+        """Raises `InputError`, before any work is done, where nothing could or must be written."""
+        from mien.outputs import PICTURE, check_ours
+        from mien.recognize.inputs import check_apart, pictures
 
         self._one_file = out.suffix.lower() == ".png" and not out.is_dir()
         self._out, self._shown = out, list[_Named]()
-        self._written: list[Path] = []
+        self._written: set[Path] = set()
         if self._one_file:
-            check_picture(out)
-            check_no_input(out, places)
+            check_picture(out, [*places, model], overwrite=overwrite)
             return
         check_apart(out, places)
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise not_writable(out, error) from error
+        used: set[Path] = set()
+        for one in pictures(places):
+            place = self._place(one, used)
+            used.add(place)
+            check_ours(place, PICTURE, overwrite=overwrite)
 
     @property
     def room(self) -> int:
@@ -163,8 +171,11 @@ class _Drawn:
 
     def end_picture(self, one: InputFile) -> None:
         if not self._one_file:
-            self._save(free_place(self._out / one.under.with_suffix(".png"), self._written))
+            self._save(self._place(one, self._written))
             self._shown.clear()
+
+    def _place(self, one: InputFile, used: Collection[Path]) -> Path:
+        return free_place(self._out / one.under.with_suffix(".png"), used)
 
     def end(self) -> None:
         from mien.explanation.explain import CAVEAT
@@ -175,11 +186,6 @@ class _Drawn:
 
     def _save(self, path: Path) -> None:
         from mien.report.explanations import explained
-        from mien.report.style import save
 
-        try:
-            save(explained(self._shown), path)
-        except OSError as error:
-            raise not_writable(path, error) from error
-        self._written.append(path)
-        note(f"picture: {path}")
+        save_picture(explained(self._shown), path)
+        self._written.add(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import DataOption, LabelsOption, SkipOption, note, open_faces, progress, say
+from mien.cli.console import DataOption, LabelsOption, OverwriteOption, SkipOption, note, open_faces, progress, say
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -34,17 +34,22 @@ def export(
     ] = False,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write a model as an ONNX file with its card inside, once both agree on faces of --data."""
     from mien.errors import InputError
     from mien.exports import export as write
     from mien.model import Model
+    from mien.outputs import MODEL, check_output
 
     if half and int8:
         raise InputError("--float16 and --int8 are two kinds of file: export twice, each with its own --to")
     opened = Model.open(model, device="cpu")
+    if to is not None:
+        check_output(to, MODEL, [model, data], overwrite=overwrite)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
-    parity = write(opened, faces, to, "int8" if int8 else "float16" if half else "float32")
+    precision = "int8" if int8 else "float16" if half else "float32"
+    parity = write(opened, faces, to, precision, overwrite=overwrite)
     place = to if to is not None or opened.run is None else opened.run.folder / "model.onnx"
     assert place is not None  # a model file is written with --to alone
     say(f"{place}: {parity.bytes / 1e6:.2f} MB")

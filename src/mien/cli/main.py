@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -26,7 +26,10 @@ from mien.cli import (
     train,
 )
 from mien.cli.console import log_to_stderr, note
+from mien.cli.streams import set_up_streams
 from mien.errors import InterruptedRunError, MienError, MissingExtraError
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 app = typer.Typer(
     name="mien",
@@ -72,7 +75,7 @@ def _common(
 
 def main() -> None:
     """Exit 0 all well, 1 some inputs failed, 2 a user's mistake, 130 stopped by Ctrl-C."""
-    _set_up_output()
+    set_up_streams()
     try:
         app()
     except InterruptedRunError as stop:
@@ -90,13 +93,7 @@ def main() -> None:
         sys.exit(1)  # the reader of our output has gone, for example `head`
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        note(f"error: {where}{error.strerror or error}")
+        full = ". Make room, then run the same command: files that were written before are whole"
+        advice = full if error.errno in _FULL else ""
+        note(f"error: {where}{error.strerror or error}{advice}")
         sys.exit(2)
-
-
-def _set_up_output() -> None:
-    """Names of files need not be text in the terminal's encoding; who reads our lines gets each when it is there."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        # On Windows a pipe has an old code page, which lacks signs that we print.
-        encoding = "utf-8" if sys.platform == "win32" else None
-        sys.stdout.reconfigure(encoding=encoding, errors="surrogateescape", line_buffering=True)

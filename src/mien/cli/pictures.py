@@ -32,26 +32,31 @@ class PictureOptions:
     as_json: bool = False
     overwrite: bool = False
     require_face: bool = False
+    more_inputs: tuple[str, ...] = ()  # what is read besides the pictures
 
 
 def recognize_files(places: Sequence[Path], recognizer: Recognizer, options: PictureOptions) -> None:
     """Recognize pictures; those that fail are told again at the end, and the exit code tells it."""
-    from mien.recognize.inputs import check_apart, check_no_input, pictures
+    from mien.recognize.inputs import check_apart, pictures
+    from mien.recognize.rows import check_table
     from mien.recognize.stream import recognize_pictures
 
-    check_picture(options.plot)
-    if options.plot:
-        check_no_input(options.plot, places)
+    read: list[str | Path] = [*places, *options.more_inputs]
+    check_picture(options.plot, read, overwrite=options.overwrite)
     if options.annotate:
         check_apart(options.annotate, places)
+        _Marked(options.annotate).check(pictures(places), overwrite=options.overwrite)
+    if options.out:
+        check_table(options.out, read, overwrite=options.overwrite)
     with ExitStack() as stack:
-        journal = stack.enter_context(_journal(recognizer, options)) if options.out else None
+        journal = stack.enter_context(_journal(recognizer, places, options)) if options.out else None
         done = _Done(options, journal)
         count = stack.enter_context(counter("pictures"))
         stack.enter_context(_told_to_go_on(journal, options))
         for outcome in recognize_pictures(done.left(pictures(places)), recognizer, require_face=options.require_face):
             count(1)
             done.take(outcome)
+        done.plot()
         if journal and options.out:
             _write_table(journal, recognizer, options.out)
     done.end()
@@ -69,18 +74,22 @@ class _Done:
         self._pictures = self._with_face = 0
         if self._before:
             note(f"going on: {len(self._before):,} pictures are done already")
+        if journal and options.plot:
+            self._show_again(journal)
 
     def left(self, inputs: Iterable[InputFile]) -> Iterator[InputFile]:
         """Inputs that are still to be recognized; with a table each file once."""
+        from mien.recognize.journal import identity
+
         named = set(self._before)
         for one in inputs:
-            source = str(one.path)
-            if self._journal and source in named:
-                if self._marked and source in self._before:
+            who = identity(str(one.path)) if self._journal else ""
+            if who in named:
+                if self._marked and who in self._before:
                     self._marked.place(one)
                 continue
             if self._journal:
-                named.add(source)
+                named.add(who)
             yield one
 
     def take(self, outcome: Outcome) -> None:
@@ -89,6 +98,8 @@ class _Done:
         if outcome.error:
             self._failed.append(outcome.error)
             note(f"error: {outcome.error}")
+            if self._journal:
+                self._journal.add_failed(source, outcome.error)
             if self._options.as_json:
                 say(json.dumps({"source": source, "error": outcome.error}))
             return
@@ -98,22 +109,41 @@ class _Done:
         if self._marked:
             self._marked.write(outcome)
         if self._options.plot:
-            self._show(outcome)
+            self._show(outcome.image, outcome.faces)
         if self._journal:  # last: what is noted as done is done
             self._journal.add(source, outcome.faces)
 
-    def _show(self, outcome: Outcome) -> None:
-        if outcome.image is None or len(self._shown) == _PLOTTED:
+    def _show(self, image: Pixels | None, faces: Sequence[Face]) -> None:
+        if image is None or len(self._shown) == _PLOTTED:
             return
         from mien.report.faces import closeup
 
-        for face in outcome.faces[: _PLOTTED - len(self._shown)]:
-            self._shown.append(closeup(outcome.image, face))
+        for face in faces[: _PLOTTED - len(self._shown)]:
+            self._shown.append(closeup(image, face))
+
+    def _show_again(self, journal: Journal) -> None:
+        """The first faces of an earlier run: the picture of --plot is the same however often a run was stopped."""
+        from mien.errors import InputError
+        from mien.images import read
+        from mien.recognize.rows import Row
+
+        for rows in journal.rows():
+            faces = [row.face for row in rows if isinstance(row, Row)]
+            if len(self._shown) == _PLOTTED:
+                return
+            if faces:
+                try:
+                    self._show(read(Path(faces[0].source)), faces)
+                except InputError as error:  # gone since
+                    note(f"not in the picture: {error}")
+
+    def plot(self) -> None:
+        """Before the table is whole: until then a stopped run goes on."""
+        if self._options.plot:
+            _plot(self._shown, self._options.plot)
 
     def end(self) -> None:
         """Sum up, list what failed, and end with the exit code that tells it."""
-        if self._options.plot:
-            _plot(self._shown, self._options.plot)
         failed = self._failed
         if self._pictures > 1 and (self._journal or failed):
             note(f"{self._pictures:,} pictures: {self._with_face:,} with a face, {len(failed):,} failed")
@@ -136,24 +166,22 @@ def _told_to_go_on(journal: Journal | None, options: PictureOptions) -> Iterator
         raise InterruptedRunError(f"stopped. {kept}") from stop
 
 
-def _journal(recognizer: Recognizer, options: PictureOptions) -> Journal:
+def _journal(recognizer: Recognizer, places: Sequence[Path], options: PictureOptions) -> Journal:
     from mien.recognize.journal import Journal
-    from mien.recognize.rows import check_format
 
     assert options.out is not None
-    check_format(options.out)
     settings = {**recognizer.settings, "require_face": options.require_face}
-    return Journal(options.out, settings, overwrite=options.overwrite)
+    return Journal(options.out, settings, places, overwrite=options.overwrite)
 
 
 def _write_table(journal: Journal, recognizer: Recognizer, path: Path) -> None:
-    from mien.recognize.rows import Row, TableFile
+    from mien.recognize.rows import TableFile
 
     with TableFile(path, recognizer.labels) as table:
-        for faces in journal.faces():
-            table.write(Row(face, number) for number, face in enumerate(faces, start=1))
+        for rows in journal.rows():
+            table.write(rows)
     journal.remove()
-    note(f"table: {path} ({table.rows:,} {'face' if table.rows == 1 else 'faces'})")
+    note(f"table: {path} ({table.faces:,} {'face' if table.faces == 1 else 'faces'})")
 
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:
@@ -191,25 +219,25 @@ class _Marked:
             raise not_writable(folder, error) from error
         self._used: set[Path] = set()
 
-    def write(self, outcome: Outcome) -> None:
-        from PIL import Image
+    def check(self, inputs: Iterable[InputFile], *, overwrite: bool) -> None:
+        """Raise `InputError` where a copy would replace somebody else's file."""
+        from mien.outputs import COPY, check_ours
 
+        for one in inputs:
+            check_ours(self.place(one), COPY, overwrite=overwrite)
+
+    def write(self, outcome: Outcome) -> None:
         from mien.errors import not_writable
-        from mien.recognize.annotate import annotate
+        from mien.files import write_whole
+        from mien.recognize.annotate import annotate, encoded
 
         if outcome.image is None:
             return
         place = self.place(outcome.input)
-        part = place.with_name(f"{place.name}.part{place.suffix}")
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                Image.fromarray(annotate(outcome.image, outcome.faces)).save(part, quality=92)
-                part.replace(place)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(place, encoded(annotate(outcome.image, outcome.faces), place.suffix))
         except OSError as error:
-            raise not_writable(place, error) from error
+            raise not_writable(place, error, "Make room, then run the same command") from error
 
     def place(self, one: InputFile) -> Path:
         """The place of a copy, as JPEG or PNG, numbered where two pictures of this run have the same name."""
@@ -222,11 +250,10 @@ class _Marked:
 
 
 def _plot(shown: list[tuple[Pixels, Face]], path: Path) -> None:
+    from mien.cli.console import save_picture
     from mien.report.faces import recognized
-    from mien.report.style import save
 
     if not shown:
         note("no face to draw: --plot wrote nothing")
         return
-    save(recognized(shown), path)
-    note(f"picture: {path}" + (f" (the first {_PLOTTED} faces)" if len(shown) == _PLOTTED else ""))
+    save_picture(recognized(shown), path, f" (the first {_PLOTTED} faces)" if len(shown) == _PLOTTED else "")

@@ -39,7 +39,9 @@ def recognize(
         Path | None, typer.Option("--annotate", help="Folder for copies with boxes and bars (a video becomes an MP4).")
     ] = None,
     as_json: JsonOption = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an --out that exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is in the way, such as an --out that exists.")
+    ] = False,
     require_face: Annotated[
         bool, typer.Option("--require-face", help="A picture without a face is an error.", rich_help_panel=_PICTURES)
     ] = False,
@@ -83,13 +85,14 @@ def recognize(
     )
     if kind == "pictures":
         options = PictureOptions(
-            out=out, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face
-        )
+            out=out, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face,
+            more_inputs=(model,) if model else (),
+        )  # fmt: skip
         recognize_files(places, recognizer, options)
         return
     watching = WatchOptions(
         every=every, fps=fps, smooth_s=smooth, out=out, annotate=annotate, timeline=timeline, as_json=as_json,
-        overwrite=overwrite,
+        overwrite=overwrite, more_inputs=(model,) if model else (),
     )  # fmt: skip
     if kind == "camera":
         recognize_camera(inputs[0], recognizer, watching)

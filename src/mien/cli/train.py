@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from mien.cli.console import (
     RecipeArgument,
     SkipOption,
     VotesOption,
+    check_picture,
     open_faces,
     open_votes,
     progress,
@@ -42,7 +44,9 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Overrides the recipe's seed.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished epoch.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run that is in --out; with --find-lr what it writes.")
+    ] = False,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
@@ -81,10 +85,8 @@ def train(
 
     if resume and overwrite:
         raise InputError("--resume goes on with a run, --overwrite replaces it: leave out one of them")
-    if find_lr and (resume or overwrite or devices > 1):
-        raise InputError(
-            "--find-lr does not train a run, and uses one device: leave out --resume, --overwrite and --devices"
-        )
+    if find_lr and (resume or devices > 1):
+        raise InputError("--find-lr does not train a run, and uses one device: leave out --resume and --devices")
     if find_lr and (start or branch):
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
@@ -100,6 +102,8 @@ def train(
     from mien.training.start import open_start
     from mien.training.targets import Sources
 
+    if find_lr:
+        _check_free(out, [data, *([votes] if votes else [])], overwrite=overwrite)
     hardware = detect(device, precision, devices)  # a mistake there should not wait for the data
     chosen = complete(chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
@@ -142,6 +146,20 @@ def _teacher(place: str | None, recipe: Recipe) -> Predictions | Run | None:
     return run if recipe.targets.teacher_sees == "batch" else run.predictions("train")
 
 
+def _search_files(out: Path) -> tuple[Path, Path]:
+    """Picture and numbers of a search, beside the run that it is for."""
+    place = out if out.name not in ("", "..") else out.resolve()
+    return place.with_name(f"{place.name}-find-lr.png"), place.with_name(f"{place.name}-find-lr.csv")
+
+
+def _check_free(out: Path, inputs: Sequence[str], *, overwrite: bool) -> None:
+    from mien.outputs import check_output, csv_with
+
+    picture, numbers = _search_files(out)
+    check_picture(picture, inputs, overwrite=overwrite)
+    check_output(numbers, csv_with("learning_rate", "smoothed_loss"), inputs, overwrite=overwrite)
+
+
 def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> None:
     from mien.report.search import learning_rates
     from mien.report.style import save
@@ -149,8 +167,7 @@ def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> N
 
     with progress() as bar:
         search = find_lr(recipe, faces, hardware, progress=bar)
-    place = out if out.name not in ("", "..") else out.resolve()
-    picture, numbers = (place.with_name(f"{place.name}-find-lr{suffix}") for suffix in (".png", ".csv"))
+    picture, numbers = _search_files(out)
     save_csv(search, numbers)
     save(learning_rates(search.rates, search.losses, search.smoothed, recipe.name, search.suggestion), picture)
     low, high, own = search.rates[0], search.rates[-1], recipe.optimizer.lr

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.cli.console import check_picture, counter, note, progress, say, table
-from mien.errors import InputError, InterruptedRunError, not_writable
+from mien.cli.console import check_picture, counter, note, progress, save_picture, say, table
+from mien.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from mien.cli.live import View
@@ -37,7 +37,8 @@ class WatchOptions:
     annotate: Path | None = None  # a film, if it ends in .mp4, else a folder for films
     timeline: Path | None = None
     as_json: bool = False
-    overwrite: bool = False  # of `out`
+    overwrite: bool = False
+    more_inputs: tuple[str, ...] = ()  # what is read besides the videos
 
 
 def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: WatchOptions) -> None:
@@ -56,9 +57,13 @@ def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: Wat
                 ours = replace(options, annotate=film, timeline=timeline)
                 stopped = _recognize(str(path), recognizer, ours, pace, rows)
             except InputError as error:
+                if len(paths) == 1 and (rows is None or not rows.rows):
+                    raise
+                if rows:
+                    from mien.recognize.rows import Blank
+
+                    rows.write([Blank(str(path), error=str(error))])
                 if len(paths) == 1:
-                    if rows is None or not rows.rows:
-                        raise
                     too_late = error
                     break
                 failed.append(str(error))
@@ -120,7 +125,7 @@ def _recognize(
         last_s = 0.0
         try:
             for seen in watch(video, recognizer, pace=pace, smooth_s=smooth_s, all_images=bool(film) or live):
-                _take(seen, summary, rows, film)
+                _take(seen, source, summary, rows, film)
                 if options.as_json and seen.frame.look:
                     say(_as_json(source, seen))
                 last_s = seen.frame.time_s
@@ -140,11 +145,13 @@ def _as_json(source: str, seen: Seen) -> str:
     return json.dumps({"source": source, "frame": seen.frame.index, "time_s": time_s, "faces": faces})
 
 
-def _take(seen: Seen, summary: Summary, rows: TableFile | None, film: Film | None) -> None:
+def _take(seen: Seen, source: str, summary: Summary, rows: TableFile | None, film: Film | None) -> None:
     if seen.frame.look:
         summary.add(seen.rows, seen.frame.time_s)
         if rows:
-            rows.write(seen.rows)
+            from mien.recognize.rows import Blank
+
+            rows.write(seen.rows or [Blank(source, seen.frame.index, seen.frame.time_s)])
     if film and seen.frame.image is not None:
         from mien.recognize.annotate import annotate
 
@@ -154,19 +161,25 @@ def _take(seen: Seen, summary: Summary, rows: TableFile | None, film: Film | Non
 
 def _checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
     """The pace; `InputError` for options that cannot be, before anything is opened or written."""
+    from mien.outputs import FILM, check_output
     from mien.recognize.inputs import check_apart
-    from mien.recognize.rows import check_absent, check_format
+    from mien.recognize.rows import check_absent, check_table
     from mien.recognize.track import Tracker
     from mien.recognize.video import Pace
 
+    read: list[str | Path] = [*paths, *options.more_inputs]
     if options.out:
-        check_format(options.out)
+        check_table(options.out, read, overwrite=options.overwrite)
         check_absent(options.out, overwrite=options.overwrite)
-    check_picture(options.timeline)
     if options.annotate and _is_film(options.annotate) and len(paths) > 1:
         raise InputError(f"{options.annotate}: one film for {len(paths)} videos; name a folder for them")
     if options.annotate and not _is_film(options.annotate):
         check_apart(options.annotate, paths)
+    for film, timeline in _places(paths, options) or [(options.annotate, options.timeline)]:
+        check_picture(timeline, read, overwrite=options.overwrite)
+        if film:
+            film = film if _is_film(film) else film / "camera.mp4"
+            check_output(film, FILM, read, overwrite=options.overwrite)
     if options.smooth_s is not None:
         Tracker(smooth_s=options.smooth_s)
     return Pace(options.every, options.fps)
@@ -188,8 +201,6 @@ def _places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | N
             while film in used:
                 film = film.with_stem(f"{film.stem}-{number}")
             used.add(film)
-        if film and any(film.exists() and other.exists() and film.samefile(other) for other in paths):
-            raise InputError(f"{film}: is the video itself; give the film another name or folder")
         timeline = options.timeline
         if timeline and len(paths) > 1:
             timeline = timeline.with_name(f"{timeline.stem}-{number}-{path.stem}{timeline.suffix}")
@@ -203,8 +214,9 @@ def _table(options: WatchOptions, recognizer: Recognizer) -> Iterator[TableFile 
         yield None
         return
     from mien.recognize.rows import TableFile
+    from mien.scratch import held_alone
 
-    with TableFile(options.out, recognizer.labels) as rows:
+    with held_alone(options.out), TableFile(options.out, recognizer.labels) as rows:
         yield rows
 
 
@@ -245,14 +257,9 @@ def _tell(source: str, trouble: str | None, summary: Summary, options: WatchOpti
     if options.annotate and options.annotate.exists():
         note(f"film: {options.annotate}")
     if options.timeline:
-        from mien.report.style import save
         from mien.report.timeline import timeline
 
-        try:
-            save(timeline(summary, Path(source).name), options.timeline)
-        except OSError as error:
-            raise not_writable(options.timeline, error) from error
-        note(f"picture: {options.timeline}")
+        save_picture(timeline(summary, Path(source).name), options.timeline)
 
 
 def _tell_faces(source: str, summary: Summary) -> None:

@@ -9,8 +9,6 @@ import itertools
 import json
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from mien.data.entry import Loader, Source
 from mien.errors import InputError
 from mien.images import Pixels, decode, pixel_hash, squeeze_gray
 from mien.preprocess import resize
+from mien.scratch import scratch_folder
 
 FORMAT = 1  # of the cache; a change makes old caches unused
 _CHUNK = 512  # pictures decoded per step
@@ -74,9 +73,7 @@ def decoded(source: Source, size: int, progress: Progress | None = None) -> Deco
 
 def _fill(source: Source, size: int, native: Path, resized: Path, progress: Progress | None) -> Decoded:
     """Decode into a new folder, then rename it by what it holds: a set kept as it is serves every larger size."""
-    native.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=native.name + ".part-", dir=native.parent))
-    try:
+    with scratch_folder(native) as part:
         kept_native = _decode_all(source, size, part, progress)
         folder = native if kept_native else resized
         try:
@@ -87,8 +84,6 @@ def _fill(source: Source, size: int, native: Path, resized: Path, progress: Prog
         made = _load(folder)
         assert made is not None
         return made
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _decode_all(source: Source, size: int, part: Path, progress: Progress | None) -> bool:

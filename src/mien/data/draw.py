@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from mien.data.cartoon import SIZES, draw_face
 from mien.data.tint import tint
 from mien.errors import InputError, not_writable
 from mien.labels import FER7
+from mien.scratch import remove_dead, scratch_folder
 
 MIN_COUNT = 70  # the least that gives every class a face in both tenths
+MAX_COUNT = 1_000_000  # some 2 GB at 48 pixels
 REPEATED = 0.01  # share of the faces that copy a training face into the test folder, on purpose
 # FER2013's imbalance, except that disgust (there 1.5 %) stays common enough to be counted in a small set.
 SHARES = {"angry": 0.14, "disgust": 0.05, "fear": 0.13, "happy": 0.24, "neutral": 0.16, "sad": 0.16, "surprise": 0.12}
@@ -44,25 +45,27 @@ def draw_set(out: Path, count: int, seed: int, *, size: int = 48, color: bool = 
     on `seed`, i and its emotion alone, so the same arguments give the same bytes. With `color` the same faces are drawn
     as RGB.
 
-    Raises `InputError` when `count` is below `MIN_COUNT`, `seed` below 0, `size` outside `SIZES`, or `out` already
-    holds something and `overwrite` is False. Even then a folder is replaced only if nothing but `train` and `test`
-    lies in it.
+    Raises `InputError` when `count` is outside `MIN_COUNT` to `MAX_COUNT`, `seed` below 0, `size` outside `SIZES`, or
+    `out` already holds something and `overwrite` is False. Even then a folder is replaced only if nothing but `train`
+    and `test` lies in it.
     """
     if count < MIN_COUNT:
         raise InputError(f"at least {MIN_COUNT} faces are needed for every class to stand in every split, got {count}")
+    if count > MAX_COUNT:
+        raise InputError(f"at most {MAX_COUNT:,} faces are drawn at a time, got {count:,}")
     if seed < 0:
         raise InputError(f"a seed is a whole number from 0, got {seed}")
     if not SIZES[0] <= size <= SIZES[1]:
         raise InputError(f"faces are drawn {SIZES[0]} to {SIZES[1]} pixels wide, got size {size}")
     target = out.resolve()
+    remove_dead(target.parent)
     _check_free(target, out, overwrite)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-            part = Path(scratch) / "new"
+        with scratch_folder(target) as scratch:
+            part = scratch / "new"
             write = _write_zip if _is_zip(target) else _write_folder
             write(part, _files(count, seed, size, color))
-            _swap(part, target, Path(scratch) / "old")
+            _swap(part, target, scratch / "old")
     except OSError as error:
         raise not_writable(out, error, "Choose another place") from error
     return out

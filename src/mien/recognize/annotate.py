@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from io import BytesIO
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from mien.images import Pixels
+from mien.outputs import MARK
 from mien.recognize.recognizer import Face
 
 # The color-blind-safe palette of Okabe and Ito, https://jfly.uni-koeln.de/color (2008), in the order of FER7;
@@ -94,6 +97,18 @@ def _panel(
 def _translucent(color: str) -> tuple[int, int, int, int]:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return red, green, blue, 72  # dark enough for white letters, also those on yellow over a white picture
+
+
+def encoded(image: Pixels, suffix: str) -> bytes:
+    """A marked picture as PNG, or as JPEG for any other suffix, with the mark of what mien wrote."""
+    content = BytesIO()
+    if suffix.lower() == ".png":
+        said = PngInfo()
+        said.add_text("Software", MARK)
+        Image.fromarray(image).save(content, "PNG", pnginfo=said)
+    else:
+        Image.fromarray(image).save(content, "JPEG", quality=92, comment=MARK.encode())
+    return content.getvalue()
 
 
 @cache

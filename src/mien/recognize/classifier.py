@@ -15,10 +15,11 @@ import numpy.typing as npt
 from mien.cards import Card
 from mien.errors import InputError, MissingExtraError
 from mien.images import Pixels
+from mien.outputs import MODEL_MARK
 from mien.predictions import Truth
 from mien.recognize.session import open_session
 
-CARD_KEY = "mien.card"  # of the metadata of a model file
+CARD_KEY = MODEL_MARK  # of the metadata of a model file
 _BATCH = 32
 
 
@@ -30,22 +31,25 @@ class Classifier:
         self._input = session.get_inputs()[0].name
 
     @classmethod
-    def open(cls, path: str | Path, *, threads: int | None = None) -> Classifier:
+    def open(cls, path: str | Path, *, threads: int | None = None, card: Card | None = None) -> Classifier:
         """Open a `.onnx` that `mien export` wrote.
 
-        `threads`: cores that one call may use; None leaves it to the runtime. Raises `InputError` for a file that is
-        missing, damaged or of another program.
+        `threads`: cores that one call may use; None leaves it to the runtime. `card`: in place of the one in the file.
+        Raises `InputError` for a file that is missing, damaged or of another program.
         """
         place = Path(path)
         if not place.is_file():
             raise InputError(f"{path}: no such model file. Make one of a run: mien export RUN --data PATH --to {path}")
-        return cls.read(place.read_bytes(), str(path), threads=threads)
+        return cls.read(place.read_bytes(), str(path), threads=threads, card=card)
 
     @classmethod
-    def read(cls, content: bytes, source: str, *, threads: int | None = None) -> Classifier:
+    def read(cls, content: bytes, source: str, *, threads: int | None = None, card: Card | None = None) -> Classifier:
         """The same of a file's content; `source` names it in errors."""
         session = open_session(content, source, threads=threads)
-        card = _card(session, source)
+        own = _card(session, source)
+        # A folder's card counts where it is of the same weights: it may have been calibrated since.
+        same = card is not None and (card.training, card.widths) == (own.training, own.widths)
+        card = card if card is not None and same else own
         outputs = session.get_outputs()[0].shape
         if outputs[-1] != sum(card.widths):
             raise InputError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ import numpy as np
 
 from mien.errors import InputError, not_writable
 from mien.images import Pixels
+from mien.outputs import FILM_MARK
+from mien.scratch import scratch_file
 
 SUFFIX = ".mp4"
 _TICKS = 90_000  # a second, as broadcasting counts
@@ -31,7 +34,7 @@ class _Writer(Protocol):
 
 
 class Film:
-    """A film that is being written: to `PATH.part.mp4`, which takes the name `PATH` when it is closed without an error.
+    """A film that is being written, and takes its name when it is closed without an error; see `mien.scratch`.
 
     A context manager. H.264 with the extra "video" (PyAV); without it MPEG-4 part 2 by OpenCV, and the log says so. A
     film without a frame is not written. Memory does not grow with the frames.
@@ -44,14 +47,13 @@ class Film:
             raise InputError(f"{self.path}: films are written as MP4; expected a name that ends in {SUFFIX}")
         if self.path.is_dir():
             raise InputError(f"{self.path}: is a folder; name a file in it")
-        self._part = self.path.with_name(self.path.name + ".part" + SUFFIX)  # OpenCV tells the format by the suffix
         self._fps = fps
         self._size: tuple[int, int] | None = None
         self._writer: _Writer | None = None
         self.frames = 0
+        self._held = ExitStack()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._part.touch()
+            self._part = self._held.enter_context(scratch_file(self.path, SUFFIX))  # by which OpenCV tells the format
         except OSError as error:
             raise not_writable(self.path, error) from error
 
@@ -84,12 +86,14 @@ class Film:
             if self._writer is not None:
                 self._writer.close()
             if kind is None and self.frames:
+                with self._part.open("ab") as file:
+                    file.write(FILM_MARK)
                 self._part.replace(self.path)
         except OSError as failed:
             if kind is None:  # else the first error is the one to tell
                 raise not_writable(self.path, failed) from failed
         finally:
-            self._part.unlink(missing_ok=True)
+            self._held.close()
 
 
 def has_h264() -> bool:

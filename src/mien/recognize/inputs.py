@@ -62,16 +62,6 @@ def check_apart(folder: Path, places: Sequence[Path]) -> None:
             raise InputError(f"{folder}: contains the files of {place}; name another folder for what is written")
 
 
-def check_no_input(file: Path, places: Sequence[Path]) -> None:
-    """Raise `InputError` where the picture to be written would replace one that is read, or be read the next time."""
-    ours = file.resolve()
-    for place in places:
-        theirs = place.resolve()
-        if ours == theirs or (place.is_dir() and ours.is_relative_to(theirs)):
-            what = f"lies in {place}, whose pictures are" if place.is_dir() else "is a picture that is"
-            raise InputError(f"{file}: {what} read; name another place for what is written")
-
-
 def _fitting(pattern: str) -> list[str]:
     # Path.glob takes no absolute pattern.
     return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207

@@ -238,7 +238,9 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
             raise InputError(f"{place}: is no run folder. Name a run, an .onnx file or one of {', '.join(bundled())}")
         if not file.is_file():
             raise InputError(f"{place}: has no model.onnx. Write it: mien export {place} --data PATH")
-        return Classifier.open(file, threads=threads)
+        # Of the two cards of a run this one is written first, so a program that dies between them changes nothing here.
+        card = place / "card.json"
+        return Classifier.open(file, threads=threads, card=Card.load(card) if card.is_file() else None)
     if place.suffix == ".onnx" or len(place.parts) > 1:
         return Classifier.open(place, threads=threads)
     raise unknown_model(model)

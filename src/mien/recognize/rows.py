@@ -1,8 +1,9 @@
-"""Rows: recognized faces as a table, one row per face per frame, written as CSV, JSON lines or Parquet.
+"""Rows: recognized faces as a table, one row per face per look, written as CSV, JSON lines or Parquet.
 
-Columns: source, frame, time_s, face_id, x, y, width, height, detection_score, emotion, p_<label> …, unsure, format.
-Boxes are in pixels of the upright picture, probabilities 0–1. `frame` (from 0) and `time_s` (seconds) are empty for
-pictures.
+Columns: source, frame, time_s, status, error, face_id, x, y, width, height, detection_score, emotion, p_<label> …,
+unsure, format. Boxes are in pixels of the upright picture, probabilities 0–1. `frame` (from 0) and `time_s` (seconds)
+are empty for pictures. `status` is `face`; or `no_face` for a picture or look without one, or `error` for one that
+failed, which have one row, whose columns of a face are empty.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +19,9 @@ from typing import IO, Any, Protocol, Self
 
 from mien import formats
 from mien.errors import InputError, MissingExtraError, not_writable
+from mien.outputs import MARK, TABLE, check_output
 from mien.recognize.recognizer import Face
+from mien.scratch import scratch_file
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 _GROUP = 5000  # rows of a Parquet row group
@@ -40,6 +44,8 @@ class Row:
             "source": self.face.source,
             "frame": self.frame,
             "time_s": None if self.time_s is None else round(self.time_s, 3),
+            "status": "face",
+            "error": None,
             "face_id": self.face_id,
             "x": x,
             "y": y,
@@ -53,13 +59,34 @@ class Row:
         }
 
 
+@dataclass(frozen=True)
+class Blank:
+    """A picture or a look at a video that gave no face; with an `error`, one that failed."""
+
+    source: str
+    frame: int | None = None
+    time_s: float | None = None
+    error: str | None = None
+
+    def values(self) -> dict[str, str | int | float | bool | None]:
+        """By column name; those that are left out are empty."""
+        return {
+            "source": self.source,
+            "frame": self.frame,
+            "time_s": None if self.time_s is None else round(self.time_s, 3),
+            "status": "error" if self.error else "no_face",
+            "error": self.error,
+            "format": formats.TABLE,
+        }
+
+
 class _Sheet(Protocol):
     def write(self, values: Sequence[dict[str, Any]]) -> None: ...
     def close(self) -> None: ...
 
 
 class TableFile:
-    """A table that is being written: to `PATH.part`, which takes the name `PATH` once it is closed without an error.
+    """A table that is being written, and takes its name once it is closed without an error; see `mien.scratch`.
 
     A context manager. Memory does not grow with the rows.
     """
@@ -68,20 +95,23 @@ class TableFile:
         """Raises `InputError` for a suffix that is none of `FORMATS` or a place that cannot be written."""
         self.path = Path(path)
         check_format(self.path)
-        self._part = self.path.with_name(self.path.name + ".part")
-        self.rows = 0
-        try:
-            self._sheet: _Sheet = _SHEETS[self.path.suffix.lower()](self._part, labels)
-        except OSError as error:
-            raise not_writable(self.path, error) from error
+        self.rows = self.faces = 0
+        with ExitStack() as stack:
+            try:
+                self._part = stack.enter_context(scratch_file(self.path))
+                self._sheet: _Sheet = _SHEETS[self.path.suffix.lower()](self._part, labels)
+            except OSError as error:
+                raise not_writable(self.path, error) from error
+            self._held = stack.pop_all()
 
-    def write(self, rows: Iterable[Row]) -> None:
+    def write(self, rows: Iterable[Row | Blank]) -> None:
         values = [row.values() for row in rows]
         try:
             self._sheet.write(values)
         except OSError as error:
             raise not_writable(self.path, error) from error
         self.rows += len(values)
+        self.faces += sum(row["status"] == "face" for row in values)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +125,7 @@ class TableFile:
             if error is None:  # else that one is told
                 raise not_writable(self.path, failed) from failed
         finally:
-            self._part.unlink(missing_ok=True)
+            self._held.close()
 
 
 def check_format(path: Path) -> None:
@@ -111,8 +141,14 @@ def check_format(path: Path) -> None:
             raise MissingExtraError("writing Parquet", "parquet") from error
 
 
+def check_table(path: Path, inputs: Iterable[str | Path], *, overwrite: bool) -> None:
+    """Raise `InputError` where a table must not be written; see `mien.outputs`. One that is whole is another matter."""
+    check_format(path)
+    check_output(path, TABLE, inputs, overwrite=overwrite)
+
+
 def check_absent(path: Path, *, overwrite: bool) -> None:
-    """Raise `InputError` for a table that is there already, unless it may be written over."""
+    """Raise `InputError` for a table that is there already, unless it may be written over: it may have taken long."""
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already. Choose another --out, or replace it with --overwrite")
 
@@ -125,7 +161,7 @@ def columns(labels: Sequence[str]) -> list[str]:
 
 class _Csv:
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
-        self._file = _opened(path)
+        self._file = _opened(path, newline="")
         self._writer = csv.DictWriter(self._file, columns(labels))
         self._writer.writeheader()
 
@@ -139,9 +175,11 @@ class _Csv:
 class _JsonLines:
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         self._file = _opened(path)
+        self._columns = columns(labels)
 
     def write(self, values: Sequence[dict[str, Any]]) -> None:
-        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in values)
+        whole = ({column: row.get(column) for column in self._columns} for row in values)
+        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in whole)
 
     def close(self) -> None:
         self._file.close()
@@ -154,17 +192,18 @@ class _Parquet:
 
         whole, real = pa.int64(), pa.float64()
         types = {
-            "source": pa.string(), "frame": whole, "time_s": real, "face_id": whole, "x": whole, "y": whole,
-            "width": whole, "height": whole, "detection_score": real, "emotion": pa.string(),
-            **{f"p_{label}": real for label in labels}, "unsure": pa.bool_(), "format": whole,
+            "source": pa.string(), "frame": whole, "time_s": real, "status": pa.string(), "error": pa.string(),
+            "face_id": whole, "x": whole, "y": whole, "width": whole, "height": whole, "detection_score": real,
+            "emotion": pa.string(), **{f"p_{label}": real for label in labels}, "unsure": pa.bool_(), "format": whole,
         }  # fmt: skip
-        self._schema = pa.schema(list(types.items()))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._schema = pa.schema(list(types.items()), metadata={MARK: "table"})
         self._writer = pq.ParquetWriter(path, self._schema)
         self._waiting: list[dict[str, Any]] = []
 
     def write(self, values: Sequence[dict[str, Any]]) -> None:
-        self._waiting += [{**row, "source": _readable(row["source"])} for row in values]
+        for row in values:
+            readable = {key: _readable(row[key]) for key in ("source", "error") if row[key]}
+            self._waiting.append({**row, **readable})
         if len(self._waiting) >= _GROUP:
             self._flush()
 
@@ -183,12 +222,9 @@ class _Parquet:
 _SHEETS: dict[str, Any] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
 
 
-def _opened(path: Path) -> IO[str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _opened(path: Path, newline: str | None = None) -> IO[str]:
     # Names of files need not be UTF-8; their bytes are written as they are.
-    return path.open(
-        "w", encoding="utf-8", errors="surrogateescape", newline="" if path.name.endswith(".csv.part") else None
-    )
+    return path.open("w", encoding="utf-8", errors="surrogateescape", newline=newline)
 
 
 def _readable(name: str) -> str:

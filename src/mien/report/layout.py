@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from mien.errors import InputError
 from mien.files import write_whole
+from mien.outputs import PAGE, PICTURE, check_ours, check_output
 from mien.report import style
 
 if TYPE_CHECKING:
@@ -106,18 +108,38 @@ class Page:
         return tuple(picture for section in self.sections for picture in (*section.pictures, *section.folded))
 
 
-def write_page(page: Page, folder: Path, name: str = "report") -> Path:
+def check_page(folder: Path, name: str = "report", *, overwrite: bool | None = False) -> None:
+    """Raise `InputError` where a page of this name would replace something that is not one; see `mien.outputs`.
+
+    The Markdown is judged by the HTML beside it, which is written first.
+    """
+    page, markdown = folder / f"{name}.html", folder / f"{name}.md"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file. Choose a folder for what is written")
+    check_output(page, PAGE, overwrite=overwrite)
+    if markdown.exists() and not page.exists() and not overwrite:
+        replace = "" if overwrite is None else ", or replace it with --overwrite"
+        raise InputError(f"{markdown}: exists and was not written by mien. Choose another folder{replace}")
+
+
+def write_page(page: Page, folder: Path, name: str = "report", *, overwrite: bool = False) -> Path:
     """Write `folder/<name>.html`, `folder/<name>.md` and their pictures; return the path of the HTML.
+
+    Raises `InputError` where one of them would replace somebody else's file; nothing is written then.
 
     The HTML asks for nothing outside itself. Pictures go to `folder/pictures`, those of a page that is not called
     report to a folder of its name in it.
     """
     if name != "report":
         page = page.with_pictures_in(f"pictures/{name}")
+    check_page(folder, name, overwrite=overwrite)
+    if not (folder / f"{name}.html").exists():  # else they are that page's
+        for picture in page.pictures:
+            check_ours(folder / picture.file, PICTURE, overwrite=overwrite)
     found = templates()
     for picture in page.pictures:
         write_whole(folder / picture.file, picture.png)
-    for ending in ("md", "html"):
+    for ending in ("html", "md"):
         text = found.get_template(f"report.{ending}.j2").render(page=page)
         write_whole(folder / f"{name}.{ending}", text)
     return folder / f"{name}.html"

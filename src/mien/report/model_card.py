@@ -23,7 +23,7 @@ from mien.models.family import family
 from mien.recipes.recipe import Recipe, names
 from mien.recognize.recognizer import bundled
 from mien.report.calibration import range_if_perfect
-from mien.report.layout import Page, Section, templates, write_page
+from mien.report.layout import Page, Section, check_page, templates, write_page
 from mien.report.model_page import parts as evidence_parts
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.settings import settings
@@ -34,11 +34,13 @@ _NAME = "model-card"
 logger = logging.getLogger(__name__)
 
 
-def write_model_card(model: Model, files: Sequence[Path], folder: Path) -> Path:
+def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overwrite: bool = False) -> Path:
     """Write the card of `model` into `folder` as Markdown and HTML, with what the evidence in `files` says of it.
 
-    The path of the HTML. Raises `InputError` where nothing is known of the model, or evidence is not of it.
+    The path of the HTML. Raises `InputError` where nothing is known of the model, evidence is not of it, or somebody
+    else's files are in the way, without `overwrite`.
     """
+    check_page(folder, _NAME, overwrite=overwrite)
     found = _read(files, model.name, model.card)
     evaluations = _evaluations(model, found)
     main = next((one for one in found if one.evaluation.split == "test"), next(iter(found), None))
@@ -49,7 +51,7 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path) -> Path:
     page = model_card(
         model.name, model.card, evaluations, recipe=_recipe(model), parts=evidence_parts(main) if main else ()
     )
-    return write_page(page, folder, _NAME)
+    return write_page(page, folder, _NAME, overwrite=overwrite)
 
 
 def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:

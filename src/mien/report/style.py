@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from mien.errors import InputError
 from mien.files import write_whole
+from mien.outputs import MARK
 
 if TYPE_CHECKING:
     from mien.evaluation.bootstrap import Estimate
@@ -87,7 +88,7 @@ def save(figure: Figure, path: Path) -> None:
 def png_bytes(figure: Figure) -> bytes:
     """The figure as a PNG on white."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": MARK})
     return buffer.getvalue()
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import time
+import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+
+from mien.scratch import temporary_folder
 
 _AGE = 300  # seconds that an upload stays
 _EVERY = 30  # seconds between looks
 
 
 class UploadCache:
-    """A folder that only this user can read (mode 0700). It goes with the server, or at the latest with the process."""
+    """A folder that only this user can read (mode 0700). It goes with the server, or at the latest with the process.
+
+    That of a process that was killed goes when the next one starts.
+    """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mien-page-", ignore_cleanup_errors=True)
-        self.path = Path(self._folder.name).resolve()
+        held = ExitStack()
+        self.path = held.enter_context(temporary_folder()).resolve()
+        self._remove = weakref.finalize(self, held.close)
         self._size = 0  # bytes at the last look, and all that came since
 
     def holds(self, path: Path) -> bool:
@@ -72,7 +78,7 @@ class UploadCache:
         return gone
 
     def remove(self) -> None:
-        self._folder.cleanup()
+        self._remove()
 
     @asynccontextmanager
     async def kept_empty(self) -> AsyncIterator[None]:

@@ -27,11 +27,13 @@ from mien.evaluation.seeds import RecipeComparison, compare_over_seeds, same_rec
 from mien.files import write_whole
 from mien.model import SPLITS, Model
 from mien.models.ensemble import EnsembleNet
+from mien.outputs import check_output, json_with
 from mien.predictions import Predictions
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Expected
 from mien.report.content import DataReport, NotRun, RunReport, StudyReport
 from mien.report.families import questions
+from mien.report.layout import check_page
 from mien.studies.page import write_report
 from mien.studies.runs import Faces, of_size
 from mien.training.hardware import Hardware, detect
@@ -189,6 +191,13 @@ def _class_tests(
     names = list(dict.fromkeys(name for names in asked for name in names))
     split = "test" if all("test" in predictions[name] for name in names) else "val"
     return class_tests({name: predictions[name][split] for name in names})
+
+
+def check_free(folder: Path) -> None:
+    """Raise `InputError` where a study would write over somebody else's files in `folder`."""
+    check_page(folder, overwrite=None)
+    check_output(folder / _DATA, json_with("source", "fingerprint", "labels", "counts"), overwrite=None)
+    check_output(folder / LATENCIES, json_with("ms_single", "ms_batch", "batch", of_entries=True), overwrite=None)
 
 
 def keep_data(folder: Path, faces: FaceSet) -> None:

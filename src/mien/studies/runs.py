@@ -59,9 +59,16 @@ def train(
     """
     run = fit(recipe, faces, out, sources, hardware, existing, progress)
     if run.finished:
-        save(curves(run.history, recipe.name, run.card.training.best_epoch), curves_file(run))
-        leave_onnx(run, faces)
+        _complete(run, faces)
     return run
+
+
+def _complete(run: Run, faces: FaceSet) -> None:
+    """Write what a finished run lacks because it was stopped at its very end: curves and model file."""
+    if not curves_file(run).is_file():
+        save(curves(run.history, run.recipe.name, run.card.training.best_epoch), curves_file(run))
+    if not (run.folder / "model.onnx").is_file():
+        leave_onnx(run, faces)
 
 
 def curves_file(run: Run) -> Path:
@@ -118,7 +125,9 @@ def _waiting(wanted: Sequence[Wanted], seen: Callable[[int], FaceSet], out: Path
     built: list[Recipe] = []
     for one in wanted:
         recipe, shown = one.recipe, seen(one.recipe.preprocess.size)
-        if decide(Run(out / one.name), Request(recipe, shown, hardware.precision), "resume") == "done":
+        run = Run(out / one.name)
+        if decide(run, Request(recipe, shown, hardware.precision), "resume") == "done":
+            _complete(run, shown)
             continue
         waiting.append(one)
         if any(_same_network(recipe, other) for other in built):

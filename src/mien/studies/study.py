@@ -19,7 +19,7 @@ from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Pretrained
 from mien.report.content import NotRun
 from mien.studies.estimate import estimate_seconds
-from mien.studies.gather import keep_data
+from mien.studies.gather import check_free, keep_data
 from mien.studies.runs import Faces, Wanted, of_size, train_all
 from mien.training.hardware import Hardware, detect
 from mien.training.run import Run
@@ -48,6 +48,7 @@ def study(
     `InputError` for folders that hold something else, before anything is trained.
     """
     hardware, out = hardware or detect(), Path(out)
+    check_free(out)
     wanted = [Wanted(run_name(recipe), recipe) for recipe in map(complete, recipes)]
     sized = cache(partial(of_size, faces))  # each size is opened once
     diverged = train_all(wanted, sized, out, votes, hardware, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,33 +12,56 @@ import torch
 from safetensors.torch import load_file, save
 
 from mien.cards import Card
-from mien.errors import InputError
+from mien.errors import InputError, not_writable
 from mien.files import write_whole
 from mien.predictions import Predictions, check_same_images
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Expected
+from mien.scratch import filled, is_free, remove_dead
+from mien.training.resume import NAMES
 from mien.training.run import Run
 
 _SPLITS = ("val", "test", "train")
+_LAST = "card.json"  # a folder that has it has everything
 
 
 def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
     """Write the ensemble of `runs` to `out`, a run like any other: evaluated, compared, exported, learned from.
 
-    Its predictions are the means of those that all members keep; nothing is computed from images. Raises `InputError`
-    for fewer than two members, an `out` that is not empty, an ensemble among the members, and members that differ in
+    Its predictions are the means of those that all members keep; nothing is computed from images. An `out` that is this
+    ensemble already stays as it is, one that was cut off is made again. Raises `InputError` for fewer than two members,
+    an `out` that holds something else, an ensemble among the members, and members that differ in
     labels, preprocessing or data.
     """
     _check(runs)
     place = Run(Path(out))
-    if place.folder.exists() and (not place.folder.is_dir() or any(place.folder.iterdir())):
+    whole = _is_made_of(place, runs)
+    if not whole and not is_free(place.folder, NAMES, _LAST):
         raise InputError(f"{out}: is not empty. Choose another --out")
     kept = {
         split: _mean([run.predictions(split) for run in runs])
         for split in _SPLITS
         if all(run.predictions_file(split).is_file() for run in runs)
     }
-    place.folder.mkdir(parents=True, exist_ok=True)
+    if whole:
+        remove_dead(place.folder)
+        return place
+    try:
+        with filled(place.folder, NAMES, _LAST) as part:
+            _write(Run(part), runs, kept)
+    except OSError as error:
+        raise not_writable(place.folder, error, "Make room, then run the same command") from error
+    return place
+
+
+def _is_made_of(place: Run, runs: Sequence[Run]) -> bool:
+    """Whether `place` is the ensemble of these runs already: an earlier command was stopped after all was done."""
+    if not place.finished or not place.begun or place.card.members != tuple(run.name for run in runs):
+        return False
+    return place.recipe == _recipe(runs) and place.weights_file.read_bytes() == save(_weights(runs))
+
+
+def _write(place: Run, runs: Sequence[Run], kept: Mapping[str, Predictions]) -> None:
     place.save_seen_of(runs)
     write_whole(place.folder / "recipe.yaml", _recipe(runs).to_yaml())
     configs = [run.backbone_config for run in runs]
@@ -47,8 +70,7 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
     write_whole(place.weights_file, save(_weights(runs)))
     for split, predictions in kept.items():
         predictions.save(place.predictions_file(split))
-    _card(runs, kept["val"]).save(place.folder / "card.json")
-    return place
+    _card(runs, kept["val"]).save(place.folder / _LAST)
 
 
 def _check(runs: Sequence[Run]) -> None:

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from mien.data.faceset import FaceSet
 from mien.files import write_whole
 from mien.models.pretrained import PretrainedClassifier
 from mien.preprocess import Preprocess
+from mien.scratch import scratch_folder
 from mien.training.hardware import Hardware, room, synchronize
 from mien.training.loaders import stored_pixels
 from mien.training.prepare import prepare
@@ -159,8 +159,8 @@ class _Frozen:
 
 def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Frozen, progress: Progress | None) -> None:
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="features-", dir=path.parent) as folder:
-        part = Path(folder) / path.name
+    with scratch_folder(path) as folder:
+        part = folder / path.name
         store = new_array(part, shape, kind)
         for indices, hidden in frozen.outcomes(progress):
             store[indices] = _bits(hidden, kind)

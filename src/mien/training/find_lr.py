@@ -10,7 +10,6 @@ Shapes: S steps.
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from mien.errors import DivergedError, InputError, InterruptedRunError
 from mien.files import write_csv
 from mien.models.build import complete
 from mien.recipes.recipe import Recipe
+from mien.scratch import temporary_folder
 from mien.training.hardware import Hardware, detect, repeatable
 from mien.training.loaders import Batch, Batches, Examples
 from mien.training.module import TrainingModule, make_optimizer
@@ -146,7 +146,7 @@ def _search(probe: _Probe, hardware: Hardware, steps: int) -> Floats:
         told_when_stopped(stopped),
         quiet_lightning(),
         told_when_out_of_memory(probe.recipe),
-        tempfile.TemporaryDirectory() as folder,
+        temporary_folder() as folder,
     ):
         trainer = pl.Trainer(
             **trainer_options(hardware),

@@ -16,11 +16,14 @@ from mien.data.faceset import FaceSet
 from mien.errors import InputError, not_writable
 from mien.files import write_whole
 from mien.recipes.recipe import Recipe
+from mien.scratch import filled, is_free
 from mien.training.hardware import LIGHTNING_PRECISION
 from mien.training.run import Run
 
-_FILES = ("recipe.yaml", "backbone.json", "card.json", "model.safetensors", "model.onnx", "history.csv", "seen.npz")
+_BEGUN = ("recipe.yaml", "seen.npz")  # with them a folder is a run: they come last, and never go
+_RESULTS = ("card.json", "model.onnx", "model.safetensors", "history.csv", "backbone.json")
 _FOLDERS = ("checkpoints", "predictions", "report")
+NAMES = (*_RESULTS, *_FOLDERS, *_BEGUN)  # of all that a run writes
 
 Decision = Literal["new", "replace", "resume", "done"]
 Existing = Literal["refuse", "resume", "replace"]  # what may be done with a folder that holds something
@@ -52,7 +55,7 @@ def decide(run: Run, request: Request, existing: Existing) -> Decision:
         raise InputError(f"{folder}: is a file. Choose a folder for the run")
     if request.branch:
         _check_branch(request.branch, request, run)
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if is_free(folder, NAMES, _BEGUN[0]):
         return "new"
     if existing == "resume":
         return _decide_resume(run, request)
@@ -151,24 +154,33 @@ def _differences(begun: Recipe, recipe: Recipe) -> list[str]:
 def begin(run: Run, request: Request, how: Decision) -> None:
     """Carry out `new` or `replace`: the folder then has the recipe, and what this training and its start see.
 
-    That of a branch also has what its trunk has done.
+    That of a branch also has what its trunk has done. Whenever the program dies here, the same command begins again.
     """
     try:
         if how == "replace":
-            _remove_run(run.folder)
-        run.checkpoints.mkdir(parents=True, exist_ok=True)
-        if request.branch:
-            run.copy_trunk(request.branch)
+            _remove_results(run.folder)
+            _write_beginning(run, request)
         else:
-            run.save_seen(request.seen, request.start)
-        write_whole(run.folder / "recipe.yaml", request.recipe.to_yaml())
+            with filled(run.folder, NAMES, _BEGUN[0]) as part:
+                _write_beginning(Run(part), request)
     except OSError as error:
-        raise not_writable(run.folder, error) from error
+        raise not_writable(run.folder, error, "Make room or choose another --out") from error
 
 
-def _remove_run(folder: Path) -> None:
-    """Remove what a run wrote, and nothing else that may lie there."""
-    for name in _FILES:
+def _write_beginning(run: Run, request: Request) -> None:
+    """The recipe first: with that of an earlier run nothing could go on from what comes next."""
+    write_whole(run.folder / "recipe.yaml", request.recipe.to_yaml())
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    if request.branch:
+        run.copy_trunk(request.branch)
+    else:
+        run.save_seen(request.seen, request.start)
+
+
+def _remove_results(folder: Path) -> None:
+    """Remove what a run wrote, and nothing else that may lie there; it still is a run, one that has not begun."""
+    for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
     for name in _FOLDERS:
-        shutil.rmtree(folder / name, ignore_errors=True)
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)

@@ -162,9 +162,9 @@ class Run:
         """Take over what `trunk` has done so far: its last checkpoint, best weights, history, and what it has seen."""
         # The checkpoint first: where the trunk trains meanwhile, rows of later epochs are left out afterwards.
         state = (trunk.last_checkpoint, trunk.history_file, trunk.best_weights, trunk._seen_file, trunk._backbone_file)
-        for theirs in state:
-            if theirs.is_file():
-                write_whole(self.folder / theirs.relative_to(trunk.folder), theirs.read_bytes())
+        read = {theirs: theirs.read_bytes() for theirs in state if theirs.is_file()}
+        for theirs, content in reversed(read.items()):  # and last here: what has one can go on
+            write_whole(self.folder / theirs.relative_to(trunk.folder), content)
 
     def save_seen_of(self, members: Sequence[Run]) -> None:
         """The same for an ensemble: what any of its members has seen."""

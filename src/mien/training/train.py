@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -88,7 +89,7 @@ def train(
         begin(run, request, how)
         if not sources.branch and isinstance(network, PretrainedClassifier):
             run.save_backbone_config(network.backbone.config)
-    with told_when_stopped(partial(_interrupted, run)), told_when_out_of_memory(recipe):
+    with told_when_stopped(partial(_interrupted, run)), told_when_out_of_memory(recipe), _told_when_not_writable(run):
         features = _features(network, recipe, seen, hardware, progress)
         fit, val = (
             Examples(seen.keep(mask), features.select(mask) if features else None, wanted[split])
@@ -166,12 +167,20 @@ def _is_first_process() -> bool:
 
 def _fit(trainer: pl.Trainer, module: TrainingModule, run: Run) -> None:
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
+    with quiet_lightning():
+        trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+
+
+@contextmanager
+def _told_when_not_writable(run: Run) -> Iterator[None]:
     try:
-        with quiet_lightning():
-            trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+        yield
     except OSError as error:
-        advice = "What was saved before is whole: make room and run the same command with --resume"
-        raise not_writable(run.folder, error, advice) from error
+        if run.last_checkpoint.is_file():
+            advice = f"{len(run.history)} finished epochs are saved: make room and run the same command with --resume"
+        else:
+            advice = "No epoch is finished yet: make room and run the same command with --resume"
+        raise not_writable(error.filename or run.folder, error, advice) from error
 
 
 def _interrupted(run: Run) -> InterruptedRunError:
