@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "mien"
-BASE = ("errors", "files", "formats", "logs", "labels", "images", "preprocess", "cards", "predictions", "confidence")
+BASE = (
+    "errors",
+    "files",
+    "arrays",
+    "formats",
+    "logs",
+    "labels",
+    "images",
+    "preprocess",
+    "cards",
+    "predictions",
+    "confidence",
+)
 # An import may only point to an earlier line. The package itself (`mien/__init__.py`) offers all of them.
 LAYERS = (
     BASE,

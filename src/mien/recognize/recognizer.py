@@ -230,7 +230,8 @@ def is_model_file(model: str | Path) -> bool:
 
 def _open(model: str | Path, threads: int | None) -> Classifier:
     if model in bundled():  # before a folder of that name, which ./NAME or a Path means
-        return Classifier.read(read_vendored("weights", f"{model}.onnx"), str(model), threads=threads)
+        content = read_vendored("weights", f"{model}.onnx")
+        return Classifier.read(content, str(model), threads=threads, trusted=True)
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
