@@ -14,6 +14,7 @@ BASE = (
     "errors",
     "files",
     "arrays",
+    "image_files",
     "formats",
     "logs",
     "labels",
