@@ -15,6 +15,7 @@ BASE = (
     "files",
     "arrays",
     "image_files",
+    "walk",
     "formats",
     "logs",
     "labels",

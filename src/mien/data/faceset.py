@@ -18,12 +18,12 @@ import numpy.typing as npt
 from mien.cards import Card
 from mien.data.cache import Decoded, Progress, decoded
 from mien.data.entry import Entry
-from mien.data.folders import told
 from mien.data.sources import open_source
 from mien.errors import InputError, printable, unknown_name
 from mien.images import Pixels
 from mien.labels import LabelSet, match
 from mien.predictions import Predictions
+from mien.walk import told
 
 SPLITS = ("train", "val", "test")
 VAL_FRACTION = 0.1

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from mien.data.entry import SPLIT_NAMES, Entry, labeled
 from mien.errors import InputError, unknown_name
-from mien.image_files import HEAD, SUFFIXES, is_picture
+from mien.image_files import SUFFIXES
+from mien.walk import told
 
-NO_SUFFIX = "no suffix"
-_MOST_FOLDERS = 100_000  # links may lead to the same folders again and again
 # Words of a folder's name that say nothing beside that of its split: FER2013Train, train_set, images-test.
 _IDLE = {
     "set", "data", "dataset", "image", "images", "img", "imgs", "face", "faces", "split", "folder", "fer", "ferplus",
@@ -36,84 +33,6 @@ def split_of(name: str) -> str | None:
     split = SPLIT_NAMES.get(telling[0]) or SPLIT_NAMES.get(telling[0].removesuffix("set"))
     # FER2013 calls its validation faces the public test set.
     return "val" if split == "test" and "public" in words else split
-
-
-def files_below(folder: Path) -> tuple[list[str], Counter[str]]:
-    """Pictures below a folder, links to folders followed, sorted by their places in it; and how many other files."""
-    found: list[str] = []
-    left_out: Counter[str] = Counter()
-    # By folder: itself and those around it; a link that leads to one of them would lead there again and again.
-    above = {str(folder): {_identity(folder)}}
-    for seen, (place, folders, files) in enumerate(os.walk(folder, followlinks=True)):
-        if seen > _MOST_FOLDERS:
-            raise InputError(f"{folder}: more than {_MOST_FOLDERS:,} folders; links in it may lead to each other")
-        around = above.pop(place)
-        for name in list(folders):
-            inner = os.path.join(place, name)  # noqa: PTH118 - as os.walk names it
-            identity = _identity(Path(inner))
-            if _is_hidden(name) or identity in around:
-                folders.remove(name)
-            else:
-                above[inner] = around | {identity}
-        for name in files:
-            if not _is_hidden(name):
-                path = Path(place, name)
-                why = _left_out(path)
-                if why is None:
-                    found.append(path.relative_to(folder).as_posix())
-                else:
-                    left_out[why] += 1
-    return sorted(found), left_out
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    try:
-        found = folder.stat()
-    except OSError:
-        return (0, 0)
-    return found.st_dev, found.st_ino
-
-
-def _left_out(path: Path) -> str | None:
-    """Why a file is no picture: its suffix, or what it is instead of a file; None for a picture."""
-    suffix = path.suffix.lower()
-    if suffix and suffix not in SUFFIXES:
-        return suffix
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return "pipes, sockets and devices"
-        return kind_by(path.name, lambda: head_of(path))
-    except OSError:
-        return None if suffix else "broken links"  # its loader says why
-
-
-def head_of(path: Path) -> bytes:
-    """What a file begins with. Raises `OSError`."""
-    with path.open("rb") as file:
-        return file.read(HEAD)
-
-
-def kind_by(name: str, head: Callable[[], bytes]) -> str | None:
-    """The suffix of what is no picture, as `_left_out`; a file without one is known by its first bytes, `head`."""
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix in SUFFIXES:
-        return None
-    return suffix or (None if is_picture(head()) else NO_SUFFIX)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def is_hidden(place: str) -> bool:
-    """Whether a file, or a folder around it, is one that systems hide."""
-    return any(_is_hidden(part) for part in PurePosixPath(place).parts if part != "..")
-
-
-def told(left_out: Counter[str]) -> str:
-    """`.txt 3, no suffix 1`."""
-    kinds = [f"{kind} {count:,}" for kind, count in left_out.most_common(10)]
-    return ", ".join([*kinds, *(["…"] if len(left_out) > len(kinds) else [])])
 
 
 def entries(files: Sequence[str], source: str, left_out: Counter[str]) -> list[Entry]:

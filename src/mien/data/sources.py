@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from mien.data.entry import Entry, Loader, Source, file_digest
-from mien.data.folders import entries, files_below, is_hidden, kind_by
+from mien.data.folders import entries
 from mien.data.parquet import ParquetSource
 from mien.data.tables import CsvSource
 from mien.errors import InputError, first_line
 from mien.image_files import HEAD, SUFFIXES
 from mien.images import MAX_BYTES
+from mien.walk import files_below, is_hidden, kind_by, left_out_as
 
 MAX_UNPACKED = 32 * 2**30  # of all members of one zip, in bytes
 MAX_RATIO = 200  # unpacked to packed, of one zip member
@@ -51,7 +52,14 @@ class FolderSource:
 
     def __init__(self, path: Path) -> None:
         self._root = path
-        self._files, self.left_out = files_below(path)
+        self._files, self.left_out = [], Counter[str]()
+        for file in files_below(path):
+            kind = left_out_as(file)
+            if kind is None:
+                self._files.append(file.relative_to(path).as_posix())
+            else:
+                self.left_out[kind] += 1
+        self._files.sort()
         self.entries: Sequence[Entry] = entries(self._files, str(path), self.left_out)
 
     def loaders(self) -> Iterator[Loader]:

@@ -19,7 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from mien.errors import InputError
+from mien.errors import InputError, printable
 from mien.files import write_whole
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Share(ScalarFormatter):
 
 
 def shorten(name: str, longest: int = LONGEST) -> str:
-    line = " ".join(name.split())
+    line = printable(" ".join(name.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
