@@ -34,7 +34,8 @@ def test_a_folder_is_searched_with_all_that_lies_below(tree: Path) -> None:
 
 def test_several_inputs_keep_their_order_and_apart(tree: Path) -> None:
     assert found("faces/deep", "faces/b.jpg", "faces/deep/er") == [
-        ("faces/deep/er/c.webp", "deep/er/c.webp"), ("faces/b.jpg", "b.jpg"), ("faces/deep/er/c.webp", "er/c.webp"),
+        ("faces/deep/er/c.webp", "deep/er/c.webp"), ("faces/deep/loop/a.PNG", "deep/loop/a.PNG"),
+        ("faces/deep/loop/b.jpg", "deep/loop/b.jpg"), ("faces/b.jpg", "b.jpg"), ("faces/deep/er/c.webp", "er/c.webp"),
     ]  # fmt: skip
 
 

@@ -23,6 +23,8 @@ from mien.images import Pixels
 _PERTURB = -6  # M_PERTURB of glibc's malloc.h: new memory is filled with the complement of a byte
 _POISONS = (0x5A, 0xC3)
 _ONE_AT_A_TIME = threading.Lock()  # the poison is of the whole process
+_UNSAID = 2  # of ISO/IEC 23091-2: what players take then is the usual
+_OTHER_COLORS = (0, 8, 14)  # RGB, YCgCo, ICtCp: whose values would give other colors if they were taken as usual
 _OPTIONS = {"protocol_whitelist": "none"}  # playlists, which name other files and addresses, open none of them
 
 
@@ -90,8 +92,15 @@ class _AvCapture:
     def image(self) -> Pixels | None:
         try:
             image = self._frame.to_ndarray(format="rgb24")
-        except Exception:  # a format that even swscale does not convert
-            return None
+        except Exception:  # tags of colors that even swscale does not convert
+            if self._frame.colorspace in _OTHER_COLORS:
+                return None
+            for tag in ("colorspace", "color_trc", "color_primaries"):
+                setattr(self._frame, tag, _UNSAID)
+            try:
+                image = self._frame.to_ndarray(format="rgb24")
+            except Exception:  # it is not the tags
+                return None
         turns = round(getattr(self._frame, "rotation", 0) / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns))
 

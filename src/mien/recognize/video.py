@@ -148,6 +148,10 @@ class Video:
                 wanted = look or all_images or self._live
                 image = self._retrieve() if wanted else None
             if wanted and image is None:
+                if index == 0:
+                    raise InputError(
+                        f"{self.source}: its colors cannot be converted. Save it anew, as H.264 in yuv420p with bt709"
+                    )
                 break
             yield Frame(index, time_s, image, look)
         if index == 0:
