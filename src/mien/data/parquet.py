@@ -92,6 +92,7 @@ def _opened(file: Path) -> Iterator[tuple[Any, Callable[[str], Iterator[Any]]]]:
 def _values(file: Path, column: str) -> Iterator[object]:
     with _opened(file) as (_, batches):
         for batch in batches(column):
+            batch.validate(full=True)  # places outside of the data would end the process
             yield from batch.to_pylist()
 
 
@@ -103,6 +104,7 @@ def _classes(file: Path, labels: Sequence[str] | None) -> list[str]:
             raise InputError(f"{file}: no column {', '.join(missing)} (found: {found}). Expected image and label")
         values: list[object] = []
         for batch in batches("label"):
+            batch.validate(full=True)
             values += batch.to_pylist()
             if any(isinstance(value, str) and len(value) > _LONGEST for value in values[-len(batch) :]):
                 raise InputError(f"{file}: a label of more than {_LONGEST} letters. Is label the column of classes?")

@@ -122,6 +122,13 @@ def with_card(content: bytes, card: Card, source: str) -> bytes:
 
 
 def _opened(session: Any, source: str) -> Classifier:
+    try:
+        return _checked(session, source)
+    except UnicodeDecodeError as error:  # its names are bytes to the runtime
+        raise InputError(f"{source}: names in its network are not UTF-8. {_ANEW}") from error
+
+
+def _checked(session: Any, source: str) -> Classifier:
     card = _card(session, source)
     if (len(session.get_inputs()), len(session.get_outputs())) != (1, 1):
         raise InputError(f"{source}: its network has more than one input or output. {_ANEW}")

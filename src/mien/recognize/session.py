@@ -35,7 +35,12 @@ def open_session(content: bytes, source: str, *, threads: int | None = None, bou
         _bounded_memory()
         options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would try the same again, and print so
+        )
     except Exception as error:  # onnxruntime has a class of its own for each way to fail
         raise InputError(f"{source}: cannot be opened as an ONNX model ({first_line(error)})") from error
 

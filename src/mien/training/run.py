@@ -142,6 +142,7 @@ class Run:
             config = json.loads(self._backbone_file.read_text(encoding="utf-8"))
             if not isinstance(config, dict):
                 raise ValueError("no description of a network")
+            _check_sizes(config)
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{self._backbone_file}: missing or damaged ({first_line(error)}); the network needs it. Copy it again"
@@ -268,6 +269,7 @@ class Run:
 
 
 _MOST_EPOCHS = 1_000_000
+_LARGEST_SIZE = 65_536  # of anything in a backbone's config
 
 
 def read_history(path: Path) -> list[Epoch]:
@@ -286,6 +288,20 @@ def read_history(path: Path) -> list[Epoch]:
                 "Copy it again, or train again: --overwrite"
             ) from error
     return history
+
+
+def _check_sizes(value: object) -> None:
+    """`ValueError` for numbers that no network has: one changed digit may ask for terabytes, or for days of building."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            _check_sizes(inner)
+    elif isinstance(value, list):
+        if len(value) > _LARGEST_SIZE:
+            raise ValueError(f"a list of {len(value):,} values")
+        for inner in value:
+            _check_sizes(inner)
+    elif isinstance(value, int) and abs(value) > _LARGEST_SIZE:
+        raise ValueError(f"the size {shortened(str(value), 40)}")
 
 
 def _epoch(row: dict[str, str]) -> Epoch:
