@@ -16,6 +16,7 @@ BASE = (
     "arrays",
     "image_files",
     "walk",
+    "letters",
     "formats",
     "logs",
     "labels",

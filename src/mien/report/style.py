@@ -19,8 +19,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from mien.errors import InputError, printable
+from mien.errors import InputError
 from mien.files import write_whole
+from mien.letters import drawable
 
 if TYPE_CHECKING:
     from mien.evaluation.bootstrap import Estimate
@@ -152,7 +153,7 @@ class Share(ScalarFormatter):
 
 
 def shorten(name: str, longest: int = LONGEST) -> str:
-    line = printable(" ".join(name.split()))
+    line = drawable(" ".join(name.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

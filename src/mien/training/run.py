@@ -291,7 +291,7 @@ def read_history(path: Path) -> list[Epoch]:
 
 
 def _check_sizes(value: object) -> None:
-    """`ValueError` for numbers that no network has: one changed digit may ask for terabytes, or for days of building."""
+    """`ValueError` for numbers that no network has: one changed digit may ask for terabytes."""
     if isinstance(value, dict):
         for inner in value.values():
             _check_sizes(inner)
