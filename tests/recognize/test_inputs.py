@@ -46,6 +46,8 @@ def test_patterns(tree: Path) -> None:
         Path("faces/film.mp4"),
     ]
     assert found(str(tree / "faces" / "**" / "*.webp"))[0] == (str(tree / "faces/deep/er/c.webp"), "c.webp")
+    with pytest.raises(InputError, match=r"https://example\.org/a\.jpg: an address is not opened"):
+        named_places(["https://example.org/a.jpg"])
     with pytest.raises(InputError, match=r"faces/\*\.gif: no file fits this pattern"):
         named_places(["faces/*.gif"])
 

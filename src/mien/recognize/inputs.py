@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mien.errors import InputError
 from mien.image_files import SUFFIXES, is_picture
+from mien.images import check_name
 from mien.walk import files_below, head_of, left_out_as, told
 
 VIDEO_SUFFIXES = (
@@ -37,6 +38,7 @@ def named_places(names: Sequence[str]) -> list[Path]:
     """
     places: dict[Path, None] = {}
     for name in names:
+        check_name(name)
         fitting = [name] if os.path.lexists(name) or not glob.has_magic(name) else _fitting(name)
         if not fitting:
             raise InputError(f"{name}: no file fits this pattern")
