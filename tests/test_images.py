@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
+import sys
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from mien import images
+from mien import image_files, images
 from mien.errors import InputError
-from mien.images import Pixels, decode, header_size, pixel_hash, squeeze_gray, to_gray
+from mien.images import Pixels, decode, from_pil, header_size, pixel_hash, read, squeeze_gray, to_gray
 
 GRAY: Pixels = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
 RGB: Pixels = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -125,10 +128,10 @@ def test_a_cut_file_is_damaged(kind: str, share: float) -> None:
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(Image.fromarray(GRAY), "PNG")
-    monkeypatch.setattr(images, "MAX_PIXELS", GRAY.size)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", GRAY.size)
     monkeypatch.setattr(images, "MAX_BYTES", len(data))
     decode(data, "x")
-    monkeypatch.setattr(images, "MAX_PIXELS", GRAY.size - 1)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", GRAY.size - 1)
     with pytest.raises(InputError, match="x: 9x6 is more than 53 pixels"):
         decode(data, "x")
     monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
@@ -204,8 +207,100 @@ def test_palette_with_transparency_is_laid_on_white() -> None:
 def test_big_endian_and_32_bit_gray() -> None:
     deep = np.array([[0, 255, 256, 32768, 65535]], dtype=">u2")
     assert decode(saved(Image.fromarray(deep), "TIFF"), "x").tolist() == [[0, 0, 1, 128, 255]]
-    wide = np.array([[-5, 0, 256, 70000]], dtype=np.int32)
+    wide = np.array([[0, 255, 256, 65535]], dtype=np.int32)
     assert decode(saved(Image.fromarray(wide), "TIFF"), "x").tolist() == [[0, 0, 1, 255]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[-5, 0, 256, 70000]], dtype=np.int32),
+        np.array([[0, 255]], dtype=np.int32),
+        np.array([[0, 255]], dtype=np.uint16),
+        np.array([[0, 1]], dtype=np.float32),
+        np.array([[0, 255]], dtype=np.float32),
+        np.array([[0, 65535]], dtype=np.float32),
+        np.array([[np.nan, 0.5]], dtype=np.float32),
+    ],
+    ids=["I outside", "I small", "I;16 small", "F to 1", "F to 255", "F to 65535", "F nan"],
+)
+def test_values_whose_white_is_not_known_are_refused(values: np.ndarray) -> None:
+    image = Image.fromarray(values)
+    for ask in (lambda: from_pil(image), lambda: decode(saved(image, "TIFF"), "x")):
+        with pytest.raises(InputError, match=r"so what is white is not known\. Scale them to 0–255"):
+            ask()
+
+
+def test_black_of_16_bits_is_black() -> None:
+    assert from_pil(Image.fromarray(np.zeros((2, 3), dtype=np.uint16))).tolist() == [[0] * 3] * 2
+
+
+PHOTO: Pixels = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 256, (90, 70, 3), dtype=np.uint8), (9, 9), 0)
+
+
+def test_a_png_with_long_texts_is_read_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    for compressed in (True, False):
+        for kind in (PngImagePlugin.PngInfo.add_text, PngImagePlugin.PngInfo.add_itxt):
+            info = PngImagePlugin.PngInfo()
+            kind(info, "workflow", "x" * 2_000_000, zip=compressed)  # type: ignore[operator]
+            data = saved(Image.fromarray(PHOTO), "PNG", pnginfo=info)
+            caplog.clear()
+            assert np.array_equal(decode(data, "it.png"), PHOTO)
+            assert header_size(data, "it.png") == (70, 90)
+            assert ("it.png: read without its texts" in caplog.text) == (not image_opens(data))
+
+
+def image_opens(data: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except Exception:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 98}])
+def test_a_jpeg_without_its_end_mark_is_whole_and_with_less_is_not(
+    options: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = saved(Image.fromarray(PHOTO), "JPEG", **options)
+    expected = decode(data, "x")
+    for missing in (1, 2):
+        caplog.clear()
+        assert np.array_equal(decode(data[:-missing], "it.jpg"), expected)
+        assert caplog.messages in ([], ["it.jpg: a JPEG without its end mark; all its pixels are there"])
+    for missing in (8, 40, len(data) // 3):
+        with pytest.raises(InputError, match="damaged picture"):
+            decode(data[:-missing], "it.jpg")
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_avif_and_heic_are_read(kind: str) -> None:
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    found = decode(saved(Image.fromarray(PHOTO), kind, quality=100), "x")
+    assert np.abs(found.astype(int) - PHOTO).mean() < 6
+
+
+def test_avif_is_turned_as_it_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = decode(saved(Image.fromarray(PHOTO), "AVIF", quality=100, exif=exif), "x")
+    assert np.abs(found.astype(int) - UPRIGHT[6](PHOTO)).mean() < 6
+
+
+def test_heic_without_its_reader_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    head = (24).to_bytes(4, "big") + b"ftypheic" + bytes(4) + b"mif1heic"
+    with pytest.raises(InputError, match=r'x: a picture in HEIC needs the extra "heic"\..* or save it as JPEG'):
+        decode(head + bytes(100), "x")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(InputError, match="pipe, socket or device"):
+        read(tmp_path / "pipe.jpg")
+    with pytest.raises(InputError, match="no name of a file"):
+        read(Path("a\0b.jpg"))
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -277,7 +372,7 @@ def test_other_kinds_than_the_known_are_not_even_tried() -> None:
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"  # would start a program
     )
     for data in (postscript, saved(Image.fromarray(RGB), "JPEG2000"), saved(Image.fromarray(RGB), "TGA")):
-        with pytest.raises(InputError, match=r"x: not a picture that can be read \(known: \.bmp"):
+        with pytest.raises(InputError, match=r"x: not a picture that can be read \(known: \.apng"):
             decode(data, "x")
 
 

@@ -13,10 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien import formats
 from mien.confidence import RISK, RISK_OF_PEOPLE, tempered
-from mien.errors import InputError, unknown_name
+from mien.errors import InputError, first_line, unknown_name
 from mien.files import write_whole
 from mien.predictions import People, Predictions, Truth
 from mien.preprocess import Preprocess
+
+_ANEW = "Copy it again, or write it anew: mien export RUN"
+_MOST_TOLD = 3  # problems of one card
 
 
 class Training(BaseModel):
@@ -58,8 +61,8 @@ class Head(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    labels: tuple[str, ...]
-    temperature: float = Field(default=1.0, gt=0)
+    labels: tuple[str, ...] = Field(min_length=2, max_length=1000)
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     threshold: float | None = Field(default=None, ge=0, le=1)
     risk: float | None = Field(default=None, gt=0, lt=1)
 
@@ -75,7 +78,7 @@ class Card(BaseModel):
 
     format: int = formats.CARD
     recipe: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = Field(min_length=2, max_length=1000)
     preprocess: Preprocess
     backbone: str | None = None  # the pre-trained network that the weights started from
     architecture: str | None = None  # its kind: `model_type` of its own config, as in "dinov2"; None in older cards
@@ -83,7 +86,9 @@ class Card(BaseModel):
     parameters: int
     mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
     alignment: Alignment | None = None  # None: the train faces hold no faces that a detector finds, or an older card
-    temperature: float = Field(default=1.0, gt=0)  # fitted on val images that are not in train; every answer has it
+    temperature: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False
+    )  # fitted on val images that are not in train; every answer has it
     threshold: float | None = Field(default=None, ge=0, le=1)  # confidence below which an answer is marked unsure
     risk: float | None = Field(default=None, gt=0, lt=1)  # wanted share of wrong among those above it, on val
     people: Head | None = None  # what people see: shares of votes
@@ -163,7 +168,7 @@ class Card(BaseModel):
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not a card that this version reads ({error})") from error
+            raise InputError(f"{path}: not a card that this version reads ({first_line(error)})") from error
         return cls.parse(text, str(path))
 
     @classmethod
@@ -175,8 +180,17 @@ class Card(BaseModel):
             return cls.model_validate(
                 {**told, "format": formats.CARD} if isinstance(told, dict) else told, strict=False
             )
-        except (ValidationError, ValueError) as error:
-            raise InputError(f"{source}: not a card that this version reads ({error})") from error
+        except ValidationError as error:
+            raise InputError(f"{source}: not a card that this version reads ({_problems(error)}). {_ANEW}") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{source}: not a card that this version reads ({first_line(error)}). {_ANEW}") from error
+
+
+def _problems(error: ValidationError) -> str:
+    """The first of what is wrong, without the values, which may be of any length."""
+    found = error.errors(include_input=False, include_url=False)
+    told = [f"{'.'.join(map(str, one['loc'])) or 'card'}: {one['msg']}" for one in found[:_MOST_TOLD]]
+    return "; ".join([*told, *([f"and {len(found) - _MOST_TOLD} more"] if len(found) > _MOST_TOLD else [])])
 
 
 def _fitted(for_temperature: Predictions, for_threshold: Predictions, risk: float) -> dict[str, float]:

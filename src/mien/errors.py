@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+LONGEST = 2_000  # letters of a message
+_LONGEST_QUOTE = 300  # of what another program says in it
 
 
 class MienError(Exception):
-    """Something that the caller can mend. The message is complete: print it as it is."""
+    """Something that the caller can mend. The message is complete: print it as it is.
+
+    A long one keeps its beginning, which says what and where, and its end, which says the next step.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(printable(message), LONGEST))
 
 
 class InputError(MienError):
@@ -68,6 +78,44 @@ def unknown_name(kind: str, name: str, known: Iterable[str], see: str = "") -> I
     return InputError(f"unknown {kind} '{name}'.{suggestion(name, names)}{where}")
 
 
-def first_line(error: Exception) -> str:
-    """Of what another package says; its name where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def first_line(error: BaseException) -> str:
+    """Of what another package says, at most 300 letters; its name where it says nothing."""
+    try:
+        told = str(error)
+    except Exception:  # of values that its message quotes, for example whole numbers of 5,000 digits
+        told = ""
+    return shortened(next(iter(told.strip().splitlines()), type(error).__name__), _LONGEST_QUOTE)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many letters: what is too much is taken out before the last third.
+
+    >>> shortened("abcdefghijkl", 7)
+    'abcd…kl'
+    """
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - 1]}…{text[len(text) - end :]}"
+
+
+def printable(text: str) -> str:
+    """Text that every file and terminal takes: bytes of a name that are not UTF-8, and control characters, as `\\xe9`.
+
+    >>> printable("caf\\udce9\\x1b.png")
+    'caf\\\\xe9\\\\x1b.png'
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(letter) if _harmful(letter) else letter for letter in text)
+
+
+def _harmful(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\n\t"
+
+
+def _escaped(letter: str) -> str:
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

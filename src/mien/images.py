@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
-from collections.abc import Callable
+import logging
+import stat
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import (
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-)
+from PIL import ExifTags, Image
 
-from mien.errors import InputError
+from mien.errors import InputError, first_line, shortened
+from mien.image_files import MAX_PIXELS, SUFFIXES, check_size, reader, with_ends, without_texts
 
+__all__ = [
+    "MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Pixels", "check_name", "decode", "from_pil", "header_size", "pixel_hash",
+    "read", "squeeze_gray", "to_gray",
+]  # fmt: skip
 MAX_BYTES = 64 * 2**20  # of one encoded picture
-MAX_PIXELS = 64_000_000  # of one decoded picture
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_MAX_SCANS = 100  # of a JPEG, which has one or about ten; each takes 0.05 s at the most pixels
-_MAX_BLOCKS = 2_000  # before the first frame of a GIF, of at most 255 bytes
-_GIF_EXTENSION, _GIF_FRAME = b"!,"  # what begins such a block
-_MAX_TEXT = 4 * 2**20  # bytes of a PGM or PPM that writes its pixels as text; 2 s
+_DEEP = 65535  # the most of 16 bits
+_LONGEST_NAME = 4096  # letters of a path, on any system
 _TURNS = {  # EXIF 2.3, orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,33 +33,76 @@ _TURNS = {  # EXIF 2.3, orientation
 }
 
 Pixels = npt.NDArray[np.uint8]
+logger = logging.getLogger(__name__)
 
 
 def decode(data: bytes, name: str) -> Pixels:
     """Decode an encoded picture to `(H, W)` gray or `(H, W, 3)` RGB, uint8, upright as EXIF says.
 
-    A color file whose three channels are equal counts as gray. Transparency is laid on white; 16-bit gray is scaled to
-    8 bit; of an animation the first frame is taken. Raises `InputError` naming the file when it is no picture, is
-    damaged, or is over `MAX_BYTES` or `MAX_PIXELS`.
+    A color file whose three channels are equal counts as gray. Transparency is laid on white; 16-bit gray is divided by
+    256; of an animation the first frame is taken. A file that is not whole but holds all pixels is read, and the log
+    says so. Raises `InputError` naming the file when it is no picture, is damaged, is over `MAX_BYTES` or `MAX_PIXELS`,
+    or holds values whose range is not known: of 32 bits, decimal, or of 16 bits and all below 256.
     """
     try:
-        with _open(data, name) as image:
-            return _to_array(image)
+        return _decoded(data, name)
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise InputError(f"{name}: damaged picture ({error})") from error
+        whole = _whole(data, name)
+        if whole is None:
+            raise InputError(f"{name}: damaged picture ({first_line(error)}). Copy or save it anew") from error
+        return whole
+
+
+def _decoded(data: bytes, name: str) -> Pixels:
+    with _open(data, name) as image:
+        return _to_array(image, name)
+
+
+def _whole(data: bytes, name: str) -> Pixels | None:
+    """All pixels of a file that Pillow does not read because of what stands beside or behind them; None: not there."""
+    try:
+        if (bare := without_texts(data)) is not None:
+            image = _decoded(bare, name)
+            logger.warning("%s: read without its texts of more than 1 MB; all its pixels are there", name)
+            return image
+        ended = [_decoded(one, name) for one in with_ends(data)]
+    except Exception:  # it is damaged in other ways too
+        return None
+    if not ended or not all(np.array_equal(ended[0], other) for other in ended[1:]):
+        return None
+    logger.warning("%s: a JPEG without its end mark; all its pixels are there", name)
+    return ended[0]
 
 
 def read(path: Path) -> Pixels:
     """Decode the picture at `path`; `InputError` for a file that cannot be read or is no picture."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _too_many_bytes(str(path), path.stat().st_size)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):  # a FIFO would wait without end
+            raise InputError(f"{path}: no file but a pipe, socket or device; write the picture to a file first")
+        if found.st_size > MAX_BYTES:
+            raise _too_many_bytes(str(path), found.st_size)
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a zero byte in it
+        raise InputError(f"{str(path)!r}: is no name of a file; name one that is there") from error
     return decode(content, str(path))
+
+
+def check_name(name: str) -> None:
+    """Raise `InputError` for text that is given as the name of a file and is none: an address, or a picture as text."""
+    if "://" in name[:20]:
+        raise InputError(f"{shortened(name, 200)}: an address is not opened; download it and name the file")
+    if name.startswith("data:") or len(name) > _LONGEST_NAME:
+        raise InputError(
+            f"{shortened(name, 40)}: a picture as text and no name of a file; decode it and give bytes: "
+            "base64.b64decode(text.partition(',')[2] or text)"
+        )
+    if "\0" in name:
+        raise InputError(f"{name!r}: is no name of a file; name one that is there")
 
 
 def header_size(data: bytes, name: str) -> tuple[int, int]:
@@ -78,7 +113,10 @@ def header_size(data: bytes, name: str) -> tuple[int, int]:
     except InputError:
         raise
     except Exception as error:  # as in `decode`
-        raise InputError(f"{name}: damaged picture ({error})") from error
+        bare = without_texts(data)
+        if bare is not None:
+            return header_size(bare, name)
+        raise InputError(f"{name}: damaged picture ({first_line(error)}). Copy or save it anew") from error
 
 
 def from_pil(image: Image.Image) -> Pixels:
@@ -86,9 +124,11 @@ def from_pil(image: Image.Image) -> Pixels:
     name = str(getattr(image, "filename", "") or "picture")
     _check_pixels(image, name)
     try:
-        return _to_array(image)
+        return _to_array(image, name)
+    except InputError:
+        raise
     except Exception as error:  # it may be read from its file only now
-        raise InputError(f"{name}: damaged picture ({error})") from error
+        raise InputError(f"{name}: damaged picture ({first_line(error)})") from error
 
 
 def to_gray(image: Pixels) -> Pixels:
@@ -129,92 +169,45 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise InputError(f"{name}: the file is empty")
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(name, len(data))
-    image = _reader(data, name)(io.BytesIO(data))
+    image = reader(data, name)(io.BytesIO(data))
     _check_pixels(image, name)
     return image
 
 
-def _reader(data: bytes, name: str) -> Callable[[io.BytesIO], Image.Image]:
-    """Pillow's reader for the kind of file that the first bytes say.
-
-    `Image.open` would also hand them to readers of rare kinds, of which one starts a program (EPS), and would warn of
-    large pictures beside our error. Files are refused here that would keep a reader busy for minutes to hours.
-    """
-    if data.startswith(b"\xff\xd8\xff"):
-        if data.count(b"\xff\xda") > _MAX_SCANS:
-            raise InputError(f"{name}: a JPEG of more than {_MAX_SCANS} scans; save it anew")
-        return JpegImagePlugin.jpeg_factory
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImagePlugin.PngImageFile
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        _check_gif(data, name)
-        return GifImagePlugin.GifImageFile
-    if data.startswith(b"BM"):
-        return BmpImagePlugin.BmpImageFile
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        from PIL import WebPImagePlugin  # it may be missing where Pillow was built without it
-
-        return WebPImagePlugin.WebPImageFile
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return TiffImagePlugin.TiffImageFile
-    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
-        if data[1:2] in b"123" and len(data) > _MAX_TEXT:
-            raise InputError(f"{name}: {len(data) / 2**20:.0f} MiB of pixels written as text; save it as binary")
-        return PpmImagePlugin.PpmImageFile
-    raise InputError(f"{name}: not a picture that can be read (known: {', '.join(SUFFIXES)})")
-
-
-def _check_gif(data: bytes, name: str) -> None:
-    """The first frame of a GIF may be larger than its screen, and anything may stand before it.
-
-    Pillow appends every comment to those before it, which takes time that grows with the square of their number.
-    Source: GIF89a specification, sections 17 to 26.
-    """
-    place = 13 + (3 * 2 ** ((data[10] & 7) + 1) if len(data) > 10 and data[10] & 0x80 else 0)
-    blocks = 0
-    while place + 9 < len(data) and data[place] != _GIF_FRAME:
-        extension = data[place] == _GIF_EXTENSION
-        place += 2 if extension else 1
-        blocks += 1
-        while extension and place < len(data) and data[place] and blocks <= _MAX_BLOCKS:
-            place += 1 + data[place]
-            blocks += 1
-        place += extension
-        if blocks > _MAX_BLOCKS:
-            raise InputError(
-                f"{name}: a GIF with more than {_MAX_BLOCKS:,} blocks before its first frame; save it anew"
-            )
-    if place + 9 < len(data):
-        left, top, width, height = struct.unpack_from("<HHHH", data, place + 1)
-        _check_size(left + width, top + height, name)
-
-
 def _check_pixels(image: Image.Image, name: str) -> None:
-    _check_size(image.width, image.height, name)
+    check_size(image.width, image.height, name)
     if image.width * image.height == 0:
         raise InputError(f"{name}: {image.width}x{image.height}, without a pixel")
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise InputError(f"{name}: {width}x{height} is more than {MAX_PIXELS:,} pixels; reduce it first")
 
 
 def _too_many_bytes(name: str, size: int) -> InputError:
     return InputError(f"{name}: {size / 2**20:.0f} MiB encoded; at most {MAX_BYTES // 2**20} MiB is read")
 
 
-def _to_array(image: Image.Image) -> Pixels:
+def _to_array(image: Image.Image, name: str) -> Pixels:
     """Decode it."""
     image = _upright(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _from_deep(image, name)
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     wanted = "L" if image.mode in ("1", "L") else "RGB"
     # `convert` copies also where there is nothing to convert.
     return squeeze_gray(np.array(image if image.mode == wanted else image.convert(wanted), dtype=np.uint8))
+
+
+def _from_deep(image: Image.Image, name: str) -> Pixels:
+    """Of 16 bits, divided by 256. Nothing says where white lies in values of 32 bits or below 256 of 16: refused."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F" or not (low >= 0 and (high == 0 or 255 < high <= _DEEP)):
+        kind = "decimal numbers" if image.mode == "F" else "16 or 32 bits"
+        raise InputError(
+            f"{name}: pixels are {kind} from {low:g} to {high:g}, so what is white is not known. Scale them to 0–255 "
+            "and give 8 bits: Image.fromarray((values * 255 / white).astype('uint8'))"
+        )
+    return (values >> 8).astype(np.uint8)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from mien.errors import InputError, suggestion
 
@@ -66,13 +67,18 @@ def match(names: Iterable[str], *, source: str, wanted: Sequence[str] | None = N
     """Decide the label set of a collection from its class names.
 
     Returns the set and a map from each given name to its index. `wanted` (the user's `--labels`) overrides
-    everything. Names that all belong to a known set, with none missing, give that set; names that share no majority
-    with a known set are a set of their own, sorted. In between lies a likely mistake, which is an `InputError`.
+    everything; classes that are numbered take its names in order. Names that all belong to a known set, with none
+    missing, give that set; names that share no majority with a known set are a set of their own, sorted. In between
+    lies a likely mistake, which is an `InputError`.
     """
     given = sorted(set(names))
     if wanted is not None:
-        label_set = LabelSet("custom", tuple(wanted))
-        return label_set, _index(given, label_set, source)
+        label_set = LabelSet("custom", tuple(normalize("NFC", label) for label in wanted))
+        return label_set, _by_number(given, label_set) or _index(given, label_set, source)
+    if len(given) == 1:
+        raise InputError(
+            f"{source}: all its pictures are of one class, '{given[0]}'. Expected at least two: <class>/<image>"
+        )
     if not given:
         raise InputError(f"{source}: no class folders or labels found")
     best = max(KNOWN, key=lambda known: _fit(given, known))
@@ -81,6 +87,18 @@ def match(names: Iterable[str], *, source: str, wanted: Sequence[str] | None = N
         return best, _index(given, best, source)
     own = LabelSet("custom", tuple(given))
     return own, {name: i for i, name in enumerate(given)}
+
+
+def _by_number(given: Sequence[str], label_set: LabelSet) -> dict[str, int] | None:
+    """Classes that are numbered from 0 or 1 (AffectNet, RAF-DB), each with the label at its place; None for others."""
+    if not all(name.isascii() and name.isdigit() and len(name) < 6 for name in given):
+        return None
+    if set(given) & set(label_set.labels):  # the labels are numbers themselves
+        return None
+    numbers = {name: int(name) for name in given}
+    first = min(numbers.values(), default=0)
+    index = {name: number - first for name, number in numbers.items()}
+    return index if first in (0, 1) and sorted(index.values()) == list(range(len(label_set))) else None
 
 
 def _fit(given: Sequence[str], known: LabelSet) -> tuple[int, int]:

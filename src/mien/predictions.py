@@ -6,6 +6,7 @@ Shapes: N images, K classes.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import formats
+from mien.arrays import load_arrays
 from mien.confidence import FEWEST_IMAGES, fit_temperature, tempered, threshold_for
-from mien.errors import InputError
+from mien.errors import InputError, first_line
 from mien.files import write_whole
 
 Truth = Literal["labels", "people"]  # the labels of the data, or what people see: the votes of taggers
@@ -68,10 +70,23 @@ class Predictions:
                     f"people's probabilities are {self.people.probabilities.shape} and votes {self.people.votes.shape}"
                     f", expected ({n}, {k})"
                 )
+        if n and not (int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.label_names)):
+            raise InputError(
+                f"labels run from {self.labels.min()} to {self.labels.max()}, of {len(self.label_names)} classes"
+            )
+        if self.people is not None and n:
+            self._check_people(self.people)
         probs_NK = self.probabilities
         self._refuse(np.asarray(~np.isfinite(probs_NK).all(axis=1)), "contain values that are not numbers")
         self._refuse(np.asarray((probs_NK < 0).any(axis=1)), "contain negative probabilities")
         self._refuse(np.asarray(np.abs(probs_NK.sum(axis=1) - 1) > 1e-3), "contain probabilities that do not sum to 1")
+
+    def _check_people(self, people: People) -> None:
+        said = people.probabilities
+        if not np.isfinite(said).all() or (said < 0).any() or (np.abs(said.sum(axis=1) - 1) > 1e-3).any():
+            raise InputError("people's probabilities are no numbers of 0 to 1 that sum to 1")
+        if (people.votes < 0).any():
+            raise InputError("people's votes are negative")
 
     def _refuse(self, wrong_N: npt.NDArray[np.bool_], what: str) -> None:
         if wrong_N.any():
@@ -167,27 +182,46 @@ class Predictions:
         if not path.is_file():
             raise InputError(f"{path}: no predictions there. Make them: mien evaluate RUN --data PATH")
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                formats.check(int(stored["format"]) if "format" in stored else None, formats.PREDICTIONS, path)
-                values: dict[str, Any] = {key: stored[key] for key in ("split", "label_names", *_ROWS)}
-                people = {f.name: stored[_PEOPLE + f.name] for f in fields(People) if _PEOPLE + f.name in stored}
-        except InputError:
-            raise
+            stored = load_arrays(path)
+            formats.check(int(stored["format"]) if "format" in stored else None, formats.PREDICTIONS, path)
+            _check_kinds(stored)
+            values: dict[str, Any] = {key: stored[key] for key in ("split", "label_names", *_ROWS)}
+            values["split"] = str(values["split"])
+            values["label_names"] = tuple(str(name) for name in values["label_names"])
+            values["labels"] = values["labels"].astype(np.int64)
+            values["probabilities"] = values["probabilities"].astype(np.float32)
+            if _PEOPLE + "votes" in stored:
+                values["people"] = People(
+                    label_names=tuple(str(name) for name in stored[_PEOPLE + "label_names"]),
+                    probabilities=stored[_PEOPLE + "probabilities"].astype(np.float32),
+                    votes=stored[_PEOPLE + "votes"].astype(np.int64),
+                )
+            return cls(**values)
+        except InputError as error:
+            told = str(error)
+            raise InputError(told if told.startswith(str(path)) else f"{path}: {told}") from error
         except Exception as error:  # numpy, zipfile and zlib each raise their own on a damaged file
-            raise InputError(f"{path}: not a predictions file ({error})") from error
-        values["split"] = str(values["split"])
-        values["label_names"] = tuple(str(name) for name in values["label_names"])
-        if people:
-            values["people"] = People(
-                label_names=tuple(str(name) for name in people["label_names"]),
-                probabilities=people["probabilities"],
-                votes=people["votes"].astype(np.int64),
-            )
-        return cls(**values)
+            why = f"no {error}" if isinstance(error, KeyError) else first_line(error)
+            raise InputError(
+                f"{path}: not a predictions file ({why}). Make it again: mien evaluate RUN --data PATH"
+            ) from error
 
 
 _ROWS = ("names", "hashes", "labels", "probabilities", "in_train", "in_val")  # one for each image
+_KINDS = {  # of what is kept: kinds of numpy's types, and axes
+    "split": ("U", 0), "label_names": ("U", 1), "names": ("U", 1), "hashes": ("U", 1), "labels": ("iu", 1),
+    "probabilities": ("f", 2), "in_train": ("b", 1), "in_val": ("b", 1), "people_label_names": ("U", 1),
+    "people_probabilities": ("f", 2), "people_votes": ("iu", 2),
+}  # fmt: skip
 _PEOPLE = "people_"  # before the names of what is kept of the second head
+
+
+def _check_kinds(stored: Mapping[str, npt.NDArray[Any]]) -> None:
+    """`ValueError` for arrays of another kind than is kept."""
+    for key, (kinds, axes) in _KINDS.items():
+        array = stored.get(key)
+        if array is not None and (array.dtype.kind not in kinds or array.ndim != axes):
+            raise ValueError(f"{key} is an array of {array.dtype} with {array.ndim} axes")
 
 
 def pool(first: Predictions, second: Predictions) -> Predictions:

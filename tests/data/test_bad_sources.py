@@ -139,8 +139,8 @@ GOOD = "0,1 2 3 4,Training"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"no column emotion, pixels, usage \(found: none\)"),
-        ("emotion,pixels\n0,1", r"no column usage \(found: emotion, pixels\)"),
+        ("", r"no column emotion, pixels \(found: none\)"),
+        ("pixels,Usage\n1,Training", r"no column emotion \(found: pixels, usage\)"),
         ("emotion,pixels,Usage\n", "no rows below the header"),
         (f"emotion,pixels,Usage\n{GOOD}\n7,1 2 3 4,Training", "line 3: emotion is '7', expected a code from 0 to 6"),
         (f"emotion,pixels,Usage\n{GOOD}\nhappy,1 2 3 4,Training", "line 3: emotion is 'happy'"),

@@ -34,7 +34,8 @@ def test_a_folder_is_searched_with_all_that_lies_below(tree: Path) -> None:
 
 def test_several_inputs_keep_their_order_and_apart(tree: Path) -> None:
     assert found("faces/deep", "faces/b.jpg", "faces/deep/er") == [
-        ("faces/deep/er/c.webp", "deep/er/c.webp"), ("faces/b.jpg", "b.jpg"), ("faces/deep/er/c.webp", "er/c.webp"),
+        ("faces/deep/er/c.webp", "deep/er/c.webp"), ("faces/deep/loop/a.PNG", "deep/loop/a.PNG"),
+        ("faces/deep/loop/b.jpg", "deep/loop/b.jpg"), ("faces/b.jpg", "b.jpg"), ("faces/deep/er/c.webp", "er/c.webp"),
     ]  # fmt: skip
 
 
@@ -45,6 +46,8 @@ def test_patterns(tree: Path) -> None:
         Path("faces/film.mp4"),
     ]
     assert found(str(tree / "faces" / "**" / "*.webp"))[0] == (str(tree / "faces/deep/er/c.webp"), "c.webp")
+    with pytest.raises(InputError, match=r"https://example\.org/a\.jpg: an address is not opened"):
+        named_places(["https://example.org/a.jpg"])
     with pytest.raises(InputError, match=r"faces/\*\.gif: no file fits this pattern"):
         named_places(["faces/*.gif"])
 

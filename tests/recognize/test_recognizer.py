@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +172,23 @@ def test_what_is_no_picture_is_told(picture: object, message: str) -> None:
         Recognizer("mien-tiny", detector="none")(picture)  # type: ignore[call-overload]
     with pytest.raises(InputError, match=message):
         Recognizer("mien-tiny", detector="none")([picture])  # type: ignore[list-item]
+
+
+def test_what_is_no_name_of_a_file_says_so() -> None:
+    recognizer = Recognizer("mien-tiny", detector="none")
+    with pytest.raises(InputError, match=r"https://example\.org/a\.jpg: an address is not opened; download it"):
+        recognizer("https://example.org/a.jpg")
+    for text in ("data:image/jpeg;base64," + "A" * 90_000, "A" * 90_000):
+        with pytest.raises(InputError, match="a picture as text and no name of a file; decode it and give bytes") as no:
+            recognizer(text)
+        assert len(str(no.value)) < 300
+    with pytest.raises(InputError, match="no name of a file"):
+        recognizer("a\0b.jpg")
+
+
+def test_a_recognizer_travels_to_another_process() -> None:
+    recognizer = Recognizer("mien-tiny", detector="none", abstain=0.4)
+    found = pickle.loads(pickle.dumps(recognizer))  # noqa: S301 - our own
+    crops = [np.arange(256, dtype=np.uint8).reshape(16, 16)]
+    assert np.array_equal(found.classify(crops), recognizer.classify(crops))
+    assert found.settings == recognizer.settings

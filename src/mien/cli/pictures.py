@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mien.recognize.recognizer import Face, Recognizer
     from mien.recognize.stream import Outcome
 
+_LONGEST_NAME = 235  # bytes of the name of a copy
 _PLOTTED = 12  # faces at most in one picture of --plot
 
 
@@ -244,6 +246,9 @@ class _Marked:
         place = self._folder / one.under
         if place.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             place = place.with_name(place.name + ".png")
+        # The system takes 255 bytes of a name, and while it is written it is longer.
+        while len(os.fsencode(place.name)) > _LONGEST_NAME:
+            place = place.with_name(place.stem[:-1] + place.suffix)
         free = free_place(place, self._used)
         self._used.add(free)
         return free

@@ -47,7 +47,12 @@ def cache_folder() -> Path:
     chosen = os.environ.get("MIEN_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
+    except RuntimeError as error:  # a user whom the system does not know, as in a container
+        raise InputError(
+            "this user has no home folder to keep decoded faces in. Name another place: MIEN_CACHE=/path"
+        ) from error
 
 
 def decoded(source: Source, size: int, progress: Progress | None = None) -> Decoded:

@@ -7,11 +7,14 @@ decoded in parallel and never all at once.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from unicodedata import normalize
 
+from mien.errors import InputError, printable, shortened
 from mien.images import Pixels
 
 SPLIT_NAMES = {
@@ -23,7 +26,10 @@ SPLIT_NAMES = {
 Loader = Callable[[], "bytes | Pixels"]  # raises InputError when the picture cannot be had
 
 
-@dataclass(frozen=True)
+_LONGEST, _LONGEST_CLASS = 1000, 200  # letters
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One labeled picture. `split` is None where the layout has no splits."""
 
@@ -32,8 +38,26 @@ class Entry:
     split: str | None
 
 
+def labeled(name: str, class_name: str, split: str | None) -> Entry:
+    """An entry whose names can be written and compared anywhere. `InputError` for names of more letters than are kept.
+
+    Letters with accents are one sign each (NFC): macOS writes them as two, so that one class would become two.
+    """
+    for told, most in ((name, _LONGEST), (class_name, _LONGEST_CLASS)):
+        if len(told) > most:  # an array of names gives each the room of the longest
+            raise InputError(
+                f"{shortened(told, 80)}: a name of {len(told):,} letters, at most {most} are read. Rename it"
+            )
+    if not (name.isascii() and class_name.isascii() and name.isprintable() and class_name.isprintable()):
+        name, class_name = printable(name), normalize("NFC", printable(class_name))
+    return Entry(name, class_name, split)
+
+
 class Source(Protocol):
-    """Entries, their loaders in the same order, and a digest of the whole content."""
+    """Entries, their loaders in the same order, a digest of the whole content, and what is passed over, by kind."""
+
+    @property
+    def left_out(self) -> Counter[str]: ...
 
     @property
     def entries(self) -> Sequence[Entry]: ...

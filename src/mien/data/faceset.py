@@ -19,10 +19,11 @@ from mien.cards import Card
 from mien.data.cache import Decoded, Progress, decoded
 from mien.data.entry import Entry
 from mien.data.sources import open_source
-from mien.errors import InputError, unknown_name
+from mien.errors import InputError, printable, unknown_name
 from mien.images import Pixels
 from mien.labels import LabelSet, match
 from mien.predictions import Predictions
+from mien.walk import told
 
 SPLITS = ("train", "val", "test")
 VAL_FRACTION = 0.1
@@ -66,6 +67,8 @@ class FaceSet:
         """
         place = Path(path)
         source = open_source(place, labels)
+        if source.left_out:
+            logger.warning("%s: left out, as no pictures: %s", path, told(source.left_out))
         label_set, index = match({entry.class_name for entry in source.entries}, source=str(path), wanted=labels)
         pixels = decoded(source, size, progress)
         if pixels.unreadable and not skip_unreadable:
@@ -75,7 +78,7 @@ class FaceSet:
             raise InputError(f"{path}: not one of its {len(source.entries)} pictures can be read")
         entries = [source.entries[i] for i in kept]
         faces = cls(
-            source=place.resolve().name,
+            source=printable(place.resolve().name),
             label_set=label_set,
             store=pixels.images,
             rows=kept,
@@ -118,8 +121,8 @@ class FaceSet:
         lines = [f"{self.source}: {len(self):,} faces, fingerprint {self.fingerprint}"]
         for split, counts in self.counts().items():
             if total := sum(counts.values()):
-                told = ", ".join(f"{label} {count:,}" for label, count in counts.items())
-                lines.append(f"  {split} {total:,}: {told}")
+                each = ", ".join(f"{label} {count:,}" for label, count in counts.items())
+                lines.append(f"  {split} {total:,}: {each}")
         if self.unreadable:
             lines.append(f"  left out, since they cannot be read: {len(self.unreadable):,}")
         return "\n".join(lines)

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from mien.errors import InputError, suggestion, unknown_name
+from mien.errors import InputError, first_line, shortened, suggestion, unknown_name
 from mien.preprocess import Preprocess
+from mien.recipes.document import parse
 from mien.recipes.sections import (
     Data,
     EarlyStopping,
@@ -172,7 +173,7 @@ def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if parent is None:
         return values
     if not isinstance(parent, str):
-        raise InputError(f"recipe '{name}': extends must be the name of one recipe, got {parent!r}")
+        raise InputError(f"recipe '{name}': extends must be the name of one recipe, got {_short(parent)}")
     if _is_path(parent) and _is_path(name):  # a file is looked for beside the one that names it
         parent = str((Path(name).parent / parent).resolve())
     base = _resolve(parent, (*seen, name))
@@ -201,11 +202,12 @@ def _find(name: str) -> Path | Traversable:
 
 def _read(path: Path | Traversable) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({error})") from error
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a YAML file ({first_line(error)}). Save it as UTF-8") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    values = parse(text, str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: a recipe is a mapping of keys to values, got {type(values).__name__}")
     return values
@@ -232,10 +234,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         elif not isinstance(inner, dict):
             raise InputError(f"--set {override}: '{parent}' has a single value, so '{key}' cannot be set")
         place = inner
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {override}: the value is not valid YAML") from error
+    place[last] = parse(text, f"--set {shortened(override, 60)}", "the value is not valid YAML")
 
 
 def _validate(kind: type[Recipe], values: dict[str, Any], source: str) -> Recipe:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from mien.images import Pixels
+from mien.letters import drawable, font_file
 from mien.outputs import MARK
 from mien.recognize.recognizer import Face
 
@@ -52,12 +53,14 @@ def _mark(marked: Pixels, face: Face, name: str) -> None:
     height, width = marked.shape[:2]
     x, y, w, h = face.box
     text = int(np.clip(w / 7, _SMALLEST_TEXT, min(_LARGEST_TEXT, max(width, height) / 25 + _SMALLEST_TEXT)))
-    font, line = _font(text), round(text * 1.3)
+    plain = (name + "".join(face.probabilities)).isascii()
+    font, line = _font(text, plain), round(text * 1.3)
     # The first bar says the emotion, unless a video still shows the one that has lasted.
     lasted = face.emotion if face.emotion != max(face.probabilities, key=face.probabilities.__getitem__) else ""
     title = " ".join(word for word in (name, "unsure" if face.unsure else "", lasted) if word)
     best = sorted(face.probabilities, key=lambda label: -face.probabilities[label])[:_BARS]
-    rows = [(f"{label} {face.probabilities[label]:.2f}", label) for label in best]
+    title = drawable(title)
+    rows = [(f"{drawable(label)} {face.probabilities[label]:.2f}", label) for label in best]
     inner = max(w, *(int(font.getlength(words)) + text for words in (title, *(words for words, _ in rows))))
     # Below the box where there is room, else above it, else over its lower part.
     needed = line * (len(rows) + bool(title))
@@ -112,5 +115,6 @@ def encoded(image: Pixels, suffix: str) -> bytes:
 
 
 @cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
+def _font(size: int, plain: bool) -> Font:
+    """`plain`: for ASCII alone; the other one has more letters, and is wider."""
+    return ImageFont.load_default(size) if plain else ImageFont.truetype(font_file(), size)

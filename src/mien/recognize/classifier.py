@@ -13,21 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.cards import Card
-from mien.errors import InputError, MissingExtraError
+from mien.errors import InputError, MissingExtraError, first_line
 from mien.images import Pixels
 from mien.outputs import MODEL_MARK
 from mien.predictions import Truth
+from mien.recognize.network import check_network
 from mien.recognize.session import open_session
 
 CARD_KEY = MODEL_MARK  # of the metadata of a model file
 _BATCH = 32
+_PROBES = (np.arange(64, dtype=np.uint8).reshape(8, 8) * 4,)  # asked when a file of unknown origin is opened
+_SMALL = 2**26  # bytes of a model file, up to which its memory is bounded when it is first asked
+_ANEW = "Write it anew: mien export RUN"
 
 
 class Classifier:
     """A model file opened for use: onnxruntime's session and the card that lies in the file."""
 
-    def __init__(self, session: Any, card: Card) -> None:
-        self._session, self.card = session, card
+    def __init__(self, session: Any, card: Card, source: str) -> None:
+        self._session, self.card, self._source = session, card, source
         self._input = session.get_inputs()[0].name
 
     @classmethod
@@ -43,19 +47,27 @@ class Classifier:
         return cls.read(place.read_bytes(), str(path), threads=threads, card=card)
 
     @classmethod
-    def read(cls, content: bytes, source: str, *, threads: int | None = None, card: Card | None = None) -> Classifier:
-        """The same of a file's content; `source` names it in errors."""
-        session = open_session(content, source, threads=threads)
-        own = _card(session, source)
+    def read(
+        cls,
+        content: bytes,
+        source: str,
+        *,
+        threads: int | None = None,
+        card: Card | None = None,
+        trusted: bool = False,
+    ) -> Classifier:
+        """The same of a file's content; `source` names it in errors. `trusted`: its checksum is known."""
+        if not trusted:
+            check_network(content, source)
+            if len(content) <= _SMALL:
+                _opened(open_session(content, source, threads=1, bounded=True), source).classify(_PROBES)
+        opened = _opened(open_session(content, source, threads=threads), source)
         # A folder's card counts where it is of the same weights: it may have been calibrated since.
-        same = card is not None and (card.training, card.widths) == (own.training, own.widths)
-        card = card if card is not None and same else own
-        outputs = session.get_outputs()[0].shape
-        if outputs[-1] != sum(card.widths):
-            raise InputError(
-                f"{source}: its network answers with {outputs[-1]} numbers, its card has {sum(card.widths)} labels"
-            )
-        return cls(session, card)
+        if card is not None and (card.training, card.widths) == (opened.card.training, opened.card.widths):
+            opened.card = card
+        if not trusted and len(content) > _SMALL:
+            opened.classify(_PROBES)
+        return opened
 
     def classify(self, crops: Sequence[Pixels], truth: Truth | None = None) -> npt.NDArray[np.float32]:
         """Probabilities `(N, K)` of the head of `truth`, in its order and at its temperature.
@@ -78,7 +90,24 @@ class Classifier:
         return np.asarray((both[: len(shown)] + both[len(shown) :]) / 2)
 
     def _softmax(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        (logits,) = self._session.run(None, {self._input: shown})
+        try:
+            (logits,) = self._session.run(None, {self._input: shown})
+        except Exception as error:  # onnxruntime has a class of its own for each way to fail
+            raise InputError(
+                f"{self._source}: its network cannot be computed ({first_line(error)}). {_ANEW}"
+            ) from error
+        wanted = (len(shown), sum(self.card.widths))
+        if np.shape(logits) != wanted or logits.dtype.kind != "f":
+            raise InputError(
+                f"{self._source}: its network answers {logits.dtype} {np.shape(logits)}, "
+                f"expected decimal numbers {wanted}. {_ANEW}"
+            )
+        if not np.isfinite(logits).all():
+            raise InputError(
+                f"{self._source}: its network answers with values that are not numbers or not finite, so it says "
+                "nothing. Its weights are damaged or its training diverged: export or train it again, or take "
+                "another model"
+            )
         said = np.empty_like(logits, dtype=np.float32)
         for truth in self.card.truths:
             columns = self.card.columns(truth)
@@ -96,12 +125,32 @@ def with_card(content: bytes, card: Card, source: str) -> bytes:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
-        raise InputError(f"{source}: not a model file ({error})") from error
+        raise InputError(f"{source}: not a model file ({first_line(error)})") from error
     entry = next((one for one in model.metadata_props if one.key == CARD_KEY), None)
     if entry is None:
         raise InputError(f"{source}: has no card to replace. Export the run again: mien export RUN --data PATH")
     entry.value = card.model_dump_json()
     return bytes(model.SerializeToString())
+
+
+def _opened(session: Any, source: str) -> Classifier:
+    try:
+        return _checked(session, source)
+    except UnicodeDecodeError as error:  # its names are bytes to the runtime
+        raise InputError(f"{source}: names in its network are not UTF-8. {_ANEW}") from error
+
+
+def _checked(session: Any, source: str) -> Classifier:
+    card = _card(session, source)
+    if (len(session.get_inputs()), len(session.get_outputs())) != (1, 1):
+        raise InputError(f"{source}: its network has more than one input or output. {_ANEW}")
+    outputs = session.get_outputs()[0].shape
+    if not outputs or outputs[-1] != sum(card.widths):
+        raise InputError(
+            f"{source}: its network answers with {outputs[-1] if outputs else 'one'} numbers, "
+            f"its card has {sum(card.widths)} labels. {_ANEW}"
+        )
+    return Classifier(session, card, source)
 
 
 def _card(session: Any, source: str) -> Card:

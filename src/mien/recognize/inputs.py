@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import InputError
-from mien.images import SUFFIXES
+from mien.image_files import SUFFIXES, is_picture
+from mien.images import check_name
+from mien.walk import files_below, head_of, left_out_as, told
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+VIDEO_SUFFIXES = (
+    ".3gp", ".avi", ".dv", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv",
+    ".ts", ".vob", ".webm", ".wmv",
+)  # fmt: skip
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ def named_places(names: Sequence[str]) -> list[Path]:
     """
     places: dict[Path, None] = {}
     for name in names:
+        check_name(name)
         fitting = [name] if os.path.lexists(name) or not glob.has_magic(name) else _fitting(name)
         if not fitting:
             raise InputError(f"{name}: no file fits this pattern")
@@ -38,13 +47,25 @@ def named_places(names: Sequence[str]) -> list[Path]:
 
 
 def is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+    """By its suffix; by its content where that says nothing, and a picture does not begin so."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES or suffix in SUFFIXES or not path.is_file():
+        return suffix in VIDEO_SUFFIXES and not path.is_dir()
+    try:
+        if is_picture(head_of(path)):
+            return False
+    except OSError:
+        return False
+    from mien.recognize.captures import is_video_content
+
+    return is_video_content(path)
 
 
 def pictures(places: Sequence[Path]) -> Iterator[InputFile]:
     """Files as they are, and the pictures in folders with all that lies below, one by one: memory does not grow.
 
-    In folders hidden files and videos are left out, and links to folders are not followed.
+    In folders hidden files are left out, and links to folders are followed. Videos and other files are counted, and the
+    log says so. A file without a suffix is known by its first bytes.
     """
     for place in places:
         if place.is_dir():
@@ -70,15 +91,18 @@ def _fitting(pattern: str) -> list[str]:
 def _below(folder: Path, prefix: Path) -> Iterator[InputFile]:
     found = False
     closed: list[OSError] = []
-    for place, folders, files in os.walk(folder, onerror=closed.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                found = True
-                path = Path(place, name)
-                yield InputFile(path, prefix / path.relative_to(folder))
+    left_out: Counter[str] = Counter()
+    for path in files_below(folder, closed.append):
+        kind = left_out_as(path)
+        if kind is None:
+            found = True
+            yield InputFile(path, prefix / path.relative_to(folder))
+        else:
+            left_out[kind] += 1
     for error in closed:
         yield InputFile(Path(error.filename), prefix, f"{error.filename}: cannot be read ({error.strerror})")
+    if left_out:
+        logger.warning("%s: left out, as no pictures: %s", folder, told(left_out))
     if not found and not closed:
         why = f"no pictures found in it (known: {', '.join(SUFFIXES)}); videos are named one by one"
         yield InputFile(folder, prefix, f"{folder}: {why}")

@@ -21,7 +21,7 @@ from PIL import Image
 from mien.cards import Alignment, Card
 from mien.confidence import is_unsure
 from mien.errors import InputError, suggestion, unknown_name
-from mien.images import Pixels, decode, from_pil, read
+from mien.images import Pixels, check_name, decode, from_pil, read
 from mien.predictions import Truth
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier
@@ -104,12 +104,21 @@ class Recognizer:
         if threads is not None and threads < 1:
             raise InputError(f"threads {threads}: expected 1 or more")
         check_size(detect_size)
+        self._given = (model, detector, detect_size, threads, abstain, truth)
         self._classifier = _open(model, threads)
         self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
         self._head = self.card.head(truth)  # raises where the model lacks it
         self.truth: Truth = truth or self.card.truth
         self.threshold = abstain if abstain is not None else self._head.threshold or 0.0
         self._alignment = self.card.alignment or FER2013
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was opened with: in another process the model is opened anew, from the same place."""
+        names = ("model", "detector", "detect_size", "threads", "abstain", "truth")
+        return dict(zip(names, self._given, strict=True))
+
+    def __setstate__(self, given: dict[str, Any]) -> None:
+        self.__init__(**given)  # type: ignore[misc]
 
     @property
     def card(self) -> Card:
@@ -230,7 +239,8 @@ def is_model_file(model: str | Path) -> bool:
 
 def _open(model: str | Path, threads: int | None) -> Classifier:
     if model in bundled():  # before a folder of that name, which ./NAME or a Path means
-        return Classifier.read(read_vendored("weights", f"{model}.onnx"), str(model), threads=threads)
+        content = read_vendored("weights", f"{model}.onnx")
+        return Classifier.read(content, str(model), threads=threads, trusted=True)
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
@@ -262,6 +272,7 @@ def _name(picture: object, index: int) -> str:
 
 def _pixels(picture: object) -> Pixels:
     if isinstance(picture, (str, os.PathLike)):
+        check_name(str(picture))
         return read(Path(picture))
     if isinstance(picture, (bytes, bytearray, memoryview)):
         return decode(bytes(picture), "picture")

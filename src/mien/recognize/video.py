@@ -7,25 +7,19 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
-import numpy as np
-
-from mien.errors import InputError
+from mien.errors import InputError, printable
 from mien.images import MAX_PIXELS, Pixels
+from mien.recognize.captures import Capture, CvCapture, cv_capture, open_capture
 from mien.recognize.inputs import VIDEO_SUFFIXES
 from mien.recognize.lookahead import ahead, newest
-
-if TYPE_CHECKING:
-    import cv2
 
 CAMERA = "camera"
 _USUAL_FPS = 25.0
@@ -154,6 +148,10 @@ class Video:
                 wanted = look or all_images or self._live
                 image = self._retrieve() if wanted else None
             if wanted and image is None:
+                if index == 0:
+                    raise InputError(
+                        f"{self.source}: its colors cannot be converted. Save it anew, as H.264 in yuv420p with bt709"
+                    )
                 break
             yield Frame(index, time_s, image, look)
         if index == 0:
@@ -161,15 +159,12 @@ class Video:
         self.note = self._missing(index, time_s)
 
     def _retrieve(self) -> Pixels | None:
-        import cv2
-
-        good, image = self._capture.retrieve()
-        if not good:
-            return None
-        if image.shape[0] * image.shape[1] > self._most_pixels:
+        if self._pixels() > self._most_pixels:
             raise InputError(f"{self.source}: frames of more than {self._most_pixels:,} pixels; reduce it first")
-        color = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
-        return np.asarray(cv2.cvtColor(image, color), dtype=np.uint8)
+        image = self._capture.image()
+        if image is not None and image.shape[0] * image.shape[1] > self._most_pixels:
+            raise InputError(f"{self.source}: frames of more than {self._most_pixels:,} pixels; reduce it first")
+        return image
 
     def _missing(self, frames: int, time_s: float) -> str | None:
         """A note if frames are missing by number and by time too: where the rate varies, headers only guess at one."""
@@ -188,9 +183,7 @@ class Video:
         )
 
     def _told(self, what: str) -> float:
-        import cv2
-
-        return float(self._capture.get(getattr(cv2, f"CAP_PROP_{what}")))
+        return self._capture.told(what)
 
     def _pixels(self) -> int:
         return max(1, int(self._told("FRAME_WIDTH")) * int(self._told("FRAME_HEIGHT")))
@@ -210,11 +203,13 @@ def camera_device(source: str) -> int | str | None:
     return int(which) if which.isascii() and which.isdigit() else which
 
 
-def _open_file(path: Path) -> cv2.VideoCapture:
+def _open_file(path: Path) -> Capture:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a video in it")
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: no file but a pipe, socket or device; write the video to a file first")
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -222,18 +217,19 @@ def _open_file(path: Path) -> cv2.VideoCapture:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if empty:
         raise InputError(f"{path}: the file is empty")
-    # An absolute path is never taken for an address or for a pattern of pictures.
-    capture = _captured(os.fspath(path.absolute()), "CAP_FFMPEG", str(path))
+    capture = open_capture(path)
     if capture is None:
         known = ", ".join(VIDEO_SUFFIXES)
         raise InputError(f"{path}: not a video that can be read, or damaged at its beginning (known: {known})")
     return capture
 
 
-def _open_camera(device: int | str, source: str) -> cv2.VideoCapture:
+def _open_camera(device: int | str, source: str) -> Capture:
     if isinstance(device, str) and Path(device).is_file():
         return _open_file(Path(device))
-    capture = _captured(device, "CAP_ANY", source)
+    if isinstance(device, str) and device != printable(device):
+        raise InputError(f"{source!r}: its name is not UTF-8; rename it")
+    capture = cv_capture(device, "CAP_ANY")
     if capture is None or not capture.grab():  # a busy camera may open and give nothing
         raise InputError(
             f"{source}: cannot be opened; the camera is missing, busy or not allowed. Close other programs that use "
@@ -243,34 +239,7 @@ def _open_camera(device: int | str, source: str) -> cv2.VideoCapture:
     import cv2
 
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # no old frames, where the driver knows it
-    return capture
-
-
-def _captured(what: int | str, backend: str, name: str) -> cv2.VideoCapture | None:
-    # FFmpeg would write what it finds damaged to standard error, line by line; `note` says it once.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
-
-    with _quiet():
-        try:
-            capture = cv2.VideoCapture(what, getattr(cv2, backend))
-        except UnicodeEncodeError as error:
-            raise InputError(f"{name!r}: its name is not UTF-8; rename it") from error
-    return capture if capture.isOpened() else None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """OpenCV keeps to itself what it tries while it opens something."""
-    import cv2
-
-    log: Any = cv2.utils.logging
-    level = log.getLogLevel()
-    log.setLogLevel(0)
-    try:
-        yield
-    finally:
-        log.setLogLevel(level)
+    return CvCapture(capture)
 
 
 def _unlooked(old: Frame, new: Frame) -> Frame:

@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from mien.errors import InputError
 from mien.files import write_whole
+from mien.letters import drawable
 from mien.outputs import MARK
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Share(ScalarFormatter):
 
 
 def shorten(name: str, longest: int = LONGEST) -> str:
-    line = " ".join(name.split())
+    line = drawable(" ".join(name.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

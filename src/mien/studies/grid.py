@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from mien.errors import InputError
 from mien.models.build import complete
+from mien.recipes.document import parse
 from mien.recipes.recipe import Recipe
 from mien.studies.runs import Wanted
 
@@ -70,8 +69,8 @@ def _values(grid: str, key: str, text: str) -> list[str]:
     ['1e-3', '[512, 256]', '{"last": 2}', 'null']
     """
     try:
-        values = yaml.safe_load(f"[{text}]")
-    except yaml.YAMLError as error:
+        values = parse(f"[{text}]", "--grid")
+    except InputError as error:
         raise InputError(
             f"--grid {grid}: cannot be read; a bracket may not be closed, or a value be empty. Quote the whole: "
             f"--grid '{key}=[1,2],[3,4]'; write null for none"

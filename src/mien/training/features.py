@@ -99,7 +99,7 @@ def frozen_features(
         synchronize(hardware.device)
         return Features(depth, None, kept, np.arange(len(faces)), time.perf_counter() - began)
     path = cache_folder() / f"features-{_key(network, depth, faces, preprocess, hardware)}.npy"
-    if not (path.is_file() and _seconds_file(path).is_file()):
+    if not _is_whole(path):
         size = math.prod(shape) * kind.itemsize
         path.parent.mkdir(parents=True, exist_ok=True)
         if size > 0.9 * shutil.disk_usage(path.parent).free:
@@ -111,7 +111,27 @@ def frozen_features(
             return None
         _fill(path, shape, kind, frozen, progress)
     store = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Features(depth, path, store, np.arange(len(faces)), float(_seconds_file(path).read_text(encoding="utf-8")))
+    return Features(depth, path, store, np.arange(len(faces)), _told_of(path)[0])
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a store is what was written: its checksum stands beside it. Otherwise it is computed anew."""
+    if not (path.is_file() and _seconds_file(path).is_file()):
+        return False
+    try:
+        with path.open("rb") as file:
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == _told_of(path)[1]
+    except (OSError, ValueError):
+        whole = False
+    if not whole:
+        logger.warning("%s: is not what was kept; the frozen blocks are computed again", path)
+    return whole
+
+
+def _told_of(path: Path) -> tuple[float, str]:
+    """Seconds that a store took, and its checksum. `ValueError` where they are not both there."""
+    seconds, checksum = _seconds_file(path).read_text(encoding="utf-8").split()
+    return float(seconds), checksum
 
 
 def _seconds_file(path: Path) -> Path:
@@ -169,7 +189,9 @@ def _fill(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], frozen: _Froz
         del store  # Windows renames no file that is mapped
         part.replace(path)
     seconds = time.perf_counter() - began
-    write_whole(_seconds_file(path), f"{seconds:.3f}\n")
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    write_whole(_seconds_file(path), f"{seconds:.3f} {checksum}\n")
     logger.info("frozen blocks: done in %.0f s, %.0f MB kept", seconds, size / 1e6)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -15,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import formats
+from mien.arrays import load_arrays
 from mien.cards import Card
+from mien.data.csv_rows import rows
 from mien.data.faceset import FaceSet
-from mien.errors import InputError
+from mien.errors import InputError, first_line, shortened
 from mien.files import write_csv, write_whole
 from mien.predictions import Predictions, Truth
 from mien.recipes.recipe import Recipe
@@ -138,9 +139,14 @@ class Run:
         if not any(isinstance(one, Pretrained) for one in (model.members if isinstance(model, Ensemble) else [model])):
             return None
         try:
-            config: dict[str, Any] = json.loads(self._backbone_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self._backbone_file}: missing or damaged ({error}); the network needs it") from error
+            config = json.loads(self._backbone_file.read_text(encoding="utf-8"))
+            if not isinstance(config, dict):
+                raise ValueError("no description of a network")
+            _check_sizes(config)
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"{self._backbone_file}: missing or damaged ({first_line(error)}); the network needs it. Copy it again"
+            ) from error
         return config
 
     def save_backbone_config(self, config: dict[str, Any]) -> None:
@@ -203,15 +209,19 @@ class Run:
 
     def _load_seen(self) -> dict[str, npt.NDArray[np.str_]]:
         try:
-            with np.load(self._seen_file, allow_pickle=False) as stored:
-                formats.check(int(stored["format"]) if "format" in stored else None, formats.RUN, self.folder)
-                known = {key: stored[key] for key in ("fingerprint", "train", "val")}
-                return {**known, "start": stored["start"]} if "start" in stored else known
+            stored = load_arrays(self._seen_file)
+            formats.check(int(stored["format"]) if "format" in stored else None, formats.RUN, self.folder)
+            for key, axes in (("fingerprint", 0), ("train", 1), ("val", 1)):
+                if stored[key].dtype.kind != "U" or stored[key].ndim != axes:
+                    raise ValueError(f"{key} is an array of {stored[key].dtype}")
+            return stored
         except InputError:
             raise
         except Exception as error:  # zip and array readers each raise their own on a damaged file
+            why = f"no {error}" if isinstance(error, KeyError) else first_line(error)
             raise InputError(
-                f"{self._seen_file}: missing or damaged ({error}); the run cannot be scored leak-free"
+                f"{self._seen_file}: missing or damaged ({why}); the run cannot be scored leak-free. "
+                "Copy it again, or train again"
             ) from error
 
     def predictions_file(self, split: str) -> Path:
@@ -232,28 +242,73 @@ class Run:
         from mien.models.head import keep_outputs
 
         widths = self.card.widths
-        model = build(self.recipe.model, self.card.preprocess, widths, self.backbone_config)
         try:
-            model.load_state_dict(load_file(self.weights_file))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise InputError(f"{self.weights_file}: weights do not fit the run's recipe ({error})") from error
+            model = build(self.recipe.model, self.card.preprocess, widths, self.backbone_config)
+        except InputError:
+            raise
+        except Exception as error:  # the builders of transformers raise nearly anything on a strange config
+            raise InputError(
+                f"{self._backbone_file}: no network can be built from it ({first_line(error)}). Copy the run again"
+            ) from error
+        try:
+            weights = load_file(self.weights_file)
+            model.load_state_dict(weights)
+        except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+            why = first_line(error)
+            raise InputError(
+                f"{self.weights_file}: weights do not fit the run's recipe ({why}). Copy the run again"
+            ) from error
+        strange = next((key for key, value in weights.items() if not value.isfinite().all()), None)
+        if strange:
+            raise InputError(
+                f"{self.weights_file}: {strange} holds values that are not finite. Copy the run again, or train it anew"
+            )
         if truth and len(widths) > 1:
             keep_outputs(model, self.card.columns(truth))
         return model.eval()
+
+
+_MOST_EPOCHS = 1_000_000
+_LARGEST_SIZE = 65_536  # of anything in a backbone's config
 
 
 def read_history(path: Path) -> list[Epoch]:
     """Rows of a `history.csv`, in order."""
     if not path.is_file():
         raise InputError(f"{path}: missing; a run writes it after its first epoch")
-    with path.open(newline="", encoding="utf-8") as file:
+    found = rows(path)
+    header = next(found, (0, []))[1]
+    history = []
+    for line, row in found:
         try:
-            return [
-                Epoch(epoch=int(row.pop("epoch")), **{k: float(v) for k, v in row.items() if v})  # an empty one is None
-                for row in csv.DictReader(file)
-            ]
+            history.append(_epoch(dict(zip(header, row, strict=True))))
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: not a history that this version reads ({error})") from error
+            raise InputError(
+                f"{path}, line {line}: not a history that this version reads ({first_line(error)}). "
+                "Copy it again, or train again: --overwrite"
+            ) from error
+    return history
+
+
+def _check_sizes(value: object) -> None:
+    """`ValueError` for numbers that no network has: one changed digit may ask for terabytes."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            _check_sizes(inner)
+    elif isinstance(value, list):
+        if len(value) > _LARGEST_SIZE:
+            raise ValueError(f"a list of {len(value):,} values")
+        for inner in value:
+            _check_sizes(inner)
+    elif isinstance(value, int) and abs(value) > _LARGEST_SIZE:
+        raise ValueError(f"the size {shortened(str(value), 40)}")
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    epoch = int(row.pop("epoch"))
+    if not 1 <= epoch <= _MOST_EPOCHS:
+        raise ValueError(f"epoch {shortened(str(epoch), 40)}")
+    return Epoch(epoch=epoch, **{key: float(value) for key, value in row.items() if value})  # an empty one is None
 
 
 def write_history(path: Path, rows: Sequence[Epoch]) -> None:
