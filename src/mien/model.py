@@ -171,7 +171,7 @@ class Model:
         """Identities of the images that training and selection saw; None of a file, which does not hold them."""
         if self.run is not None:
             return self.run.seen()
-        return Run(vendored_folder("starts") / self.name).seen() if self._place is None else None
+        return Run(vendored_folder("starts") / self.name).seen() if self.place is None else None
 
     def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:
         chosen = faces.for_model(self.card.labels, self.name, split)
