@@ -45,6 +45,7 @@ NUMBER, LONG = 2_000, 100_000
 SLOWEST = 20.0  # seconds of work that a case may take
 MOST_MEMORY = 2**30  # bytes that all cases together may add
 _SHORT_RECIPE = b"name: mine\nextends: vit-v1.6\ndescribe: mine\nepochs: 30\nunfreeze: {schedule: {2: 1}}\n"
+_WORDS = b"# " + b"what a change here does not spoil " * 40 + b"\n"
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _EXTREMES = (b"0", b"-1", b"1e999", b"nan", b"4294967296", b"9" * 400, b"!!int x", b"2024-01-01", b"null", b"[]", b"'")
 
@@ -65,7 +66,7 @@ def kinds() -> dict[str, Kind]:
     card = Recognizer("mien-tiny", detector="none").card.model_dump_json(indent=1).encode()
     table = _table().encode()
     return {
-        "recipe": Kind("mine.yaml", (_recipe(), _SHORT_RECIPE), Recipe.load),
+        "recipe": Kind("mine.yaml", (_recipe(), _SHORT_RECIPE, _SHORT_RECIPE + _WORDS), Recipe.load),
         "csv": Kind("faces.csv", (table,), _faces),
         "csv.gz": Kind("faces.csv.gz", (gzip.compress(table, mtime=0),), _faces),
         "zip": Kind("faces.zip", (_zip({}), _zip({"faces.csv": table})), _faces),

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mien import FaceSet
-from mien.cli import main
+from mien.cli.streams import set_up_streams
 from mien.data.cache import new_array
 from mien.errors import InterruptedRunError
 from mien.models.build import build, complete
@@ -88,7 +88,7 @@ def test_every_sign_can_be_printed_into_a_pipe_on_windows(monkeypatch: pytest.Mo
     pipe = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="cp1252"))
     monkeypatch.setattr(sys, "platform", "win32")
-    main._set_up_output()
+    set_up_streams()
     sys.stdout.write("a − b █\n")
     assert pipe.getvalue().decode("utf-8").strip() == "a − b █"
 

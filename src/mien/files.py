@@ -23,7 +23,8 @@ def write_whole(path: Path, content: str | bytes | memoryview) -> None:
                 os.fsync(file.fileno())
             part.replace(path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        if error.errno is not None:  # else its words are all that it says
+            error.filename, error.filename2 = str(path), None
         raise
 
 

@@ -70,10 +70,10 @@ class Predictions:
                     f"people's probabilities are {self.people.probabilities.shape} and votes {self.people.votes.shape}"
                     f", expected ({n}, {k})"
                 )
-        if n and not (int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.label_names)):
-            raise InputError(
-                f"labels run from {self.labels.min()} to {self.labels.max()}, of {len(self.label_names)} classes"
-            )
+        outside = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.label_names)))
+        if len(outside):
+            name, label = self.names[outside[0]], self.labels[outside[0]]
+            raise InputError(f"{name} has label {label}, expected 0 to {len(self.label_names) - 1}")
         if self.people is not None and n:
             self._check_people(self.people)
         probs_NK = self.probabilities
