@@ -70,10 +70,6 @@ class Predictions:
                     f"people's probabilities are {self.people.probabilities.shape} and votes {self.people.votes.shape}"
                     f", expected ({n}, {k})"
                 )
-        outside = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.label_names)))
-        if len(outside):
-            name, label = self.names[outside[0]], self.labels[outside[0]]
-            raise InputError(f"{name} has label {label}, expected 0 to {len(self.label_names) - 1}")
         if self.people is not None and n:
             self._check_people(self.people)
         probs_NK = self.probabilities
@@ -196,7 +192,12 @@ class Predictions:
                     probabilities=stored[_PEOPLE + "probabilities"].astype(np.float32),
                     votes=stored[_PEOPLE + "votes"].astype(np.int64),
                 )
-            return cls(**values)
+            found = cls(**values)
+            outside = np.flatnonzero((found.labels < 0) | (found.labels >= len(found.label_names)))
+            if len(outside):
+                name, label = found.names[outside[0]], found.labels[outside[0]]
+                raise InputError(f"{name} has label {label}, expected 0 to {len(found.label_names) - 1}")
+            return found
         except InputError as error:
             told = str(error)
             raise InputError(told if told.startswith(str(path)) else f"{path}: {told}") from error

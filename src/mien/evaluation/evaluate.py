@@ -158,11 +158,16 @@ def class_scores(predictions: Predictions) -> tuple[ClassScore, ...]:
 
 
 def check_scorable(predictions: Predictions, model: str) -> None:
-    """Raise `InputError` unless there is an image."""
+    """Raise `InputError` unless there is an image and every label is an index into the label names."""
+    where, k = f"predictions of {model} for '{predictions.split}'", len(predictions.label_names)
     if len(predictions) == 0:
+        raise InputError(f"{where}: no image to score. Check that this split of the data holds pictures")
+    outside = (predictions.labels < 0) | (predictions.labels >= k)
+    if outside.any():
+        i = int(outside.argmax())
         raise InputError(
-            f"predictions of {model} for '{predictions.split}': no image to score. Check that this split of the data "
-            "holds pictures"
+            f"{where}: {predictions.names[i]} has label {predictions.labels[i]}, expected 0 to {k - 1} "
+            f"({', '.join(predictions.label_names)}). Make the predictions again: mien evaluate RUN --data PATH"
         )
 
 
