@@ -30,6 +30,7 @@ from mien.cli import main
 from mien.data.votes import beside
 from mien.evaluation.evaluate import score
 from mien.evaluation.evidence import Asked, Evidence, evidence
+from mien.evaluation.robustness import Draw, robustness_of_heads
 from mien.explanation.explain import Explainer
 from mien.model import Model
 from mien.predictions import People, pool
