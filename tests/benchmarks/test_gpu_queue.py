@@ -143,6 +143,15 @@ def test_a_pupil_waits_for_its_teacher(gpu: Any, clock: Any) -> None:
     assert gpu.plan.finished([row, replace(row, name="small-v2-taught")]) == {"vit-tuned-s0", "small-v2-taught"}
 
 
+def test_asking_a_teacher_takes_its_time(gpu: Any) -> None:
+    clock = gpu.plan.Clock({"small-v2": 30_000.0, "vit-224": 2_500.0}, 10.0, 1)
+    pupil = training(gpu, "small-v2-taught")
+    # 6,000 images/s: 30,000 of its own and 7,500 of its teacher, which goes forward alone; 15 % are kept back.
+    epoch, answers = (28_709 + 7_178 / 6) / (0.85 * 6_000), 2 * 7_178 / (0.85 * 6_000)
+    assert clock.planned(pupil, 0.0, 10 + answers + 44.9 * epoch) is None
+    assert clock.planned(pupil, 0.0, 10 + answers + 45.1 * epoch) is not None
+
+
 def test_work_of_a_mean_epoch(gpu: Any) -> None:
     share = gpu.plan.share_moving
     assert share(Recipe.load("vit-tuned")) == share(Recipe.load("small-v2")) == 1
