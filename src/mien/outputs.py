@@ -221,14 +221,16 @@ def csv_with(*columns: str) -> Kind:
 
 
 def json_with(*keys: str, of_entries: bool = False) -> Kind:
-    """A JSON object with these keys; or, with `of_entries`, one whose values each have them."""
+    """A JSON object with these keys; or, with `of_entries`, one whose values each have them, if there are any."""
 
     def is_ours(path: Path) -> bool:
         content = path.read_bytes()
         if not of_entries:
             return set(keys) <= _keys(content)
-        return bool(_keys(content)) and all(
-            isinstance(entry, dict) and set(keys) <= set(entry) for entry in json.loads(content).values()
+        return (
+            content.strip() == b"{}"
+            or (bool(_keys(content))
+            and all(isinstance(entry, dict) and set(keys) <= set(entry) for entry in json.loads(content).values()))
         )
 
     return Kind((".json",), "numbers are written as .json", is_ours)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mien import FaceSet, InputError, Run
@@ -253,7 +254,7 @@ def test_an_error_names_the_setting_that_met_it(
 
 
 def test_all_diverged_leaves_a_table_and_no_picture(drawn_faces: FaceSet, tmp_path: Path) -> None:
-    (tmp_path / "sweep.png").write_bytes(b"of an earlier time")
+    style.save(Figure(), tmp_path / "sweep.png")  # of an earlier time
     many = ["optimizer.name=sgd", "data.batch_size=2", "epochs=2"]  # 56 steps: it is noticed in the first epoch
     found = sweep(combinations("cnn-v1", ["optimizer.lr=10"], many), lambda size: drawn_faces, tmp_path)
     assert found.finished == ()

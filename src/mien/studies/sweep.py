@@ -14,7 +14,7 @@ from mien.errors import InputError
 from mien.evaluation.bootstrap import Estimate, Frozen
 from mien.evaluation.evaluate import score
 from mien.files import write_whole
-from mien.outputs import PICTURE, check_output, csv_with
+from mien.outputs import PICTURE, check_ours, csv_with
 from mien.report.search import sweep_curves
 from mien.report.style import save
 from mien.studies.runs import Faces, Wanted, train_all
@@ -82,9 +82,9 @@ def sweep(
         raise InputError("a sweep needs at least one setting; `mien.studies.grid.combinations` makes them")
     if Run(out).begun:
         raise InputError(f"{out}: is a run. A sweep holds runs: choose another --out")
-    check_output(out / "sweep.csv", csv_with("run", "val_accuracy_low", "val_accuracy_high"), overwrite=None)
+    check_ours(out / "sweep.csv", csv_with("run", "val_accuracy_low", "val_accuracy_high"), overwrite=None)
     if not (out / "sweep.csv").exists():  # else the picture is of that sweep
-        check_output(out / "sweep.png", PICTURE, overwrite=None)
+        check_ours(out / "sweep.png", PICTURE, overwrite=None)
     return _write(wanted, train_all(wanted, faces, out, votes, hardware, progress), out)
 
 
