@@ -227,10 +227,9 @@ def json_with(*keys: str, of_entries: bool = False) -> Kind:
         content = path.read_bytes()
         if not of_entries:
             return set(keys) <= _keys(content)
-        return (
-            content.strip() == b"{}"
-            or (bool(_keys(content))
-            and all(isinstance(entry, dict) and set(keys) <= set(entry) for entry in json.loads(content).values()))
+        return content.strip() == b"{}" or (
+            bool(_keys(content))
+            and all(isinstance(entry, dict) and set(keys) <= set(entry) for entry in json.loads(content).values())
         )
 
     return Kind((".json",), "numbers are written as .json", is_ours)
