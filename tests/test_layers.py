@@ -14,6 +14,7 @@ BASE = (
     "errors",
     "scratch",
     "files",
+    "protobuf",
     "outputs",
     "arrays",
     "image_files",

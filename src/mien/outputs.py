@@ -12,9 +12,9 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from mien.errors import InputError, not_writable
+from mien.protobuf import fields
 from mien.scratch import remove_dead
 
 MARK = "mien"  # PNG: tEXt chunk "Software"; JPEG: comment; Parquet: key of the metadata; HTML: meta "generator"
@@ -22,6 +22,8 @@ MODEL_MARK = "mien.card"  # ONNX: key of the metadata
 FILM_MARK = b"\0\0\0\x10freemien-mp4"  # MP4: an empty box at the end, which players skip
 TABLE_START = "source,frame,time_s,"  # CSV: the columns with which every table of faces has begun
 _PARQUET_MARK = b"\x18\x04mien\x18\x05table"  # key and value of the metadata, in the footer's compact Thrift
+_METADATA = 14  # field of ModelProto
+_LARGEST_MODEL = 2**31  # bytes: no protocol buffer is larger
 _HEAD = 1 << 16  # bytes in which the marks of small files stand
 
 
@@ -121,34 +123,15 @@ def _copy(path: Path) -> bool:
 
 
 def _onnx(path: Path) -> bool:
-    """The fields of a protobuf, one after another; those of `metadata_props` (14) hold a key (1) and a value."""
+    """`metadata_props` is field 14 of the model; its entries begin with a key, which is their field 1."""
+    if path.stat().st_size >= _LARGEST_MODEL:
+        return False
     key = b"\x0a" + bytes([len(MODEL_MARK)]) + MODEL_MARK.encode()
-    with path.open("rb") as file:
-        end = os.fstat(file.fileno()).st_size
-        while file.tell() < end:
-            tag = _varint(file)
-            if tag & 7 == 2:
-                size = _varint(file)
-                if tag >> 3 == 14 and size >= len(key):
-                    if file.read(len(key)) == key:
-                        return True
-                    size -= len(key)
-                file.seek(size, os.SEEK_CUR)
-            elif tag & 7 == 0 and tag:
-                _varint(file)
-            else:  # no other kind of field stands in a model
-                return False
-    return False
-
-
-def _varint(file: BinaryIO) -> int:
-    value = shift = 0
-    while (byte := file.read(1)) and shift < 64:
-        value |= (byte[0] & 0x7F) << shift
-        shift += 7
-        if byte[0] < 0x80:
-            break
-    return value
+    try:
+        found = [value for field, value in fields(memoryview(path.read_bytes())) if field == _METADATA]
+    except (IndexError, ValueError):
+        return False
+    return any(isinstance(value, memoryview) and value[: len(key)] == key for value in found)
 
 
 def _mp4(path: Path) -> bool:

@@ -43,17 +43,31 @@ def prepare(pixels: torch.Tensor, how: Preprocess, changes: Augment | None = Non
     images = images.float()
     if how.color == "gray" and images.shape[1] == 3:
         images = (to_gray(images) + 0.5).floor()
-    images = images / 255
-    if images.shape[-2:] != (how.size, how.size):
-        images = functional.interpolate(images, size=(how.size, how.size), mode="bilinear", align_corners=False)
+    images = resized(images / 255, how)
     if changes is not None and changes.on:
         with _without_autocast(images.device.type):  # pictures keep float32's steps
             images = augment(images, changes)
-    if how.color == "rgb" and images.shape[1] == 1:  # last: all channels change alike
+    return normalized(images, how)
+
+
+def resized(images: torch.Tensor, how: Preprocess) -> torch.Tensor:
+    """`(B, C, H, W)` → `(B, C, S, S)`."""
+    if images.shape[-2:] == (how.size, how.size):
+        return images
+    return functional.interpolate(images, size=(how.size, how.size), mode="bilinear", align_corners=False)
+
+
+def normalized(images: torch.Tensor, how: Preprocess) -> torch.Tensor:
+    """`(B, 1 or C, S, S)` of 0 to 1 → `(B, C, S, S)` as a network takes it. Last, since all channels change alike."""
+    if how.color == "rgb" and images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
-    mean = constant(how.mean, images.device).view(1, -1, 1, 1)
-    std = constant(how.std, images.device).view(1, -1, 1, 1)
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+    normal = (images - of_channels(how.mean, images.device)) / of_channels(how.std, images.device)
+    return normal.contiguous(memory_format=torch.channels_last)
+
+
+def of_channels(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """A number for each channel, to be laid over a batch."""
+    return constant(values, device).view(1, -1, 1, 1)
 
 
 def to_gray(images: torch.Tensor) -> torch.Tensor:

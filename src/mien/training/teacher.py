@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from mien.cards import Card
 from mien.errors import InputError
 from mien.models.head import probabilities
 from mien.preprocess import Preprocess
 from mien.recipes.recipe import Recipe
-from mien.training.hardware import constant
-from mien.training.prepare import to_gray
+from mien.training.prepare import normalized, of_channels, resized, to_gray
 from mien.training.run import Run
 
 
@@ -70,16 +68,7 @@ def _as_it_sees(shown: torch.Tensor, ours: Preprocess, theirs: Preprocess) -> to
     """Normalized `(B, C, S, S)` as another network takes it."""
     if ours == theirs:
         return shown
-    images = shown.float() * _channels(ours.std, shown) + _channels(ours.mean, shown)
+    images = shown.float() * of_channels(ours.std, shown.device) + of_channels(ours.mean, shown.device)
     if theirs.color == "gray" and images.shape[1] == 3:
         images = to_gray(images)
-    if theirs.size != ours.size:
-        images = functional.interpolate(images, size=(theirs.size, theirs.size), mode="bilinear", align_corners=False)
-    if theirs.color == "rgb" and images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1)
-    normal = (images - _channels(theirs.mean, shown)) / _channels(theirs.std, shown)
-    return normal.contiguous(memory_format=torch.channels_last)
-
-
-def _channels(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
-    return constant(values, like.device).view(1, -1, 1, 1)
+    return normalized(resized(images, theirs), theirs)
