@@ -104,12 +104,25 @@ def order(sides: tuple[int, ...] = (224, 112)) -> list[Training]:
     # A long fall and few mapped votes are what helped on a CPU (docs/experiments.md).
     long = ("targets.votes=0.1", "schedule.decay_epochs=90")
     # Asking the teacher takes most of the time, so this one goes on from what there is.
-    taught = ("start=mien-small", "optimizer.lr=0.008", "schedule.decay_epochs=40", "data.augment.erase=0.15",
-              "targets.votes=0.1", "targets.teacher=0.5", "targets.teacher_sees=batch")  # fmt: skip
+    taught = ("optimizer.lr=0.008", "data.augment.erase=0.15", "targets.votes=0.1", "targets.teacher=0.5",
+              "targets.teacher_sees=batch")  # fmt: skip
     trainings = [
         Training("small-v2-s0", "small-v2", 150, ("seed=0", *long)),
         Training("vit-tuned-s0", "vit-tuned", 6, ("seed=0",), large),
-        Training("small-v2-taught", "small-v2", 45, taught, teacher="vit-tuned-s0"),
+        Training(
+            "small-v2-taught",
+            "small-v2",
+            45,
+            ("start=mien-small", "schedule.decay_epochs=30", *taught),
+            teacher="vit-tuned-s0",
+        ),
+        Training(
+            "tiny-v2-taught",
+            "tiny-v2",
+            18,
+            ("start=mien-tiny", "schedule.decay_epochs=14", *taught),
+            teacher="vit-tuned-s0",
+        ),
     ]
     # 18: the epoch of its last release
     trainings += [Training(f"vit-v1.6.7-s{seed}", "vit-v1.6.7", 18, (f"seed={seed}",), large) for seed in range(2)]

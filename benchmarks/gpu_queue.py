@@ -7,7 +7,8 @@ measures; then the most wanted trainings that fit are begun (gpu_plan.py has the
 one that fails ends alone, and while one starts or saves another has the GPU. A few seconds before the budget is over
 all that still runs is killed. What comes back, in `--out`: `gpu_done.json`, to be kept as benchmarks/gpu_done.json so
 that the next call goes on from there; `summary.txt`; and parts that `gpu_pack.py join` turns into run folders, the list
-of what they are, logs and tracebacks. Rehearse on a CPU: --device cpu --fraction 0.01 --side 56 --budget 300.
+of what they are, logs and tracebacks. With `--work DIR` run folders stay there, and a second call on the same machine
+finds a teacher that the first one trained. Rehearse on a CPU: --device cpu --fraction 0.01 --side 56 --budget 300.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,11 +82,13 @@ class Queue:
 
     def run(self, clock: Clock, done: set[str]) -> None:
         """Until nothing that is wanted fits any more, or the time is over."""
-        taken, wanted = set(done), gpu_plan.order(self.setting.sides)
+        wanted = gpu_plan.order(self.setting.sides)
+        earlier = {training.name for training in wanted if whole(folder_of(self.work, training.name))}
+        taken = done | earlier
         while time.time() < self.stop:
             self._look_after()
             while len(self._running) < self.together:
-                here = {row.name for row in self.rows if row.state == "finished"}
+                here = earlier | {row.name for row in self.rows if row.state == "finished"}
                 job = clock.next_job(wanted, taken, time.time(), self.stop - _SLACK, here)
                 if job is None:
                     break
@@ -125,7 +129,7 @@ def outcome(job: Job, work: Path, code: int, seconds: float) -> Done:
     """What a training that has ended left behind. One that was killed may have finished before."""
     run = folder_of(work, job.name)
     history = run.history if run.history_file.is_file() else []
-    finished = run.finished and run.predictions_file("test").is_file()
+    finished = whole(run)
     state = "unfinished" if history else "failed"
     if finished:  # early stopping may end a training sooner than planned, and it is finished then
         state = "finished" if run.recipe.epochs >= job.training.least else "short"
@@ -138,6 +142,10 @@ def outcome(job: Job, work: Path, code: int, seconds: float) -> Done:
     speed = float(np.median([row.images_per_second for row in history])) if history else None
     counts = (job.side, len(history), job.epochs)
     return Done(job.name, job.training.recipe, state, *counts, round(seconds, 1), best, speed, note)
+
+
+def whole(run: Run) -> bool:
+    return run.finished and run.predictions_file("test").is_file()
 
 
 def line_of(row: Done) -> str:
@@ -208,6 +216,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--proof", type=Path, help="proof.json of an earlier call on such a machine, in place of a new one"
     )
+    parser.add_argument("--work", type=Path, help="a folder in which the runs stay; in memory and gone otherwise")
     parser.add_argument("--done", type=Path, default=DONE, help="list of what need not be trained again")
     return parser.parse_args()
 
@@ -220,7 +229,9 @@ def in_memory() -> Path | None:
 
 def main() -> None:
     began, given = time.time(), parsed()
-    with tempfile.TemporaryDirectory(prefix="gpu-queue-", dir=in_memory()) as work:
+    kept = nullcontext(given.work) if given.work else tempfile.TemporaryDirectory(prefix="gpu-queue-", dir=in_memory())
+    with kept as folder:
+        work = str(Path(folder).resolve())
         places = (str(path.resolve()) for path in (given.data, given.votes, given.backbone))
         sides = (given.side,) if given.side else (224, 112)
         setting = Setting(*places, given.device, given.fraction, work, sides)

@@ -140,7 +140,9 @@ def test_a_pupil_waits_for_its_teacher(gpu: Any, clock: Any) -> None:
     assert clock.next_job(gpu.plan.order(), taken, 0.0, 900.0, {"vit-tuned-s0"}).name == "small-v2-taught"
     row = gpu.plan.Done("vit-tuned-s0", "vit-tuned", "finished", 224, 12, 12, 500.0)
     assert gpu.plan.finished([row]) == set()  # its weights are not at hand any more
-    assert gpu.plan.finished([row, replace(row, name="small-v2-taught")]) == {"vit-tuned-s0", "small-v2-taught"}
+    pupils = [replace(row, name=name) for name in ("small-v2-taught", "tiny-v2-taught")]
+    assert gpu.plan.finished([row, pupils[0]]) == {"small-v2-taught"}  # the other still waits for it
+    assert gpu.plan.finished([row, *pupils]) == {"vit-tuned-s0", "small-v2-taught", "tiny-v2-taught"}
 
 
 def test_asking_a_teacher_takes_its_time(gpu: Any) -> None:
