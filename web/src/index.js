@@ -1,0 +1,4 @@
+/** mien-web: faces and their emotions in the browser, on the visitor's own machine. */
+
+export { checkBrowser, Recognizer } from "./recognizer.js";
+export { Tracker } from "./track.js";
