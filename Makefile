@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
 
-.PHONY: demo test test-all lint docs check clean
+.PHONY: demo test test-all lint docs web web-check check clean
 
 demo: $(VENV)/.done
 	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
@@ -30,7 +30,20 @@ docs: $(VENV)/.done
 	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
-check: test-all lint docs
+# The page for browsers is built from web/ into src/mien/page, which is committed: who installs mien needs no node.
+web: web/node_modules/.done
+	cd web && npx tsc && node build.mjs
+
+# That what is committed is what web/ gives, to the byte.
+web-check: web/node_modules/.done
+	cd web && npx tsc && rm -rf dist && node build.mjs dist
+	diff -r web/dist src/mien/page
+
+web/node_modules/.done: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
+
+check: test-all lint docs web-check
 
 # The constraints keep torch at one build; without them a package may pull gigabytes of another one.
 $(VENV)/.done: pyproject.toml constraints.txt

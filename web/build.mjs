@@ -1,8 +1,9 @@
 /** Build: the page as static files, in the Python package: node build.mjs [FOLDER] */
 
 import { build } from "esbuild";
-import { copyFile, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
+import { relative } from "node:path";
 
 const target = new URL(process.argv[2] ? `file://${process.cwd()}/${process.argv[2]}/` : "../src/mien/page/", import.meta.url);
 const assets = new URL("assets/", target);
@@ -11,7 +12,7 @@ const RUNTIME = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 
 await mkdir(assets, { recursive: true });
 await build({
-  entryPoints: { page: "page/page.js", worker: "src/worker.js" },
+  entryPoints: { page: "page/page.js", worker: "src/worker.js", "mien-web": "src/index.js" },
   outdir: assets.pathname,
   absWorkingDir: new URL(".", import.meta.url).pathname,
   bundle: true,
@@ -22,14 +23,19 @@ await build({
   conditions: ["onnxruntime-web-use-extern-wasm"], // the runtime's files lie beside the bundle
 });
 for (const name of RUNTIME) await copyFile(new URL(`dist/${name}`, runtime), new URL(name, assets));
-await copyFile(new URL("page/index.html", import.meta.url), new URL("index.html", target));
+for (const name of ["index.html", "models.json"]) {
+  await copyFile(new URL(`page/${name}`, import.meta.url), new URL(name, target));
+}
 for (const name of ["page.css", "icon.svg"]) await copyFile(new URL(`page/${name}`, import.meta.url), new URL(name, assets));
+await cp(new URL("page/licenses", import.meta.url), new URL("licenses/", target), { recursive: true });
 const example = new URL("../src/mien/recognize/pictures/astronaut.jpg", import.meta.url);
 await copyFile(example, new URL("example.jpg", assets));
 await writeSums();
 
 async function writeSums() {
-  const names = ["index.html", ...(await readdir(assets)).map((name) => `assets/${name}`)].sort();
+  const all = await readdir(target, { recursive: true, withFileTypes: true });
+  const files = all.filter((one) => one.isFile() && one.name !== "SHA256SUMS");
+  const names = files.map((one) => relative(target.pathname, `${one.parentPath}/${one.name}`)).sort();
   const lines = names.map(async (name) => {
     const digest = createHash("sha256").update(await readFile(new URL(name, target)));
     return `${digest.digest("hex")}  ${name}\n`;

@@ -118,7 +118,7 @@ export class Photos {
     return cards(photo.faces, this.state.threshold, (face, i) => {
       const picture = thumbnail(/** @type {ImageBitmap} */ (photo.bitmap), face, `face ${i + 1}`);
       const why = make("button", { type: "button" }, "Why?");
-      why.setAttribute("aria-label", `Which parts of face ${i + 1} the answer hangs on`);
+      why.setAttribute("aria-label", `Why? Which parts of face ${i + 1} the answer hangs on`);
       const side = make("div", { className: "picture" }, picture, why);
       why.addEventListener("click", () => this.#explain(photo, i, side, why));
       return [side];

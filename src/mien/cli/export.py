@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import DataOption, LabelsOption, OverwriteOption, SkipOption, note, open_faces, progress, say
+from mien.cli.console import LabelsOption, OverwriteOption, SkipOption, note, open_faces, progress, say
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def export(
     model: Annotated[str, typer.Argument(help="Run folder; or a .onnx file or a bundled model, with --int8.")],
-    data: DataOption,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Labeled faces; only with --web can it be left out, for a model file."),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="File to write; model.onnx in the run folder if left out.")
     ] = None,
@@ -32,6 +35,10 @@ def export(
             help="Compute in 8 bits, calibrated on the training set in --data; tells the change in accuracy on val.",
         ),
     ] = False,
+    web: Annotated[
+        Path | None,
+        typer.Option("--web", help="Folder to write instead: a page that computes with this model in the browser."),
+    ] = None,
     labels: LabelsOption = None,
     skip_unreadable: SkipOption = False,
     overwrite: OverwriteOption = False,
@@ -44,6 +51,13 @@ def export(
 
     if half and int8:
         raise InputError("--float16 and --int8 are two kinds of file: export twice, each with its own --to")
+    if web is not None:
+        if to is not None or half or int8:
+            raise InputError("--web writes a page with a file in float16: leave out --to, --float16 and --int8")
+        _write_web(model, data, web, labels, skip_unreadable=skip_unreadable, overwrite=overwrite)
+        return
+    if data is None:
+        raise InputError("--data is missing: the faces on which the file must answer as the model does")
     opened = Model.open(model, device="cpu")
     if to is not None:
         check_output(to, MODEL, [model, data], overwrite=overwrite)
@@ -60,6 +74,37 @@ def export(
     if int8:
         _say_accuracy(opened, faces, place)
         _say_speed(opened, place, parity.bytes)
+
+
+def _write_web(
+    model: str, data: str | None, folder: Path, labels: str | None, *, skip_unreadable: bool, overwrite: bool
+) -> None:
+    """The page with this model: a model file as it is, a run in float16 once it agrees with it on faces of `data`."""
+    from mien.recognize.recognizer import is_model_file
+    from mien.site import model_content, write_site
+
+    if data is None or is_model_file(model):
+        content = model_content(model)
+    else:
+        content = _in_half(model, data, labels, skip_unreadable=skip_unreadable)
+    size = write_site(
+        folder, Path(model).stem if is_model_file(model) else Path(model).name, content, overwrite=overwrite
+    )
+    say(f"{folder}: a page of {size / 1e6:.1f} MB for any static host. See it: python -m http.server -d {folder}")
+
+
+def _in_half(model: str, data: str, labels: str | None, *, skip_unreadable: bool) -> bytes:
+    import tempfile
+
+    from mien.exports import export as write
+    from mien.model import Model
+
+    opened = Model.open(model, device="cpu")
+    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    with tempfile.TemporaryDirectory(prefix="mien-export-") as folder:
+        file = Path(folder) / "model.onnx"
+        write(opened, faces, file, "float16")
+        return file.read_bytes()
 
 
 def _say_accuracy(model: Model, faces: FaceSet, place: Path) -> None:

@@ -18,6 +18,7 @@ from mien.cli import (
     evaluate,
     explain,
     export,
+    page,
     recipes,
     recognize,
     serve,
@@ -49,6 +50,7 @@ app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)
 app.command("ensemble")(ensemble.ensemble)
 app.command("export")(export.export)
+app.command("page")(page.page)
 app.command("recognize")(recognize.recognize)
 app.command("serve")(serve.serve)
 app.command("bench")(bench.bench)

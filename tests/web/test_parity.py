@@ -1,0 +1,115 @@
+"""The browser's recognizer beside Python's: the same faces, boxes and probabilities, on PNG files of both."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mien import FaceSet
+from mien.images import Pixels
+from mien.recognize.recognizer import Recognizer
+
+FILES = {"fast": "blazeface_back", "default": "centerface"}
+# CenterFace computes in 8 bits: where a value lies between two steps, the last digit of an input decides which one it
+# takes, and on faces of 20 pixels that moves the eyes by a tenth of a pixel. Two x86 processors differ as much.
+BOX = {"fast": 1, "default": 3}  # pixels
+PROBABILITY = {"fast": 0.01, "default": 0.05}
+LOAD = """async ({model, detector, name, truth}) => {
+  const { Recognizer } = await import("/assets/mien-web.js");
+  window.recognizer?.close();
+  window.recognizer = await Recognizer.load({ model: `/models/${model}.onnx`, assets: "/assets/", truth,
+    detector: detector ? `/models/${detector}.onnx` : null, detectorName: name });
+}"""
+ASK = """async (pictures) => {
+  const answers = [];
+  for (const text of pictures) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    answers.push(await window.recognizer.recognize(new Blob([bytes], { type: "image/png" })));
+  }
+  return answers;
+}"""
+
+
+def png(image: Pixels) -> str:
+    shown = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    return base64.b64encode(cv2.imencode(".png", shown)[1].tobytes()).decode()
+
+
+def drawn(portrait: Path) -> list[Pixels]:
+    """40 pictures: one to four faces, small to large, turned, gray, dark, and four without any."""
+    rng = np.random.default_rng(5)
+    photo = cv2.cvtColor(cv2.imread(str(portrait)), cv2.COLOR_BGR2RGB)
+    head = photo[20:310, 90:380]
+    pictures = []
+    for i in range(40):
+        height, width = (480, 640) if i % 3 else (rng.integers(200, 1100), rng.integers(200, 1100))
+        noise = rng.normal(0, 5, (height, width, 3))
+        image = np.clip(np.linspace(60, 180, width)[None, :, None] + noise, 0, 255).astype(np.uint8)
+        for _ in range(0 if i % 10 == 9 else 1 + i % 4):
+            side = min(round(float(np.exp(rng.uniform(np.log(40), np.log(300))))), min(height, width) - 4)
+            turn = cv2.getRotationMatrix2D((145, 145), float(rng.uniform(-30, 30)) if i % 2 else 0, 1.0)
+            face = cv2.warpAffine(head, turn, (290, 290), borderMode=cv2.BORDER_REPLICATE)
+            y, x = int(rng.integers(0, height - side)), int(rng.integers(0, width - side))
+            image[y : y + side, x : x + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+        if i % 5 == 4:
+            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        elif i % 5 == 3:
+            image = (image * 0.4).astype(np.uint8)
+        pictures.append(image)
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def pictures(portrait: Path) -> list[Pixels]:
+    return drawn(portrait)
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, address: str) -> Any:
+    opened = browser.new_page()
+    opened.goto(address)
+    return opened
+
+
+@pytest.mark.parametrize("detector", ["fast", "default"])
+@pytest.mark.parametrize("model", ["mien-tiny", "mien-small"])
+def test_faces_are_those_of_python(page: Any, pictures: Sequence[Pixels], model: str, detector: str) -> None:
+    page.evaluate(LOAD, {"model": model, "detector": FILES[detector], "name": detector})
+    ours = page.evaluate(ASK, [png(image) for image in pictures])
+    theirs = Recognizer(model, detector=detector)(list(pictures))
+    assert [len(faces) for faces in ours] == [len(faces) for faces in theirs]
+    assert sum(map(len, theirs)) > 30
+    assert [] in theirs
+    for our_faces, their_faces in zip(ours, theirs, strict=True):
+        for our, their in zip(our_faces, their_faces, strict=True):
+            assert our["emotion"] == their.emotion
+            assert np.abs(np.subtract(our["box"], their.box)).max() <= BOX[detector]
+            assert list(our["probabilities"]) == list(their.probabilities)
+            apart = np.subtract(list(our["probabilities"].values()), list(their.probabilities.values()))
+            assert np.abs(apart).max() <= PROBABILITY[detector]
+            assert our["detectionScore"] == pytest.approx(their.detection_score, abs=0.05)
+            clear = abs(their.confidence - Recognizer(model).threshold) > PROBABILITY[detector]
+            assert our["unsure"] == their.unsure or not clear
+
+
+@pytest.mark.parametrize("truth", ["people", "labels"])
+def test_crops_are_answered_as_in_python(page: Any, fer2013: FaceSet, truth: str) -> None:
+    faces = fer2013.select("val")
+    crops = list(faces.gather(np.arange(500)))
+    page.evaluate(LOAD, {"model": "mien-small", "detector": None, "name": "fast", "truth": truth})
+    ours = page.evaluate(ASK, [png(crop) for crop in crops])
+    theirs = Recognizer("mien-small", detector="none", truth=truth)(crops)
+    same = sum(our[0]["emotion"] == their[0].emotion for our, their in zip(ours, theirs, strict=True))
+    assert same >= 498
+    label = [faces.label_set.labels[i] for i in faces.labels[:500]]
+    right = [
+        sum(face == name for face, name in zip(told, label, strict=True))
+        for told in ([our[0]["emotion"] for our in ours], [their[0].emotion for their in theirs])
+    ]
+    assert abs(right[0] - right[1]) <= 2
