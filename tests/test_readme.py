@@ -86,7 +86,7 @@ def _write_votes(folder: Path) -> None:
 
 
 # Two end only when they are stopped, one takes its time: tests/e2e, tests/cli/test_watch.py and test_bench.py run them.
-ELSEWHERE = ("mien serve", "mien recognize camera", "mien bench")
+ELSEWHERE = ("mien serve", "mien page", "mien recognize camera", "mien bench")
 TRAINING = ("mien train", "mien study", "mien sweep")
 # To leave model.onnx takes longer than such a short training: these do, by train, by study and after a start.
 WITH_A_FILE = ("--out runs/cnn-v2", "--out runs/first", "--recipes cnn-v1,cnn-v2", "--out runs/mine")

@@ -9,6 +9,7 @@ import { make } from "./dom.js";
 const PALETTE = ["#D55E00", "#009E73", "#CC79A7", "#F0E442", "#999999", "#0072B2", "#56B4E9", "#E69F00"];
 const UNSURE = "#BBBBBB";
 const THUMBNAIL = 96; // pixels
+const ROOM = 2; // widths of a box: a longer title would hide the neighbors, so the number stands alone
 
 /** @param {Face} face @param {string} label */
 export function colorOf(face, label) {
@@ -73,7 +74,8 @@ export function mark(context, faces, threshold) {
   faces.forEach((face, i) => {
     const [x, y, w, h] = face.box;
     const color = isUnsure(face.confidence, threshold) ? UNSURE : colorOf(face, face.emotion);
-    const title = `${face.id ?? i + 1} ${headline(face, threshold)}`;
+    const whole = `${face.id ?? i + 1} ${headline(face, threshold)}`;
+    const title = context.measureText(whole).width > ROOM * w ? String(face.id ?? i + 1) : whole;
     context.strokeStyle = color;
     context.strokeRect(x, y, w, h);
     const wide = context.measureText(title).width + text / 2;

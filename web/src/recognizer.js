@@ -42,10 +42,10 @@ export class Recognizer {
   static async load({ model, detector = null, detectorName = "fast", assets, ...rest }) {
     checkBrowser();
     const folder = new URL(assets, document.baseURI).href;
-    const [modelContent, detectorContent] = await Promise.all([content(model), detector ? content(detector) : null]);
-    const recognizer = new Recognizer(new Worker(`${folder}worker.js`, { type: "module" }));
-    const name = detector ? detectorName : "none";
+    const recognizer = new Recognizer(new Worker(`${folder}worker.js`, { type: "module" })); // starts while files load
     try {
+      const [modelContent, detectorContent] = await Promise.all([content(model), detector ? content(detector) : null]);
+      const name = detector ? detectorName : "none";
       const settings = { ...rest, model: modelContent, detector: detectorContent, detectorName: name, assets: folder };
       Object.assign(recognizer, await recognizer.#ask("open", settings));
     } catch (error) {
