@@ -85,9 +85,13 @@ def _stored(data: bytes, name: str, most: int) -> tuple[Pixels, int, tuple[int, 
 
 
 def _reduce(image: Image.Image, name: str, most: int) -> None:
-    """Let a JPEG be decoded at a part of its size that has at most `most` pixels."""
+    """Let a JPEG be decoded at a part of its size that has at most `most` pixels.
+
+    A progressive one needs two bytes a value at its full size all the same, so four colors count for more than three.
+    """
     width, height = image.size
-    for part in _PARTS if isinstance(image, JpegImageFile) else ():
+    can = isinstance(image, JpegImageFile) and width * height * len(image.getbands()) <= 3 * MAX_PIXELS
+    for part in _PARTS if can else ():
         if -(-width // part) * -(-height // part) <= most:
             image.draft(None, (max(1, width // part), max(1, height // part)))
             return

@@ -57,7 +57,7 @@ def serve(
     max_pictures: Annotated[int, typer.Option("--max-pictures", help="Pictures in one request.")] = 16,
     max_megapixels: Annotated[
         int, typer.Option("--max-megapixels", help="Size of one picture; larger JPEGs are decoded reduced.")
-    ] = 32,
+    ] = 25,
     max_faces: Annotated[int, typer.Option("--max-faces", help="Faces of one picture, the largest first.")] = 64,
     max_seconds: Annotated[int, typer.Option("--max-seconds", help="Time for one request.")] = 30,
     max_waiting: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ from mien.serve.schema import (
     RecognizeResponse,
 )
 from mien.serve.swagger import swagger_routes
-from mien.serve.upload import uploads_of
+from mien.serve.upload import Upload, uploads_of
 from mien.serve.workers import Place, Workers
 
 T = TypeVar("T")
@@ -132,12 +132,12 @@ async def _pictures(request: Request, recognizer: Recognizer, limits: Limits, pl
     deadline = asyncio.get_running_loop().time() + limits.seconds
     try:
         async with asyncio.timeout_at(deadline):
-            body = await request.body()
+            uploads = await _uploads(request, limits, place)
     except TimeoutError as error:
         raise RefusedError("slow_body", f"the body did not arrive within {limits.seconds} s") from error
     try:
         async with asyncio.timeout_at(deadline):
-            pictures = await _unless_gone(request, _one_by_one(request, body, recognizer, limits, place))
+            pictures = await _unless_gone(request, _one_by_one(recognizer, uploads, limits, place))
     except TimeoutError as error:
         message = f"not done within {limits.seconds} s; send fewer or smaller pictures"
         raise RefusedError("too_slow", message) from error
@@ -147,12 +147,17 @@ async def _pictures(request: Request, recognizer: Recognizer, limits: Limits, pl
     return pictures
 
 
+async def _uploads(request: Request, limits: Limits, place: Place) -> list[Upload]:
+    body = bytearray()  # not kept any longer, as `request.body()` would
+    async for piece in request.stream():
+        body += piece
+    return await asyncio.wrap_future(place.run(partial(uploads_of, request.headers, body, limits.pictures)))
+
+
 async def _one_by_one(
-    request: Request, body: bytes, recognizer: Recognizer, limits: Limits, place: Place
+    recognizer: Recognizer, uploads: Sequence[Upload], limits: Limits, place: Place
 ) -> list[PictureOut]:
     """Each picture is a job of its own, so that others get their turn in between, and one is decoded at a time."""
-    read = place.run(partial(uploads_of, request.headers, body, limits.pictures))
-    uploads = await asyncio.wrap_future(read)
     return [await asyncio.wrap_future(place.run(partial(answer, recognizer, upload, limits))) for upload in uploads]
 
 

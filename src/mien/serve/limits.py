@@ -7,16 +7,16 @@ from dataclasses import dataclass, fields
 from mien.errors import InputError
 from mien.images import MAX_PIXELS
 
-PIXELS = 32_000_000  # see `Limits`
+PIXELS = 25_000_000  # see `Limits`
 
 
 @dataclass(frozen=True)
 class Limits:
     """Every limit is at least 1; `InputError` otherwise, and for more pixels than `mien.images` decodes at all.
 
-    At the default of `pixels` a request takes at most 600 MB whatever it sends: nearly 20 bytes a pixel in the formats
-    that need most (WebP, AVIF). Memory for bodies stays under `request_bytes` x (`waiting` + threads), because a
-    request has its place before its body is read.
+    At the defaults a request takes at most 600 MB whatever it sends: up to 17 bytes a pixel (WebP), and a few times the
+    size of its body. Memory for bodies that wait stays under `request_bytes` x (`waiting` + threads), because a request
+    has its place before its body is read.
     """
 
     request_bytes: int = 32 * 2**20  # of one request's body

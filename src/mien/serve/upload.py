@@ -35,7 +35,7 @@ class Upload:
     data: bytes
 
 
-def uploads_of(headers: Headers, body: bytes, most: int) -> list[Upload]:
+def uploads_of(headers: Headers, body: bytearray, most: int) -> list[Upload]:
     """The pictures of a request, at least one and at most `most`.
 
     Raises `RefusedError` for too many pictures, for another type of content, and for content that is not what its
@@ -47,7 +47,7 @@ def uploads_of(headers: Headers, body: bytes, most: int) -> list[Upload]:
     if kind == "application/json":
         return _from_json(body, most)
     if kind.startswith("image/"):
-        return [Upload("picture 1", body)]
+        return [Upload("picture 1", bytes(body))]
     raise RefusedError("wrong_type", f"content type '{kind[:80]}': expected {_ACCEPTED}")
 
 
@@ -57,10 +57,10 @@ class _InMemory(MultiPartParser):
     spool_max_size = 0  # SpooledTemporaryFile: no limit
 
 
-def _from_form(headers: Headers, body: bytes, most: int) -> list[Upload]:
+def _from_form(headers: Headers, body: bytearray, most: int) -> list[Upload]:
     async def parsed() -> FormData:
         async def stream() -> AsyncGenerator[bytes, None]:
-            yield body
+            yield bytes(body)
 
         return await _InMemory(headers, stream(), max_files=most, max_fields=0).parse()
 
@@ -93,7 +93,7 @@ def _from_part(field: str, part: UploadFile | str, index: int) -> Upload:
     return Upload(_called(part.filename, index), part.file.read())
 
 
-def _from_json(body: bytes, most: int) -> list[Upload]:
+def _from_json(body: bytearray, most: int) -> list[Upload]:
     # A reader of JSON makes an object of every value before anything looks at one: up to a hundred bytes for each.
     if sum(body.count(sign) for sign in _SIGNS) > _FEW_SIGNS + most * _SIGNS_OF_PICTURE:
         raise _too_many(most, "values")
