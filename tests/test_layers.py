@@ -22,6 +22,7 @@ BASE = (
     "letters",
     "formats",
     "logs",
+    "page_files",
     "labels",
     "images",
     "preprocess",

@@ -11,26 +11,29 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from mien.errors import InputError, first_line, shortened
 from mien.image_files import MAX_PIXELS, SUFFIXES, check_size, reader, with_ends, without_texts
 
 __all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Pixels", "check_name", "decode", "from_pil", "header_size", "pixel_hash",
-    "read", "squeeze_gray", "to_gray",
+    "MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Pixels", "check_name", "decode", "decode_reduced", "from_pil",
+    "header_size", "pixel_hash", "read", "squeeze_gray", "to_gray",
 ]  # fmt: skip
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 _DEEP = 65535  # the most of 16 bits
 _LONGEST_NAME = 4096  # letters of a path, on any system
-_TURNS = {  # EXIF 2.3, orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS = {  # EXIF 2.3, orientation: quarter turns against the clock, and whether left and right change sides after it
+    2: (0, True),
+    3: (2, False),
+    4: (2, True),
+    5: (3, True),
+    6: (3, False),
+    7: (1, True),
+    8: (1, False),
 }
+_PARTS = (2, 4, 8)  # of its size, at which a JPEG can be decoded
+_STRIP = 4_000_000  # pixels that are converted at a time, so that a large picture is in memory twice and not six times
 
 Pixels = npt.NDArray[np.uint8]
 logger = logging.getLogger(__name__)
@@ -44,33 +47,68 @@ def decode(data: bytes, name: str) -> Pixels:
     says so. Raises `InputError` naming the file when it is no picture, is damaged, is over `MAX_BYTES` or `MAX_PIXELS`,
     or holds values whose range is not known: of 32 bits, decimal, or of 16 bits and all below 256.
     """
+    return decode_reduced(data, name, MAX_PIXELS)[0]
+
+
+def decode_reduced(data: bytes, name: str, most: int) -> tuple[Pixels, tuple[int, int]]:
+    """As `decode`, of at most `most` pixels, and width and height that the upright picture has at its full size.
+
+    A larger JPEG is decoded at a half, a quarter or an eighth of its size, which takes less memory and time; another
+    picture raises `InputError`, before a pixel of it is decoded.
+    """
     try:
-        return _decoded(data, name)
+        return _decoded(data, name, most)
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        whole = _whole(data, name)
+        whole = _whole(data, name, most)
         if whole is None:
             raise InputError(f"{name}: damaged picture ({first_line(error)}). Copy or save it anew") from error
         return whole
 
 
-def _decoded(data: bytes, name: str) -> Pixels:
-    with _open(data, name) as image:
-        return _to_array(image, name)
+def _decoded(data: bytes, name: str, most: int) -> tuple[Pixels, tuple[int, int]]:
+    pixels, orientation, (width, height) = _stored(data, name, most)
+    turned = orientation in _TURNS and _TURNS[orientation][0] % 2 == 1
+    return _upright(squeeze_gray(pixels), orientation), (height, width) if turned else (width, height)
 
 
-def _whole(data: bytes, name: str) -> Pixels | None:
+def _stored(data: bytes, name: str, most: int) -> tuple[Pixels, int, tuple[int, int]]:
+    """The pixels as they are stored, how they are turned, and the full size. Pillow's own copy of them ends here."""
+    image = _open(data, name)
+    size = image.size
+    if size[0] * size[1] > most:
+        _reduce(image, name, most)
+    image.load()  # a TIFF is turned here, and then says so
+    full = size if image.size[0] * image.size[1] < size[0] * size[1] else image.size
+    return _to_array(image, name), _orientation(image), full
+
+
+def _reduce(image: Image.Image, name: str, most: int) -> None:
+    """Let a JPEG be decoded at a part of its size that has at most `most` pixels.
+
+    A progressive one needs two bytes a value at its full size all the same, so four colors count for more than three.
+    """
+    width, height = image.size
+    can = isinstance(image, JpegImageFile) and width * height * len(image.getbands()) <= 3 * MAX_PIXELS
+    for part in _PARTS if can else ():
+        if -(-width // part) * -(-height // part) <= most:
+            image.draft(None, (max(1, width // part), max(1, height // part)))
+            return
+    raise InputError(f"{name}: {width}x{height} is more than {most:,} pixels; reduce it first")
+
+
+def _whole(data: bytes, name: str, most: int) -> tuple[Pixels, tuple[int, int]] | None:
     """All pixels of a file that Pillow does not read because of what stands beside or behind them; None: not there."""
     try:
         if (bare := without_texts(data)) is not None:
-            image = _decoded(bare, name)
+            whole = _decoded(bare, name, most)
             logger.warning("%s: read without its texts of more than 1 MB; all its pixels are there", name)
-            return image
-        ended = [_decoded(one, name) for one in with_ends(data)]
+            return whole
+        ended = [_decoded(one, name, most) for one in with_ends(data)]
     except Exception:  # it is damaged in other ways too
         return None
-    if not ended or not all(np.array_equal(ended[0], other) for other in ended[1:]):
+    if not ended or not all(np.array_equal(ended[0][0], other) for other, _ in ended[1:]):
         return None
     logger.warning("%s: a JPEG without its end mark; all its pixels are there", name)
     return ended[0]
@@ -124,7 +162,8 @@ def from_pil(image: Image.Image) -> Pixels:
     name = str(getattr(image, "filename", "") or "picture")
     _check_pixels(image, name)
     try:
-        return _to_array(image, name)
+        image.load()
+        return _upright(squeeze_gray(_to_array(image, name)), _orientation(image))
     except InputError:
         raise
     except Exception as error:  # it may be read from its file only now
@@ -185,16 +224,26 @@ def _too_many_bytes(name: str, size: int) -> InputError:
 
 
 def _to_array(image: Image.Image, name: str) -> Pixels:
-    """Decode it."""
-    image = _upright(image)
+    """`(H, W)` or `(H, W, 3)`, as it is stored."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _from_deep(image, name)
+    gray = image.mode in ("1", "L") and "transparency" not in image.info
+    out = np.empty((image.height, image.width) if gray else (image.height, image.width, 3), dtype=np.uint8)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        strip = image if rows >= image.height else image.crop((0, top, image.width, bottom))
+        out[top:bottom] = np.asarray(_opaque(strip, "L" if gray else "RGB"))
+    return out
+
+
+def _opaque(image: Image.Image, mode: str) -> Image.Image:
+    """In `mode`, L or RGB, laid on white where it is transparent."""
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    wanted = "L" if image.mode in ("1", "L") else "RGB"
     # `convert` copies also where there is nothing to convert.
-    return squeeze_gray(np.array(image if image.mode == wanted else image.convert(wanted), dtype=np.uint8))
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _from_deep(image: Image.Image, name: str) -> Pixels:
@@ -210,11 +259,17 @@ def _from_deep(image: Image.Image, name: str) -> Pixels:
     return (values >> 8).astype(np.uint8)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as EXIF says. Where that block cannot be read, the picture stays as it is stored."""
-    image.load()  # a TIFF is turned here, and then says so
+def _orientation(image: Image.Image) -> int:
+    """As EXIF says. Where that block cannot be read, the picture stays as it is stored."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return int(image.getexif().get(ExifTags.Base.Orientation) or 1)
     except Exception:  # it raises nearly anything on a damaged block; the pixels may be whole
-        return image
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+        return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    if orientation not in _TURNS:
+        return pixels
+    turns, mirrored = _TURNS[orientation]
+    turned = np.rot90(pixels, turns)
+    return np.ascontiguousarray(np.fliplr(turned) if mirrored else turned)

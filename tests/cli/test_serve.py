@@ -19,6 +19,7 @@ from mien.errors import InputError, MissingExtraError
 from mien.serve.listen import is_private, open_socket, url_of
 
 PORTRAIT = Path(__file__).parents[2] / "src" / "mien" / "recognize" / "pictures" / "astronaut.jpg"
+TOKEN = "correct horse battery"
 COMMAND = "from mien.cli.main import main; main()"
 
 
@@ -47,20 +48,52 @@ def test_a_host_that_is_none() -> None:
         ({"token": "short"}, "can be guessed"),
         ({"max_pictures": 0}, "limit of pictures: expected 1 or more"),
         ({"max_megapixels": 65}, "at most 64,000,000 are decoded"),
+        ({"token": ""}, "the token is empty. Give one of 8 characters or more, or --no-token"),
+        ({"token": TOKEN, "no_token": True}, "--no-token and --token say opposite things"),
+        ({"host": "0.0.0.0"}, "everybody who reaches 0.0.0.0 could use this server. Ask for a token .*--no-token"),
+        ({"allowed_host": ["http://a.example"]}, "expected a name without port"),
+        ({"allowed_host": ["a.example:80"]}, "expected a name without port"),
+        ({"cors_origin": ["a.example"]}, "expected scheme, name and port"),
+        ({"cors_origin": ["*"]}, "expected scheme, name and port"),
+        ({"root_path": "mien/"}, "expected a slash at its beginning and none at its end"),
+        ({"log_format": "xml"}, "unknown log format 'xml'"),
     ],
 )
 def test_a_wrong_value(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        serve(port=0, **wrong)
+        serve(**{"port": 0, **wrong})
+
+
+def test_an_empty_token_is_a_mistake_wherever_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = tmp_path / "token"
+    empty.write_text("\n")
+    with pytest.raises(InputError, match="the token is empty"):
+        serve(port=0, token_file=empty)
+    monkeypatch.setenv("MIEN_TOKEN", "")
+    with pytest.raises(InputError, match="the token is empty"):
+        serve(port=0)
+    with pytest.raises(InputError, match="--no-token and MIEN_TOKEN say opposite things"):
+        serve(port=0, no_token=True)
+
+
+def test_where_the_token_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    monkeypatch.setenv("MIEN_TOKEN", "that of the variable")
+    assert verb._token(None, None, no_token=False) == "that of the variable"
+    assert verb._token(None, file, no_token=False) == verb._token(TOKEN, None, no_token=False) == TOKEN
+    with pytest.raises(InputError, match="both give the token"):
+        verb._token(TOKEN, file, no_token=False)
+    with pytest.raises(InputError, match="the token cannot be read"):
+        verb._token(None, tmp_path / "none", no_token=False)
 
 
 def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gradio" else object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else object())
     with pytest.raises(MissingExtraError, match=r'the server needs the extra "serve"'):
-        serve(page=True)
-    verb._check_extra(page=False)  # the API alone does without Gradio
+        serve()
 
 
 def test_names_of_models_are_never_paths(tmp_path: Path) -> None:
@@ -101,12 +134,12 @@ def test_it_serves_here_alone_until_ctrl_c() -> None:
         try:
             assert server.stderr
             line = server.stderr.readline()
-            (url,) = re.findall(r"mien: (http://127\.0\.0\.1:\d+)/docs is the API", line)
+            (url,) = re.findall(r"(http://127\.0\.0\.1:\d+)/docs is the API", line)
             picture = PORTRAIT.read_bytes()
             answer = httpx.post(f"{url}/v1/recognize", files={"files": ("a.jpg", picture)}, timeout=30)
             assert answer.json()["images"][0]["faces"][0]["emotion"] == "happy"
             assert "server" not in answer.headers
-            assert httpx.get(f"{url}/").status_code == 404  # the page is there where it is asked for alone
+            assert "<title>mien" in httpx.get(f"{url}/").text
             # The answer comes although the body is not read, whether its size is told or not.
             for body in (b"x" * 20_000_000, iter([b"x" * 2_000_000] * 10)):
                 large = httpx.post(f"{url}/v1/recognize", content=body, headers={"Content-Type": "image/png"})

@@ -33,7 +33,7 @@ def fast() -> Recognizer:
 
 @pytest.fixture
 def client_of(recognizer: Recognizer) -> Iterator[Callable[..., TestClient]]:
-    """`client_of(limits=…, token=…)`: a client of an application without a page; errors come as answers."""
+    """`client_of(limits=…, access=…)`: a client of an application; errors come as answers."""
     opened: list[TestClient] = []
 
     def make(model: Recognizer = recognizer, **settings: Any) -> TestClient:

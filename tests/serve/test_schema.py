@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from mien.recognize.recognizer import Recognizer
+from mien.serve.access import Access
 from mien.serve.api import create_app
 from mien.serve.limits import Limits
+from mien.serve.refusal import KINDS
 
 schemathesis = pytest.importorskip("schemathesis")
 GenerationMode = schemathesis.GenerationMode
@@ -31,7 +33,9 @@ def api() -> Any:
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-@pytest.mark.parametrize("path", ["POST /v1/recognize", "GET /v1/models", "GET /healthz", "GET /metrics"])
+@pytest.mark.parametrize(
+    "path", ["POST /v1/recognize", "GET /v1/models", "GET /healthz", "GET /readyz", "GET /metrics"]
+)
 def test_answers_are_those_of_the_schema(api: Any, path: str) -> None:
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -52,10 +56,26 @@ def test_answers_are_those_of_the_schema(api: Any, path: str) -> None:
 
 def test_the_schema_tells_of_the_token() -> None:
     recognizer = Recognizer("mien-tiny", detector="fast", threads=1)
-    client = TestClient(create_app({"mien-tiny": recognizer}, token=TOKEN))
-    told = client.get("/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+    client = TestClient(create_app({"mien-tiny": recognizer}, access=Access(token=TOKEN)))
+    told = client.get("/openapi.json").json()
     assert told["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     assert told["security"] == [{"token": []}]
     assert told["paths"]["/healthz"]["get"]["security"] == []
-    assert set(told["paths"]) == {"/v1/recognize", "/v1/models", "/healthz", "/metrics"}
+    assert set(told["paths"]) == {"/v1/recognize", "/v1/models", "/healthz", "/readyz", "/metrics"}
     assert told["components"]["schemas"]["RecognizeRequest"]["properties"]["images"]["minItems"] == 1
+
+
+def test_the_schema_tells_of_every_problem_where_the_server_is_and_what_each_operation_is_called() -> None:
+    recognizer = Recognizer("mien-tiny", detector="fast", threads=1)
+    client = TestClient(create_app({"mien-tiny": recognizer}, access=Access(root_path="/mien")))
+    told = client.get("/openapi.json").json()
+    assert [server["url"] for server in told["servers"]] == ["/mien"]
+    operations = {one["operationId"]: one for path in told["paths"].values() for one in path.values()}
+    assert set(operations) == {"recognize", "list_models", "health", "ready", "metrics"}
+    codes = str({name: [a["description"] for a in one["responses"].values()] for name, one in operations.items()})
+    assert [code for code in KINDS if f"`{code}`" not in codes] == ["unknown_path", "wrong_method", "client_gone"]
+    for operation in operations.values():
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                assert list(answer["content"]) == ["application/problem+json"]
+    assert set(told["components"]["schemas"]["Problem"]["required"]) == {"title", "status", "detail", "code"}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, TruthOption, known_truth, note
+
+_TOKEN_VARIABLE = "MIEN_TOKEN"
 
 
 def serve(
@@ -23,7 +27,7 @@ def serve(
     abstain: AbstainOption = None,
     truth: TruthOption = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Requests worked on at a time, a core each; at most 4 if left out.")
+        int | None, typer.Option("--threads", help="Pictures worked on at a time, a core each; at most 4 if left out.")
     ] = None,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is every network of this machine.")
@@ -31,33 +35,46 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
     token: Annotated[
         str | None,
-        typer.Option("--token", envvar="MIEN_TOKEN", help="Clients have to show it; better from MIEN_TOKEN."),
+        typer.Option("--token", help="Clients have to show it; better from --token-file or the variable MIEN_TOKEN."),
     ] = None,
-    page: Annotated[
-        bool,
-        typer.Option(
-            "--page",
-            help="A page for people at / too. Its toolkit can be made to read files of this server: local use alone.",
-        ),
+    token_file: Annotated[Path | None, typer.Option("--token-file", help="A file that holds the token.")] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Serve everybody who reaches this address, beyond this machine too.")
     ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option("--allowed-host", help="Name under which clients reach this server. Repeat it for several."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors-origin", help="Other site whose pages may ask, as https://example.org. Repeat it for several."
+        ),
+    ] = None,
+    root_path: Annotated[str, typer.Option("--root-path", help="Prefix that a proxy offers it under: /mien.")] = "",
+    log_format: Annotated[str, typer.Option("--log-format", help="text or json.")] = "text",
     max_request_mb: Annotated[int, typer.Option("--max-request-mb", help="Size of one request.")] = 32,
     max_pictures: Annotated[int, typer.Option("--max-pictures", help="Pictures in one request.")] = 16,
-    max_megapixels: Annotated[int, typer.Option("--max-megapixels", help="Size of one picture.")] = 64,
+    max_megapixels: Annotated[
+        int, typer.Option("--max-megapixels", help="Size of one picture; larger JPEGs are decoded reduced.")
+    ] = 25,
     max_faces: Annotated[int, typer.Option("--max-faces", help="Faces of one picture, the largest first.")] = 64,
     max_seconds: Annotated[int, typer.Option("--max-seconds", help="Time for one request.")] = 30,
     max_waiting: Annotated[
         int, typer.Option("--max-waiting", help="Requests that may wait; the next one is told to come back later.")
     ] = 32,
-    max_video_mb: Annotated[int, typer.Option("--max-video-mb", help="Size of a video on the page.")] = 256,
+    max_connections: Annotated[int, typer.Option("--max-connections", help="Connections open at a time.")] = 512,
 ) -> None:
-    """Recognize emotions over HTTP, and with --page in the browser. Keeps no picture, sends nothing anywhere."""
+    """Recognize emotions over HTTP. Keeps no picture, sends nothing anywhere."""
     from mien.recognize.recognizer import DEFAULT, Recognizer
     from mien.recognize.session import cores
 
-    _check_extra(page=page)
+    _check_extra()
+    from mien.serve.access import Access
     from mien.serve.api import create_app
     from mien.serve.limits import Limits
     from mien.serve.listen import is_private, listen, open_socket, url_of
+    from mien.serve.records import log_to_stderr
 
     limits = Limits(
         request_bytes=max_request_mb * 2**20,
@@ -66,10 +83,19 @@ def serve(
         faces=max_faces,
         seconds=max_seconds,
         waiting=max_waiting,
-        video_bytes=max_video_mb * 2**20,
+        connections=max_connections,
+    )
+    secret = _token(token, token_file, no_token=no_token)
+    access = Access(
+        token=secret,
+        hosts=(*_names(host), *(allowed_host or ())),
+        cors_origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )
     named = _by_name(model or [DEFAULT])
     with open_socket(host, port) as bound:
+        if secret is None and not no_token and not is_private(bound):
+            raise _without_token(host)
         recognizers = {
             name: Recognizer(
                 one,
@@ -81,30 +107,54 @@ def serve(
             )
             for name, one in named.items()
         }
+        log_to_stderr(log_format)
         workers = min(4, cores()) if threads is None else threads
-        app = create_app(recognizers, limits=limits, threads=workers, token=token, page=page)
-        url = url_of(bound)
-        note(f"mien: {f'{url}/ is the page, ' if page else ''}{url}/docs is the API. Stop it with Ctrl-C")
-        if page:
-            note(
-                "warning: whoever reaches the page may read files that this program can read. "
-                "Use it on your own machine alone, and leave out --page for a network"
-            )
-        if token is None and not is_private(bound):
-            note("warning: everybody who reaches this address may use it. Set MIEN_TOKEN to ask for a token")
-        try:
-            listen(app, bound)
-        except KeyboardInterrupt:
-            note("stopped")
+        app = create_app(recognizers, limits=limits, threads=workers, access=access)
+        url = url_of(bound) + root_path
+        note(f"mien: {url}/ is the page, {url}/docs is the API. Stop it with Ctrl-C")
+        with suppress(KeyboardInterrupt):
+            listen(app, bound, limits)
+        note("stopped")
 
 
-def _check_extra(*, page: bool) -> None:
+def _token(given: str | None, file: Path | None, *, no_token: bool) -> str | None:
+    """The token, from wherever it comes. One that is there and empty is a mistake and no open server."""
+    from mien.errors import InputError
+
+    sources = {"--token": given, "--token-file": file, _TOKEN_VARIABLE: os.environ.get(_TOKEN_VARIABLE)}
+    named = [source for source, value in sources.items() if value is not None]
+    if no_token and named:
+        raise InputError(f"--no-token and {named[0]} say opposite things; leave one out")
+    if given is not None and file is not None:
+        raise InputError("--token and --token-file both give the token; leave one out")
+    if file is None:
+        return given if given is not None else sources[_TOKEN_VARIABLE]  # type: ignore[return-value]
+    try:
+        return file.read_text("utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: the token cannot be read ({getattr(error, 'strerror', 'not UTF-8')})") from error
+
+
+def _without_token(host: str) -> Exception:
+    from mien.errors import InputError
+
+    return InputError(
+        f"everybody who reaches {host} could use this server. Ask for a token (--token-file FILE, or MIEN_TOKEN), or "
+        "say that you mean it: --no-token"
+    )
+
+
+def _names(host: str) -> tuple[str, ...]:
+    """`host` as a name that clients may use; every network of this machine has none."""
+    return () if host in ("", "0.0.0.0", "::") else (host,)
+
+
+def _check_extra() -> None:
     from importlib.util import find_spec
 
     from mien.errors import MissingExtraError
 
-    wanted = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", *(["gradio"] if page else []))
-    if any(find_spec(name) is None for name in wanted):
+    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client")):
         raise MissingExtraError("the server", "serve")
 
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mien.errors import InputError, MissingExtraError, first_line
-from mien.images import Pixels
+from mien.images import MAX_PIXELS, Pixels
 
 _PERTURB = -6  # M_PERTURB of glibc's malloc.h: new memory is filled with the complement of a byte
 _POISONS = (0x5A, 0xC3)
@@ -46,12 +46,20 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
-def open_capture(path: Path) -> Capture | None:
+def open_capture(path: Path, most_pixels: int = MAX_PIXELS) -> Capture | None:
     """The video at `path`, a file that is there; None for what is none.
 
-    Raises `InputError` for a video that OpenCV cannot convert, or whose name it does not take, without PyAV.
+    Raises `InputError` for frames of more than `most_pixels`, before one is decoded, and without PyAV for a video that
+    OpenCV cannot convert, or whose name it does not take.
     """
-    return _AvCapture.open(path) if find_spec("av") else _proved(path)
+    return _AvCapture.open(path, most_pixels) if find_spec("av") else _proved(path, most_pixels)
+
+
+def check_frames(capture: Capture, source: object, most_pixels: int) -> None:
+    """Raise `InputError` where the header tells of frames of more than `most_pixels`."""
+    width, height = int(capture.told("FRAME_WIDTH")), int(capture.told("FRAME_HEIGHT"))
+    if width * height > most_pixels:
+        raise InputError(f"{source}: frames of {width}x{height}, more than {most_pixels:,} pixels; reduce it first")
 
 
 class _AvCapture:
@@ -65,7 +73,7 @@ class _AvCapture:
         self._frame: Any = None
 
     @classmethod
-    def open(cls, path: Path) -> _AvCapture | None:
+    def open(cls, path: Path, most_pixels: int) -> _AvCapture | None:
         import av
 
         av.logging.set_level(av.logging.PANIC)
@@ -73,7 +81,13 @@ class _AvCapture:
         try:
             container = av.open(file, options=_OPTIONS)
             if container.streams.video:
-                return cls(file, container)
+                opened = cls(file, container)
+                try:
+                    check_frames(opened, path, most_pixels)
+                except InputError:
+                    opened.release()
+                    raise
+                return opened
             container.close()
         except (av.FFmpegError, ValueError, OSError):
             pass
@@ -165,7 +179,7 @@ class CvCapture:
         self._capture.release()
 
 
-def _proved(path: Path) -> CvCapture | None:
+def _proved(path: Path, most_pixels: int) -> CvCapture | None:
     try:
         os.fsencode(path).decode("utf-8")
     except UnicodeDecodeError as error:  # OpenCV's process would end
@@ -173,10 +187,15 @@ def _proved(path: Path) -> CvCapture | None:
     opened = cv_capture(os.fspath(path.absolute()), "CAP_FFMPEG")  # absolute: no address, no pattern of pictures
     if opened is None:
         return None
-    if _is_unwritten(path, 0):
-        opened.release()
-        raise _not_converted(path)
-    return CvCapture(opened, path)
+    capture = CvCapture(opened, path)
+    try:
+        check_frames(capture, path, most_pixels)
+        if _is_unwritten(path, 0):
+            raise _not_converted(path)
+    except InputError:
+        capture.release()
+        raise
+    return capture
 
 
 def cv_capture(what: int | str, backend: str) -> Any:

@@ -94,7 +94,8 @@ class Video:
     def __init__(self, source: str | Path, *, most_pixels: int = MAX_PIXELS) -> None:
         """`source`: a file, or `camera`, `camera:1` (the second one), `camera:PATH` (a device, or a file as one).
 
-        `most_pixels`: of a frame; a larger one ends the reading with an `InputError`.
+        `most_pixels`: of a frame. A file that tells of larger ones is refused before one is decoded; one that comes all
+        the same ends the reading with an `InputError`.
         Raises `InputError` for what is no video or holds no frame, and for a camera that is missing or busy.
         """
         self.source = str(source)
@@ -103,7 +104,9 @@ class Video:
         self.is_camera = device is not None
         # A camera does not wait for us, so only its newest frame counts. A file in its place is read like a file.
         self._live = device is not None and (isinstance(device, int) or not Path(device).is_file())
-        self._capture = _open_file(Path(source)) if device is None else _open_camera(device, self.source)
+        self._capture = (
+            _open_file(Path(source), most_pixels) if device is None else _open_camera(device, self.source, most_pixels)
+        )
         told = self._told("FPS")
         self.fps = told if _FPS_RANGE[0] <= told <= _FPS_RANGE[1] else _USUAL_FPS
         count = self._told("FRAME_COUNT")
@@ -203,7 +206,7 @@ def camera_device(source: str) -> int | str | None:
     return int(which) if which.isascii() and which.isdigit() else which
 
 
-def _open_file(path: Path) -> Capture:
+def _open_file(path: Path, most_pixels: int) -> Capture:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a video in it")
     if not path.exists():
@@ -217,16 +220,16 @@ def _open_file(path: Path) -> Capture:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if empty:
         raise InputError(f"{path}: the file is empty")
-    capture = open_capture(path)
+    capture = open_capture(path, most_pixels)
     if capture is None:
         known = ", ".join(VIDEO_SUFFIXES)
         raise InputError(f"{path}: not a video that can be read, or damaged at its beginning (known: {known})")
     return capture
 
 
-def _open_camera(device: int | str, source: str) -> Capture:
+def _open_camera(device: int | str, source: str, most_pixels: int) -> Capture:
     if isinstance(device, str) and Path(device).is_file():
-        return _open_file(Path(device))
+        return _open_file(Path(device), most_pixels)
     if isinstance(device, str) and device != printable(device):
         raise InputError(f"{source!r}: its name is not UTF-8; rename it")
     capture = cv_capture(device, "CAP_ANY")

@@ -1,221 +1,229 @@
-"""Guard: stands before every request: the token, the size of the body, what a browser may do, and one log line.
+"""Guard: stands before every request: what it may be, how large, and who asks; and writes the one line on it.
 
-The line has method, path, code and time, and no path that holds a name: what lies under the page is called `page`.
+Outer and inner part lie around what lets pages of other sites in (CORS): such a page has to read refusals, too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import hashlib
-import hmac
-import json
 import logging
+import re
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mien.page_files import is_page_path
+from mien.serve.access import Access, Failures
 from mien.serve.limits import Limits
 from mien.serve.prometheus import Metrics
 from mien.serve.refusal import RefusedError
-from mien.serve.upload_cache import UploadCache
+from mien.serve.workers import Workers
 
-COOKIE = "mien_session"
-OPEN_PATHS = ("/healthz", "/login")  # answer without the token
-API_PATHS = ("/healthz", "/login", "/metrics", "/openapi.json", "/docs", "/v1/models", "/v1/recognize")
-UPLOAD_PATH = "/gradio_api/upload"
-_UPLOADS = 4  # of the largest size may lie in the cache when another one comes
-_LOGIN_BYTES = 4096  # of a form that anybody may send
-# What the page needs of Gradio. The rest fetches from elsewhere, runs programs, or shows what others do.
-_PAGE = "/gradio_api/"
-_PAGE_PARTS = (
-    "app_id", "cancel", "file=", "heartbeat/", "info", "queue/data", "queue/join", "reset", "startup-events",
-    "stream/", "theme.css", "upload",
-)  # fmt: skip
-_CLOSED = (f"{_PAGE}file=http", "/monitoring")
-# Even if a library's page tried to, the browser would load and send nothing elsewhere.
-_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self' data: blob:",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'self'",
-    )
-)
+STATE_PATHS = ("/healthz", "/readyz")  # answer while the server stops, too
+OPEN_PATHS = (*STATE_PATHS, "/docs", "/openapi.json")  # answer without the token
+API_PATHS = (*OPEN_PATHS, "/metrics", "/v1/models", "/v1/recognize")
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = logging.getLogger("mien.serve")
 
 
-class Token:
-    """The secret of this server, and the cookie that stands for it in a browser until the server ends."""
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret.encode()
-        self.cookie = hmac.new(secrets.token_bytes(32), self._secret, hashlib.sha256).hexdigest()
-
-    def is_secret(self, given: str) -> bool:
-        return secrets.compare_digest(given.encode(), self._secret)
-
-    def admits(self, headers: Headers) -> bool:
-        """Whether a request bears the token, or the cookie."""
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_secret(given.strip()):
-            return True
-        return secrets.compare_digest(_cookie(headers).encode(), self.cookie.encode())
+def path_of(scope: Scope) -> str:
+    """The path below the prefix of a proxy, whether that leaves the prefix in it or not."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
-class _BrokenOffError(Exception):
-    """Ends the reading of a body within the application; the guard answers."""
+def client_of(scope: Scope) -> str:
+    """The address that a request comes from."""
+    return str(scope["client"][0]) if scope.get("client") else "unknown"
+
+
+def record_fields(scope: Scope) -> dict[str, str]:
+    """What every line of the log says of its request."""
+    return {"request_id": scope.get("state", {}).get("request_id", "-"), "client": client_of(scope)}
 
 
 class Guard:
-    """ASGI middleware around the whole application."""
+    """The outer part, ASGI middleware: host, origin, headers of answers, failures, and the log."""
 
-    def __init__(
-        self, app: ASGIApp, limits: Limits, metrics: Metrics, token: Token | None, cache: UploadCache | None
-    ) -> None:
-        self._app, self._limits, self._metrics, self._token, self._cache = app, limits, metrics, token, cache
+    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics) -> None:
+        self._access, self._metrics = access, metrics
+        self._app = app
+        if access.cors_origins:
+            self._app = CORSMiddleware(
+                app,
+                allow_origins=access.cors_origins,
+                allow_methods=("GET", "POST"),
+                allow_headers=("Authorization", "Content-Type"),
+                expose_headers=("Retry-After", "X-Request-ID"),
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            exchange = _Exchange(scope, receive, send, self._limits, self._cache)
-            try:
-                refusal = exchange.refusal(self._token)
-                await (exchange.run(self._app) if refusal is None else exchange.refuse(refusal))
-            finally:
-                exchange.record(self._metrics)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # nothing here uses them
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        exchange = _Exchange({**scope, "root_path": self._access.root_path}, headers, send)
+        try:
+            await self._answer(exchange.scope, headers, receive, exchange.send)
+        except Exception:
+            _log.exception("failed", extra=record_fields(exchange.scope))
+            if not exchange.status:
+                failed = RefusedError("failed", "the server failed on this request; its log says why")
+                await failed.response()(exchange.scope, receive, exchange.send)
+        finally:
+            exchange.record(self._metrics)
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        bound = str(scope["server"][0]) if scope.get("server") else ""
+        if not self._access.knows_host(headers, bound):
+            refusal = RefusedError("wrong_host", "unknown name in the header Host; start with --allowed-host NAME")
+        elif not self._access.admits_origin(headers):
+            refusal = RefusedError("foreign_origin", "sent by a page of another site; start with --cors-origin ORIGIN")
         else:
             await self._app(scope, receive, send)
+            return
+        response = refusal.response()
+        response.headers["Connection"] = "close"  # the body has not been read, so the connection can serve no other
+        await response(scope, receive, send)
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its answer, as the log and the metrics tell of it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits, cache: UploadCache | None) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
-        self._path: str = scope["path"]
-        self._headers = Headers(scope=scope)
+    def __init__(self, scope: Scope, headers: Headers, send: Send) -> None:
+        given = headers.get("x-request-id", "")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self.method: str = scope["method"]
+        # What answers GET answers HEAD; the server itself leaves the body out.
+        method = "GET" if self.method == "HEAD" else self.method
+        self.scope = {**scope, "method": method, "state": {**scope.get("state", {}), "request_id": self.request_id}}
+        self.status = 0  # of the answer, once it has begun
+        self._path = path_of(scope)
+        self._send = send
         self._start = time.monotonic()
-        self._status = 0  # of the answer, once it has begun
-        self._cache = cache if self._path == UPLOAD_PATH else None
-        self._most = _most_bytes(self._path, limits)
-        self._left = self._most  # bytes that the body may still have
-        self._arrived = False  # the whole body
-        self._broken: RefusedError | None = None  # why the body is read no further
 
-    def refusal(self, token: Token | None) -> RefusedError | None:
-        """Why the request does not even reach the application."""
-        if token is not None and self._path not in OPEN_PATHS and not token.admits(self._headers):
-            return RefusedError(401, "this server wants its token: send the header 'Authorization: Bearer TOKEN'")
-        # A page of somebody else's in the same browser may send things here, though it cannot read the answer.
-        if self._headers.get("sec-fetch-site") == "cross-site" and self._scope["method"] not in ("GET", "HEAD"):
-            return RefusedError(403, "sent by a page of another site; only this server's own page may")
-        part = self._path.removeprefix(_PAGE)
-        if self._path.startswith(_CLOSED) or (part != self._path and not part.startswith(_PAGE_PARTS)):
-            return RefusedError(404, "this part of the page is closed")
-        length = self._headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length) > self._most:
-            return _too_large(self._most)
-        if self._cache is not None and self._cache.size() > _UPLOADS * self._most:
-            return _full()
-        return None
-
-    async def run(self, app: ASGIApp) -> None:
-        with contextlib.suppress(_BrokenOffError):
-            await app(self._scope, self._counted, self._answer)
-        if self._broken is not None and not self._status:
-            await self.refuse(self._broken)
-
-    async def _counted(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._count(len(message.get("body", b"")))
-            self._arrived = not message.get("more_body", False)
-        elif not self._arrived and not self._status:
-            self._broken = RefusedError(499, "the client went away")  # nobody reads it; 499 is what nginx logs for it
-        if self._broken is not None:
-            raise _BrokenOffError
-        return message
-
-    def _count(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
-            self._broken = _too_large(self._most)
-        # Many may have come in while there was room for one: what they bring counts as it comes.
-        elif self._cache is not None and self._cache.grow(size) > (_UPLOADS + 1) * self._most:
-            self._broken = _full()
-
-    async def _answer(self, message: Message) -> None:
-        if self._broken is not None and not self._status:
-            return  # what the application makes of the broken body; the guard answers after it
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.request_id
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-            if self._path.startswith(("/v1/", "/gradio_api/file")):
+            if self._path.startswith("/v1/"):
                 headers["Cache-Control"] = "no-store"
         await self._send(message)
 
-    async def refuse(self, refusal: RefusedError) -> None:
-        self._broken = None  # this is the answer
-        reading = self._scope["method"] == "GET" and "text/html" in self._headers.get("accept", "")
-        if refusal.status == 401 and reading:  # a person with a browser
-            await self._whole(303, {"Location": "/login"}, b"")
-            return
-        body = json.dumps({"error": str(refusal)}).encode()
-        await self._whole(refusal.status, {**refusal.headers, "Content-Type": "application/json"}, body)
-
-    async def _whole(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        # The body of the request may not have been read, so the connection cannot serve another one.
-        told = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
-        raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
-        await self._answer({"type": "http.response.start", "status": status, "headers": raw})
-        await self._answer({"type": "http.response.body", "body": body})
-
     def record(self, metrics: Metrics) -> None:
-        seconds = time.monotonic() - self._start
-        shown = self._path if self._path in API_PATHS else "page"
-        method = self._scope["method"] if self._scope["method"] in ("GET", "HEAD", "POST") else "OTHER"
-        metrics.request(shown, self._status or 500, seconds)
-        level = logging.DEBUG if shown == "page" and self._status < 400 else logging.INFO
-        _log.log(level, "%s %s %d %.0f ms", method, shown, self._status or 500, 1000 * seconds)
+        seconds, status = time.monotonic() - self._start, self.status or 500
+        shown = self._path if self._path in API_PATHS else "page"  # no path that holds a name, and a few of them in all
+        method = self.method if self.method in ("GET", "HEAD", "POST", "OPTIONS") else "OTHER"
+        metrics.request(shown, status, seconds)
+        level = logging.DEBUG if shown in ("page", *STATE_PATHS) and status < 400 else logging.INFO
+        line = "%s %s %d %.0f ms"
+        _log.log(level, line, method, shown, status, 1000 * seconds, extra=record_fields(self.scope))
 
 
-def _most_bytes(path: str, limits: Limits) -> int:
-    """That the body of a request to `path` may have."""
-    if path == "/login":
-        return _LOGIN_BYTES
-    return limits.video_bytes if path == UPLOAD_PATH else limits.request_bytes
+class _BrokenOffError(Exception):
+    """Ends the reading of a body within the application; the gate answers."""
 
 
-def _full() -> RefusedError:
-    return RefusedError(503, "too many uploads lie here; they are removed soon", retry_after=60)
+class Gate:
+    """The inner part, ASGI middleware: the token, a server that stops, and the size of the body."""
+
+    def __init__(self, app: ASGIApp, access: Access, limits: Limits, workers: Workers) -> None:
+        self._app, self._access, self._limits, self._workers = app, access, limits, workers
+        self._failures = Failures()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(receive, send, self._limits.request_bytes, Headers(scope=scope))
+        try:
+            if path_of(scope) not in STATE_PATHS:
+                self._workers.refuse_when_stopping()
+            await self._check_token(scope, receive)
+            body.check_told_size()
+            with contextlib.suppress(_BrokenOffError):
+                await self._app(scope, body.receive, body.send)
+            if body.broken is not None and not body.answered:
+                raise body.broken
+        except RefusedError as refusal:
+            await refusal.response()(scope, receive, body.refuse)
+
+    async def _check_token(self, scope: Scope, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        if self._access.admits_token(headers) or _is_open(scope):
+            return
+        if "authorization" in headers:
+            wait = self._failures.add(client_of(scope))
+            _log.warning("wrong token; answered after %.1f s", wait, extra=record_fields(scope))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await until_gone(receive)
+        raise RefusedError("wrong_token", "this server wants its token: send the header 'Authorization: Bearer TOKEN'")
 
 
-def _too_large(most: int) -> RefusedError:
-    return RefusedError(413, f"the body is larger than {most:,} bytes; send fewer or smaller files")
+class _Body:
+    """The body of a request as it arrives, and the beginning of the answer."""
+
+    def __init__(self, receive: Receive, send: Send, most: int, headers: Headers) -> None:
+        self._receive, self._send, self._most = receive, send, most
+        self._told = headers.get("content-length", "")
+        self._left = most  # bytes that it may still have
+        self._arrived = self._told in ("", "0") and "transfer-encoding" not in headers
+        self.answered = False
+        self.broken: RefusedError | None = None  # why it is read no further
+
+    def check_told_size(self) -> None:
+        if self._told.isascii() and self._told.isdigit() and int(self._told[:20]) > self._most:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            self._arrived = not message.get("more_body", False)
+            if self._left < 0:
+                self.broken = self._too_large()
+        elif not self._arrived and not self.answered:
+            self.broken = RefusedError("client_gone", "the client went away")
+        if self.broken is not None:
+            raise _BrokenOffError
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.broken is None or self.answered:  # else it is what the application makes of the broken body
+            await self.refuse(message)
+
+    async def refuse(self, message: Message) -> None:
+        self.answered = True
+        if message["type"] == "http.response.start" and not self._arrived:
+            # The rest of the body may never come, so the connection cannot serve another request.
+            MutableHeaders(scope=message)["Connection"] = "close"
+        await self._send(message)
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError("large_body", f"the body is larger than {self._most:,} bytes; send fewer or smaller files")
 
 
-def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+async def until_gone(receive: Receive) -> None:
+    """Return when the client has gone away; what it still sends is thrown away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _is_open(scope: Scope) -> bool:
+    """Whether a request needs no token: how the server is, what it can do, and the page, which asks it nothing."""
+    path = path_of(scope)
+    return path in OPEN_PATHS or path.startswith("/docs/") or (scope["method"] == "GET" and is_page_path(path))

@@ -1,4 +1,4 @@
-"""Limits: what one request may ask of the server, and how many requests may be inside at once."""
+"""Limits: what one request may ask of the server, and how many of them there may be at once."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from dataclasses import dataclass, fields
 from mien.errors import InputError
 from mien.images import MAX_PIXELS
 
+PIXELS = 25_000_000  # see `Limits`
+
 
 @dataclass(frozen=True)
 class Limits:
     """Every limit is at least 1; `InputError` otherwise, and for more pixels than `mien.images` decodes at all.
 
-    Memory for request bodies stays under `request_bytes` x (`waiting` + threads), because a request has its place
-    before its body is read.
+    At the defaults a request takes at most 600 MB whatever it sends: up to 17 bytes a pixel (WebP), and a few times the
+    size of its body. Memory for bodies that wait stays under `request_bytes` x (`waiting` + threads), because a request
+    has its place before its body is read.
     """
 
     request_bytes: int = 32 * 2**20  # of one request's body
     pictures: int = 16  # in one request
-    pixels: int = MAX_PIXELS  # of one picture, read from its header before it is decoded
+    pixels: int = PIXELS  # of one decoded picture, known before it is decoded; larger JPEGs are decoded reduced
     faces: int = 64  # told of one picture, the largest first
     seconds: int = 30  # from a request's arrival to its answer
     waiting: int = 32  # requests inside beyond those being worked on
-    video_bytes: int = 256 * 2**20  # of a file dropped on the page
-    video_seconds: int = 300  # of work on one video of the page
+    connections: int = 512  # open at once, with or without a request
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +25,7 @@ class RecognizeRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    images: list[PictureIn | str] = Field(min_length=1)
+    images: list[PictureIn | str] = Field(min_length=1, fail_fast=True)
 
 
 class FaceOut(BaseModel):
@@ -77,14 +77,26 @@ class ModelsResponse(BaseModel):
     models: list[ModelOut]
 
 
-class ErrorResponse(BaseModel):
-    """Every answer that is not a success."""
+class Problem(BaseModel):
+    """Every answer that is not a success, as RFC 9457 has it."""
 
-    error: str
+    type: str = "about:blank"
+    title: str = Field(description="What went wrong, the same for each code.")
+    status: int
+    detail: str = Field(description="What is wrong with this request, and the next step.")
+    code: str = Field(description="For programs: it stays the same where words change.")
 
 
 class HealthResponse(BaseModel):
-    status: str = "ok"
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ReadyResponse(BaseModel):
+    """New requests are taken."""
+
+    status: Literal["ready"] = "ready"
 
 
 def face_out(face: Face) -> FaceOut:
