@@ -256,7 +256,7 @@ def test_rows_that_share_their_bytes_hold_no_more_than_the_file(tmp_path: Path) 
     labels = arrow.array(["happy", "sad"] * 500)
     path = arrow_file(tmp_path / "train.arrow", arrow.record_batch({"image": shared, "label": labels}))
     with pytest.raises(InputError, match="has pictures of more bytes than the file"):
-        FaceSet.open(path, skip_unreadable=True, labels=None)
+        FaceSet.open(path, skip_unreadable=True, labels=("happy", "sad"))
 
 
 def parquet_file(path: Path) -> Path:

@@ -72,7 +72,8 @@ class _AvCapture:
         file = path.open("rb")  # not by its name, which FFmpeg could take for an address or a pattern
         try:
             container = av.open(file, options=_OPTIONS)
-            if container.streams.video:
+            # A stream of a kind that FFmpeg does not know has no decoder, and no size.
+            if container.streams.video and container.streams.video[0].codec_context is not None:
                 return cls(file, container)
             container.close()
         except (av.FFmpegError, ValueError, OSError):
