@@ -62,3 +62,10 @@ def test_what_transformers_raises_on_a_strange_config_is_one_error(tiny_vit: Pat
     (folder / "config.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match="is not readable JSON"):
         checkpoints.native_input(str(folder))
+
+
+def test_sizes_that_no_backbone_has_are_refused() -> None:
+    check_config({"hidden_size": 768, "depths": [2, 2], "layer_norm_eps": 1e-12, "use": True}, None)
+    for config in ({"hidden_size": 2**40}, {"depths": [1, -(10**9)]}, {"inner": {"layers": 99_999}}):
+        with pytest.raises(ValueError, match="the size"):
+            check_config(config, None)
