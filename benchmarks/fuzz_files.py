@@ -80,7 +80,7 @@ def kinds() -> dict[str, Kind]:
         "zip": Kind("faces.zip", (_zip({}), _zip({"faces.csv": table})), _faces),
         "parquet": Kind("train.parquet", _parquet(), _faces),
         "arrow": Kind("train.arrow", (_arrow(), _arrow(feather=True)), _faces),
-        "folder": Kind("photos/train/happy/0.png", (_picture(3),), lambda path: _faces(path.parents[2]), _folder()),
+        "folder": Kind("photos/train/happy/0.png", (_picture(3),), _folder_of, _folder()),
         "film": Kind("clip.mp4", _films(), _watched),
         "votes": Kind("votes.csv", (_votes(),), lambda path: Votes.open(path).table(["a0.png"])),
         "predictions": Kind("test.npz", (_predictions(None), _predictions(_people())), _scored),
@@ -99,6 +99,10 @@ def kinds() -> dict[str, Kind]:
 
 def _faces(path: Path) -> object:
     return FaceSet.open(path, size=16, skip_unreadable=True, labels=None).fingerprint
+
+
+def _folder_of(path: Path) -> object:
+    return FaceSet.open(path.parents[2], size=16, labels=None).fingerprint
 
 
 def _scored(path: Path) -> object:
