@@ -71,7 +71,15 @@ def originals() -> dict[str, bytes]:
         "tiff, pages": (portrait, "TIFF", {"save_all": True, "append_images": [turned]}),
         "ppm": (portrait, "PPM", {}),
         "pgm": (gray, "PPM", {}),
+        "avif": (portrait, "AVIF", {"exif": exif}),
+        "avif, clear": (clear, "AVIF", {}),
     }
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:  # it is an extra
+        return {name: _saved(*how) for name, how in kinds.items()}
+    register_heif_opener()  # it writes as well
+    kinds |= {"heic": (portrait, "HEIF", {"exif": exif}), "heic, gray": (gray, "HEIF", {})}
     return {name: _saved(*how) for name, how in kinds.items()}
 
 

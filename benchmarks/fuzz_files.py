@@ -1,4 +1,4 @@
-"""Hostile files of every other kind: recipes, data, votes, models, cards and what a run folder keeps.
+"""Hostile files of every other kind: recipes, data, votes, models, backbones, films, journals, what a run folder keeps.
 
 python benchmarks/fuzz_files.py
 python benchmarks/fuzz_files.py --long             100,000 inputs
@@ -24,8 +24,8 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -37,8 +37,13 @@ from mien import FaceSet, InputError, Recipe, Recognizer
 from mien.cards import Card
 from mien.data.votes import Votes
 from mien.errors import LONGEST
+from mien.models import checkpoints
 from mien.predictions import People, Predictions
+from mien.recipes.sections import Pretrained
+from mien.recognize.journal import Journal
+from mien.recognize.recognizer import Face
 from mien.recognize.vendored import read_vendored
+from mien.recognize.video import Video
 from mien.training.run import Run, read_history
 
 NUMBER, LONG = 2_000, 100_000
@@ -47,6 +52,7 @@ MOST_MEMORY = 2**30  # bytes that all cases together may add
 _SHORT_RECIPE = b"name: mine\nextends: vit-v1.6\ndescribe: mine\nepochs: 30\nunfreeze: {schedule: {2: 1}}\n"
 _WORDS = b"# " + b"what a change here does not spoil " * 40 + b"\n"
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_SETTINGS, _PLACES = {"model": "mien-tiny", "labels": "happy, sad"}, ["/photos"]  # of the journal
 _EXTREMES = (b"0", b"-1", b"1e999", b"nan", b"4294967296", b"9" * 400, b"!!int x", b"2024-01-01", b"null", b"[]", b"'")
 
 Rng = np.random.Generator
@@ -54,35 +60,49 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: its name, whole examples, and what is done with one."""
+    """A kind of file: its name, whole examples, what is done with one, and the files that lie beside it, whole."""
 
     file: str
     originals: tuple[bytes, ...]
     ask: Callable[[Path], object]
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def kinds() -> dict[str, Kind]:
     """Every kind of file that a user can hand us, but for pictures."""
     card = Recognizer("mien-tiny", detector="none").card.model_dump_json(indent=1).encode()
     table = _table().encode()
+    backbone, run = _backbone(), _run_of_backbone()
     return {
         "recipe": Kind("mine.yaml", (_recipe(), _SHORT_RECIPE, _SHORT_RECIPE + _WORDS), Recipe.load),
         "csv": Kind("faces.csv", (table,), _faces),
         "csv.gz": Kind("faces.csv.gz", (gzip.compress(table, mtime=0),), _faces),
         "zip": Kind("faces.zip", (_zip({}), _zip({"faces.csv": table})), _faces),
         "parquet": Kind("train.parquet", _parquet(), _faces),
-        "arrow": Kind("train.arrow", (_arrow(),), _faces),
+        "arrow": Kind("train.arrow", (_arrow(), _arrow(feather=True)), _faces),
+        "folder": Kind("photos/train/happy/0.png", (_picture(3),), _folder_of, _folder()),
+        "film": Kind("clip.mp4", _films(), _watched),
         "votes": Kind("votes.csv", (_votes(),), lambda path: Votes.open(path).table(["a0.png"])),
         "predictions": Kind("test.npz", (_predictions(None), _predictions(_people())), _scored),
         "onnx": Kind("model.onnx", (read_vendored("weights", "mien-tiny.onnx"),), _recognized),
         "card": Kind("card.json", (card,), Card.load),
         "history": Kind("history.csv", (_history(),), read_history),
         "seen": Kind("seen.npz", (_seen(),), lambda path: Run(path.parent).seen()),
+        "journal": Kind("t.csv.journal", (_journal(),), lambda path: list(_rows_of_journal(path.with_suffix("")))),
+        "backbone's config": _one_of(backbone, "config.json", _opened_backbone),
+        "backbone's preprocessor": _one_of(backbone, "preprocessor_config.json", _opened_backbone),
+        "backbone's weights": _one_of(backbone, "model.safetensors", _opened_backbone),
+        "backbone of a run": _one_of(run, "backbone.json", lambda path: Run(path.parent).load_model()),
+        "weights of a run": _one_of(run, "model.safetensors", lambda path: Run(path.parent).load_model()),
     }  # fmt: skip
 
 
 def _faces(path: Path) -> object:
     return FaceSet.open(path, size=16, skip_unreadable=True, labels=None).fingerprint
+
+
+def _folder_of(path: Path) -> object:
+    return FaceSet.open(path.parents[2], size=16, labels=None).fingerprint
 
 
 def _scored(path: Path) -> object:
@@ -146,11 +166,11 @@ def _parquet() -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _arrow() -> bytes:
+def _arrow(*, feather: bool = False) -> bytes:
     import pyarrow as arrow
 
     buffer = io.BytesIO()
-    with arrow.ipc.new_stream(buffer, _rows().schema) as stream:
+    with (arrow.ipc.new_file if feather else arrow.ipc.new_stream)(buffer, _rows().schema) as stream:
         stream.write_table(_rows(), max_chunksize=5)
     return buffer.getvalue()
 
@@ -184,6 +204,98 @@ def _seen() -> bytes:
     hashes = np.array(["0123456789abcdef" * 2] * 5)
     np.savez_compressed(buffer, train=hashes, val=hashes, format=np.array(2), fingerprint=np.array("f" * 32))
     return buffer.getvalue()
+
+
+def _folder() -> dict[str, bytes]:
+    return {
+        f"photos/{split}/{name}/{row}.png": _picture(20 * row + 10 * (split == "test"))
+        for split in ("train", "test") for row, name in enumerate(CLASSES)
+    }  # fmt: skip
+
+
+def _films() -> tuple[bytes, ...]:
+    """MPEG-4 in MP4 and in Matroska, JPEGs in AVI."""
+    import cv2
+
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (suffix, codec) in enumerate((("mp4", "mp4v"), ("avi", "MJPG"), ("mkv", "mp4v"))):
+            path = Path(folder) / f"{number}.{suffix}"
+            film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10, (32, 24))
+            for value in range(3 + number):
+                film.write(np.full((24, 32, 3), 60 * value % 256, dtype=np.uint8))
+            film.release()
+            found.append(path.read_bytes())
+    return tuple(found)
+
+
+def _watched(path: Path) -> object:
+    with Video(path) as video:
+        return [frame.image.mean() for frame in video.frames() if frame.image is not None]
+
+
+def _journal() -> bytes:
+    happy = Face("/photos/a.jpg", "happy", {"happy": 0.75, "sad": 0.25}, (1, 2, 30, 40), 0.9, unsure=False)
+    with tempfile.TemporaryDirectory() as folder:
+        with Journal(Path(folder) / "t.csv", _SETTINGS, _PLACES) as journal:
+            journal.add("/photos/a.jpg", [happy, happy])
+            journal.add("/photos/b.jpg", [])
+            journal.add_failed("/photos/c.jpg", "cut off")
+        return (Path(folder) / "t.csv.journal").read_bytes()
+
+
+def _rows_of_journal(table: Path) -> Iterator[object]:
+    with Journal(table, _SETTINGS, _PLACES) as journal:
+        for rows in journal.rows():
+            yield [row.values() for row in rows]
+
+
+def _backbone() -> dict[str, bytes]:
+    """A small vision transformer, in the layout of Hugging Face."""
+    from transformers import ViTConfig, ViTModel
+    from transformers.utils import logging as talk
+
+    talk.disable_progress_bar()
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    said = {"size": {"height": 16, "width": 16}, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+    with tempfile.TemporaryDirectory() as folder:
+        ViTModel(ViTConfig(**sizes, image_size=16, patch_size=8)).save_pretrained(folder)
+        (Path(folder) / "preprocessor_config.json").write_text(json.dumps(said))
+        return {f"backbone/{path.name}": path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def _opened_backbone(path: Path) -> object:
+    checkpoints.native_input(str(path.parent))
+    return checkpoints.load(Pretrained(kind="pretrained", backbone=str(path.parent), features="cls"), 16)
+
+
+def _run_of_backbone() -> dict[str, bytes]:
+    """A run of it, as far as its network is rebuilt from that."""
+    from safetensors.torch import save
+
+    from mien.models.build import build, complete
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name, content in _backbone().items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+        settings = [f"model.backbone={folder / 'backbone'}", "data.preprocess.size=16"]
+        recipe = complete(Recipe.load("vit-v1.6", settings))
+        network = build(recipe.model, recipe.preprocess, (7,))
+        card = Recognizer("mien-tiny", detector="none").card
+        card = card.model_copy(update={"preprocess": recipe.preprocess, "labels": CLASSES, "people": None})
+        config = json.dumps(network.backbone.config).encode()
+    kept = {"recipe.yaml": recipe.to_yaml().encode(), "card.json": card.text().encode(), "backbone.json": config}
+    return {f"run/{name}": content for name, content in kept.items()} | {
+        "run/model.safetensors": save(network.state_dict())
+    }
+
+
+def _one_of(files: Mapping[str, bytes], name: str, ask: Callable[[Path], object]) -> Kind:
+    """One file of a folder, which is changed, beside the others."""
+    changed = next(place for place in files if place.endswith(f"/{name}"))
+    return Kind(changed, (files[changed],), ask, files)
 
 
 def _number(data: bytes, other: bytes, rng: Rng) -> bytes:
@@ -220,8 +332,10 @@ def cases(wanted: dict[str, Kind], first: int, number: int, seed: int = 0) -> It
 
 def trial(kind: Kind, data: bytes, folder: Path) -> str:
     """`read`, `refused`, or what went wrong."""
-    path = folder / kind.file
-    path.write_bytes(data)
+    for name, content in {**kind.beside, kind.file: data}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     began = process_time()
     try:
         kind.ask(path)
@@ -250,7 +364,7 @@ def run(
             if end not in ("read", "refused"):
                 wrong.append(f"{what}: {end}")
                 keep.mkdir(parents=True, exist_ok=True)
-                (keep / f"{len(wrong)}-{wanted[name].file}").write_bytes(data)
+                (keep / f"{len(wrong)}-{Path(wanted[name].file).name}").write_bytes(data)
         faulthandler.cancel_dump_traceback_later()
     return ends, wrong, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 

@@ -15,7 +15,16 @@ import pytest
 
 from mien import InputError, scratch
 from mien.files import write_whole
-from mien.scratch import filled, held_alone, is_free, remove_dead, scratch_file, scratch_folder, temporary_folder
+from mien.scratch import (
+    filled,
+    held_alone,
+    held_folder,
+    is_free,
+    remove_dead,
+    scratch_file,
+    scratch_folder,
+    temporary_folder,
+)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
 NAMES = ("a.txt", "folder", "last.txt")
@@ -86,6 +95,33 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert in_child(hold) == 0
     assert in_child(lambda: held_alone(tmp_path / "t.csv").__enter__() and os._exit(7)) in (0, 7)
     hold()  # the lock of a dead process holds nobody
+
+
+def test_one_process_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    def hold(name: str = "run") -> None:
+        with held_folder(tmp_path / name):
+            pass
+
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with held_folder(tmp_path / "run"):
+        for name in ("run", "link"):
+            assert in_child(lambda name=name: hold(name)) == 1
+            with pytest.raises(InputError, match=f"{name}: another mien is writing it now"):
+                hold(name)
+        assert list((tmp_path / "run").iterdir()) == []
+    assert not (tmp_path / "run").exists(), "it was made here, and nothing was put into it"
+    assert in_child(hold) == 0
+    assert in_child(lambda: held_folder(tmp_path / "run").__enter__() and os._exit(7)) in (0, 7)
+    hold("link")  # the lock of a dead process holds nobody
+    with held_folder(tmp_path / "run"):
+        (tmp_path / "run" / "card.json").touch()
+    assert (tmp_path / "run" / "card.json").is_file()
+    (tmp_path / "mine").mkdir()
+    hold("mine")
+    assert (tmp_path / "mine").is_dir(), "it was there before"
+    (tmp_path / "file").write_text("mine")
+    hold("file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_many_writers_of_one_file_leave_one_of_their_wholes(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Training(BaseModel):
     best_value: float  # of the monitored figure at that epoch
     device: str
     precision: str
+    threads: int | None = None  # of a CPU: with another number its sums are rounded otherwise; None in older cards
     minutes: float  # of all epochs, and of frozen work done once before them
     versions: dict[str, str]
     commit: str | None  # of the project's own checkout; None when it runs from an installed package

@@ -23,7 +23,7 @@ FILM_MARK = b"\0\0\0\x10freemien-mp4"  # MP4: an empty box at the end, which pla
 TABLE_START = "source,frame,time_s,"  # CSV: the columns with which every table of faces has begun
 _PARQUET_MARK = b"\x18\x04mien\x18\x05table"  # key and value of the metadata, in the footer's compact Thrift
 _METADATA = 14  # field of ModelProto
-_LARGEST_MODEL = 2**31  # bytes: no protocol buffer is larger
+LARGEST_MODEL = 2**31  # bytes: no protocol buffer is larger
 _HEAD = 1 << 16  # bytes in which the marks of small files stand
 
 
@@ -124,7 +124,7 @@ def _copy(path: Path) -> bool:
 
 def _onnx(path: Path) -> bool:
     """`metadata_props` is field 14 of the model; its entries begin with a key, which is their field 1."""
-    if path.stat().st_size >= _LARGEST_MODEL:
+    if path.stat().st_size >= LARGEST_MODEL:
         return False
     key = b"\x0a" + bytes([len(MODEL_MARK)]) + MODEL_MARK.encode()
     try:

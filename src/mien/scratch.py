@@ -81,9 +81,7 @@ def held_alone(place: Path) -> Iterator[None]:
         held = os.open(lock, os.O_CREAT | os.O_RDWR, 0o666)
         if not _lock(held):
             os.close(held)
-            raise InputError(
-                f"{place}: another mien is writing it now. Wait until that one has ended, or choose another name"
-            )
+            raise _taken(place)
         if _is_at(held, lock):
             break
         os.close(held)  # the one that held it has just removed it
@@ -94,6 +92,43 @@ def held_alone(place: Path) -> Iterator[None]:
             with suppress(OSError):
                 lock.unlink(missing_ok=True)
         os.close(held)
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """As `held_alone`, of a folder, which is made where it is missing, and goes again if nothing was put into it.
+
+    The folder itself is locked: beside it nothing may be writable. A file of this name is left to the caller.
+    """
+    place = Path(os.path.realpath(folder))
+    if place.exists() and not place.is_dir():
+        yield
+        return
+    if sys.platform == "win32":  # locks no folders
+        with held_alone(place):
+            yield
+        return
+    is_new = not place.exists()
+    while True:
+        place.mkdir(parents=True, exist_ok=True)
+        held = os.open(place, os.O_RDONLY)
+        if not _lock(held):
+            os.close(held)
+            raise _taken(folder)
+        if _is_at(held, place):
+            break
+        os.close(held)
+    try:
+        yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # it holds something
+                place.rmdir()
+        os.close(held)
+
+
+def _taken(place: Path) -> InputError:
+    return InputError(f"{place}: another mien is writing it now. Wait until that one has ended, or choose another name")
 
 
 def temporary_folder() -> AbstractContextManager[Path]:

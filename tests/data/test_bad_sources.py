@@ -202,8 +202,10 @@ def parquet_bytes(**columns: list[object]) -> bytes:
     [
         ({"picture": [b"x"], "label": ["a"]}, r"no column image \(found: picture, label\)"),
         ({"image": [b"x"], "emotion": ["a"]}, "no column label"),
-        ({"image": ["x", "y"], "label": ["a", "b"]}, r"faces_0: has no encoded picture"),
-        ({"image": [{"bytes": None, "path": "x"}] * 2, "label": ["a", "b"]}, "faces_0: has no encoded picture"),
+        ({"image": ["x", "y"], "label": ["a", "b"]}, r"column image holds string, expected encoded pictures"),
+        ({"image": [{"bytes": None, "path": "x"}] * 2, "label": ["a", "b"]}, "column image holds struct<bytes: null"),
+        ({"image": [{"bytes": None}, {"bytes": b"x"}], "label": ["a", "b"]}, "faces_0: has no encoded picture"),
+        ({"image": [None, b"x"], "label": ["a", "b"]}, "faces_0: has no encoded picture"),
         ({"image": [b"x", b"y"], "label": ["a", "b"]}, "faces_0: not a picture"),
     ],
 )

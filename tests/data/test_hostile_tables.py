@@ -8,6 +8,7 @@ import json
 import tracemalloc
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as arrow
@@ -184,6 +185,78 @@ def test_what_save_to_disk_writes_is_read(tmp_path: Path) -> None:
     assert len(set(faces.names)) == 21
     assert sorted(test.hashes) == sorted(wanted.hashes)
     assert [faces.label_set.labels[i] for i in test.labels] == [CODES[code] for code, _ in ROWS[21:]]
+
+
+def arrow_file(path: Path, rows: Any, compression: str | None = None, *, feather: bool = False) -> Path:
+    options = arrow.ipc.IpcWriteOptions(compression=compression)
+    with (arrow.ipc.new_file if feather else arrow.ipc.new_stream)(path, rows.schema, options=options) as stream:
+        stream.write(rows)
+    return path
+
+
+def test_an_arrow_file_is_read_as_the_stream_in_it(tmp_path: Path) -> None:
+    """What pandas and polars write as Feather holds a stream."""
+    streamed = FaceSet.open(arrow_file(tmp_path / "train.arrow", arrow_table(ROWS)))
+    filed = FaceSet.open(arrow_file(tmp_path / "other.arrow", arrow_table(ROWS), feather=True))
+    assert len(filed) == len(ROWS)
+    assert filed.fingerprint == streamed.fingerprint
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+@pytest.mark.parametrize("where", ["image", "other column", "dictionary"])
+def test_compressed_arrow_is_refused(tmp_path: Path, compression: str, where: str) -> None:
+    rows = arrow_table(ROWS)
+    large = arrow.array([b"\0" * (MIB if row == 0 else 1) for row in range(len(ROWS))])
+    if where == "image":
+        rows = rows.set_column(0, "image", large)
+    elif where == "other column":
+        rows = rows.append_column("more", large)
+    else:
+        rows = rows.append_column("more", large.dictionary_encode())
+    path = arrow_file(tmp_path / "train.arrow", rows, compression, feather=where == "image")
+    assert path.stat().st_size < MIB / 2
+    before = arrow.total_allocated_bytes()
+    with pytest.raises(InputError, match=r"train\.arrow: is compressed.*Save it without compression, or as Parquet"):
+        FaceSet.open(path)
+    assert arrow.total_allocated_bytes() == before
+
+
+def many(of: arrow.DataType, buffers: list[arrow.Buffer | None]) -> arrow.Array:
+    return arrow.Array.from_buffers(of, 2**28, buffers)
+
+
+LETTERS = arrow.DictionaryArray.from_arrays(arrow.array(np.zeros(1000, np.int8)), arrow.array(["x" * 500_000]))
+RUN = arrow.RunEndEncodedArray.from_arrays(arrow.array([2**28], arrow.int32()), arrow.array([b"x"]))
+BOMBS = {
+    "nothing": (arrow.nulls(2**28), arrow.nulls(2**28), "image holds null, expected encoded pictures"),
+    "runs": (RUN, arrow.nulls(2**28), "image holds run_end_encoded"),
+    "structs": (many(arrow.struct([]), [None]), arrow.nulls(2**28), "image holds struct<>"),
+    "widthless": (many(arrow.binary(0), [None, arrow.py_buffer(b"")]), arrow.nulls(2**28), "image holds fixed_size"),
+    "labels": (arrow.array([b"x"] * 1000), LETTERS, "a label of more than 200 letters"),
+    "codes": (arrow.array([b"x"] * 1000), arrow.array([True] * 1000), "label holds bool, expected whole numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_columns_that_stand_for_millions_of_rows_are_refused(tmp_path: Path, bomb: str) -> None:
+    image, label, why = BOMBS[bomb]
+    path = arrow_file(tmp_path / "train.arrow", arrow.record_batch({"image": image, "label": label}))
+    assert path.stat().st_size < MIB
+    with pytest.raises(InputError, match=why):
+        FaceSet.open(path, labels=("angry", "happy"))
+
+
+def test_rows_that_share_their_bytes_hold_no_more_than_the_file(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).bytes(400_000)
+    whole = arrow.array([picture]).cast(arrow.binary_view())
+    _, views, content = whole.buffers()
+    shared = arrow.Array.from_buffers(
+        arrow.binary_view(), 1000, [None, arrow.py_buffer(views.to_pybytes() * 1000), content]
+    )
+    labels = arrow.array(["happy", "sad"] * 500)
+    path = arrow_file(tmp_path / "train.arrow", arrow.record_batch({"image": shared, "label": labels}))
+    with pytest.raises(InputError, match="has pictures of more bytes than the file"):
+        FaceSet.open(path, skip_unreadable=True, labels=("happy", "sad"))
 
 
 def parquet_file(path: Path) -> Path:

@@ -138,6 +138,17 @@ def test_pictures_and_words_are_no_videos(tmp_path: Path, portrait_file: Path) -
         Video(tmp_path / "pipe.mp4")
 
 
+def test_a_film_of_a_kind_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    """Its stream has no decoder, and so no size."""
+    content = film(tmp_path / "whole.mkv", "mpeg4", "yuv420p").read_bytes()
+    assert content.count(b"V_MPEG4/ISO/ASP") == 1
+    strange = tmp_path / "strange.mkv"
+    strange.write_bytes(content.replace(b"V_MPEG4/ISO/ASP", b"V_MPEG9/ISO/ASP"))
+    with pytest.raises(InputError, match=r"strange\.mkv: not a video that can be read"):
+        Video(strange)
+    assert not is_video_content(strange)
+
+
 def test_a_playlist_opens_nothing(tmp_path: Path) -> None:
     film(tmp_path / "secret.ts", "mpeg2video", "yuv420p")
     for name, text in (

@@ -79,6 +79,24 @@ def deep(graph: onnx.GraphProto) -> None:
     graph.node.extend(inner.node)
 
 
+def calling(graph: onnx.GraphProto) -> None:
+    logits, output = before_the_end(graph)
+    graph.node.append(helper.make_node("F29", [logits], [output], domain="f"))
+
+
+def with_functions(model: onnx.ModelProto) -> None:
+    """Each calls the one before it twice: 2**29 nodes in a few bytes."""
+    versions = [helper.make_opsetid("", model.opset_import[0].version), helper.make_opsetid("f", 1)]
+    model.opset_import.append(versions[1])
+    model.functions.append(
+        helper.make_function("f", "F0", ["a"], ["c"], [helper.make_node("Identity", ["a"], ["c"])], versions)
+    )
+    for number in range(1, 30):
+        before = f"F{number - 1}"
+        twice = [helper.make_node(before, [a], [b], domain="f") for a, b in (("a", "b"), ("b", "c"))]
+        model.functions.append(helper.make_function("f", f"F{number}", ["a"], ["c"], twice, versions))
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -104,6 +122,30 @@ def test_it_is_refused_when_it_is_opened(change: Change, why: str, tmp_path: Pat
     assert str(refused.value).startswith(str(file))
     assert len(str(refused.value)) < 1000
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 600  # MiB
+
+
+def test_functions_that_call_each_other_are_refused(tmp_path: Path) -> None:
+    """onnxruntime writes each call out before it answers: this file of 0.8 MB would keep it for days."""
+    model = tiny()
+    calling(model.graph)
+    with_functions(model)
+    file = tmp_path / "strange.onnx"
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"strange\.onnx: holds functions of its own"):
+        Recognizer(file)
+
+
+def test_a_file_that_is_larger_than_any_model_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "film.onnx"
+    with file.open("wb") as empty:
+        empty.truncate(2**31 + 1)  # takes no room
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for place in (file, tmp_path):
+        if place is tmp_path:
+            file.rename(tmp_path / "model.onnx")
+        with pytest.raises(InputError, match=r"\.onnx: has 2,147,483,649 bytes, and no model file is larger than"):
+            Recognizer(place)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 100  # MiB
 
 
 def test_a_network_that_fails_on_some_pictures_alone_is_refused_at_its_answer() -> None:

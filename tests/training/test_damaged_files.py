@@ -9,7 +9,7 @@ import pytest
 
 from mien import InputError
 from mien.training.features import _is_whole
-from mien.training.run import _check_sizes, read_history
+from mien.training.run import read_history
 
 HEADER = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds,images_per_second\n"
 
@@ -36,10 +36,3 @@ def test_a_bad_row_of_a_history_is_named(row: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"history\.csv, line 3: not a history that this version reads") as refused:
         read_history(path)
     assert len(str(refused.value)) < 600
-
-
-def test_sizes_that_no_backbone_has_are_refused() -> None:
-    _check_sizes({"hidden_size": 768, "depths": [2, 2], "layer_norm_eps": 1e-12, "use": True})
-    for config in ({"hidden_size": 2**40}, {"depths": [1, -(10**9)]}, {"inner": {"layers": 99_999}}):
-        with pytest.raises(ValueError, match="the size"):
-            _check_sizes(config)

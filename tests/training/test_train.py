@@ -6,8 +6,11 @@ import json
 import os
 import runpy
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from mien.files import write_whole
 from mien.recipes.sections import Optimizer, Residual, Schedule, Targets
 from mien.training import module, trainer
 from mien.training import train as training
-from mien.training.hardware import detect
+from mien.training.hardware import detect, threads_of
 from mien.training.resume import Existing, Request, begin, decide
 from mien.training.run import Epoch, best_epoch
 from mien.training.targets import Sources
@@ -205,6 +208,76 @@ def test_resumed_equals_uninterrupted(faces: FaceSet, recipe: Recipe, tmp_path: 
     assert numbers(resumed) == numbers(whole)
     assert weights_equal(resumed, whole)
     assert np.array_equal(resumed.predictions("val").probabilities, whole.predictions("val").probabilities)
+
+
+@contextmanager
+def with_threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_keeps_the_number_of_threads_that_it_was_begun_with(
+    faces: FaceSet, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Sums over another number of parts are rounded otherwise."""
+    with with_threads(2):
+        whole = train(recipe, faces, tmp_path / "whole")
+        interrupt(recipe, faces, tmp_path / "parts", 3)
+    with with_threads(1):
+        other = train(recipe, faces, tmp_path / "other")
+        resumed = train(recipe, faces, tmp_path / "parts", existing="resume")
+        assert torch.get_num_threads() == 1
+    assert (whole.card.training.threads, other.card.training.threads) == (2, 1)
+    assert numbers(other) != numbers(whole), "here the number would not matter"
+    assert resumed.card.training.threads == 2
+    assert numbers(resumed) == numbers(whole)
+    assert weights_equal(resumed, whole)
+    assert np.array_equal(resumed.predictions("val").probabilities, whole.predictions("val").probabilities)
+
+
+def test_a_checkpoint_without_or_with_strange_threads(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    for saved in ({}, {"threads": before}):
+        torch.save(saved, tmp_path / "last.ckpt")
+        with threads_of(tmp_path / "last.ckpt"):
+            assert torch.get_num_threads() == before
+    for strange in (0, 10**9, "two"):
+        torch.save({"threads": strange}, tmp_path / "last.ckpt")
+        with (
+            pytest.raises(InputError, match=r"last\.ckpt: was begun with .* threads"),
+            threads_of(tmp_path / "last.ckpt"),
+        ):
+            pass
+
+
+def test_two_trainings_at_once_do_not_share_a_folder(faces: FaceSet, recipe: Recipe, tmp_path: Path) -> None:
+    """The second is told so at its start, whatever it would do with the folder; the first notices nothing."""
+    short = recipe.model_copy(update={"epochs": 2})
+    told: list[str] = []
+    step = module.TrainingModule.training_step
+
+    def second(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        if not told:
+            for existing in get_args(Existing):
+                with pytest.raises(InputError) as refused:
+                    train(short, faces, tmp_path / "link", existing=existing)
+                told.append(str(refused.value))
+        return step(self, batch, batch_idx)
+
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.TrainingModule, "training_step", second)
+        run = train(short, faces, tmp_path / "run")
+    assert set(told) == {
+        f"{tmp_path}/link: another mien is writing it now. Wait until that one has ended, or choose another name"
+    }
+    assert len(told) == 3
+    assert numbers(run) == numbers(train(short, faces, tmp_path / "alone"))
+    assert train(short, faces, tmp_path / "link", existing="resume").card == run.card
 
 
 def test_interrupted_in_the_first_epoch_says_so_and_can_be_resumed(

@@ -12,6 +12,7 @@ from typing import Any
 
 from mien.data.entry import Entry, Loader, file_digest, labeled
 from mien.data.folders import split_of
+from mien.data.messages import is_compressed
 from mien.data.pages import check_pages
 from mien.errors import InputError, MissingExtraError, first_line, shortened
 from mien.images import MAX_BYTES
@@ -58,7 +59,7 @@ class ParquetSource:
     def loaders(self) -> Iterator[Loader]:
         for file in self._files:
             called = self._name(file)
-            for row, value in enumerate(_values(file, "image")):
+            for row, value in enumerate(_pictures(file)):
                 yield lambda value=value, name=f"{called}_{row}": _picture(value, name)  # type: ignore[misc]
 
     def digest(self) -> str:
@@ -75,6 +76,11 @@ def _opened(file: Path) -> Iterator[tuple[Any, Callable[[str], Iterator[Any]]]]:
     try:
         with file.open("rb") as stream:
             if kind == "Arrow":
+                if is_compressed(stream):
+                    raise InputError(
+                        f"{file}: is compressed, which is not read in Arrow files: 30 KB could unpack to gigabytes. "
+                        "Save it without compression, or as Parquet"
+                    )
                 reader = arrow.ipc.open_stream(stream)
                 yield reader.schema, lambda column: (batch.column(column) for batch in reader)
                 return
@@ -89,25 +95,59 @@ def _opened(file: Path) -> Iterator[tuple[Any, Callable[[str], Iterator[Any]]]]:
         raise InputError(f"{file}: damaged or no {kind} ({first_line(error)}). Download it again") from error
 
 
-def _values(file: Path, column: str) -> Iterator[object]:
+def _pictures(file: Path) -> Iterator[object]:
+    """The values of `image`: the encoded picture, or none; one at a time, since many rows may name the same bytes."""
+    import pyarrow.compute as compute
+
     with _opened(file) as (_, batches):
-        for batch in batches(column):
+        left = file.stat().st_size
+        for batch in batches("image"):
             batch.validate(full=True)  # places outside of the data would end the process
-            yield from batch.to_pylist()
+            encoded = compute.struct_field(batch, ["bytes"]) if batch.type.num_fields else batch
+            for value in encoded:
+                picture = value.as_py()
+                if file.suffix == _ARROW and picture is not None:
+                    left -= len(picture)
+                    if left < 0:
+                        raise ValueError("has pictures of more bytes than the file")
+                yield picture
+
+
+def _check_types(schema: Any, file: Path) -> None:
+    """Raise `InputError` for columns of which a few bytes could stand for any number of rows, or that make no sense."""
+    from pyarrow import types
+
+    missing = [name for name in ("image", "label") if name not in schema.names]
+    if missing:
+        found = shortened(", ".join(schema.names), 300)
+        raise InputError(f"{file}: no column {', '.join(missing)} (found: {found}). Expected image and label")
+    image, label = (schema.field(name).type for name in ("image", "label"))
+    if types.is_struct(image) and image.get_field_index("bytes") >= 0:
+        image = image.field("bytes").type
+    if types.is_dictionary(label):
+        label = label.value_type
+    bytes_of = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    if not any(fits(image) for fits in bytes_of):
+        found = shortened(str(schema.field("image").type), 300)
+        raise InputError(f"{file}: its column image holds {found}, expected encoded pictures: {{bytes, path}}")
+    names_or_codes = (types.is_integer, types.is_string, types.is_large_string, types.is_string_view)
+    if not any(fits(label) for fits in names_or_codes):
+        found = shortened(str(schema.field("label").type), 300)
+        raise InputError(f"{file}: its column label holds {found}, expected whole numbers or names")
 
 
 def _classes(file: Path, labels: Sequence[str] | None) -> list[str]:
     with _opened(file) as (schema, batches):
-        missing = [name for name in ("image", "label") if name not in schema.names]
-        if missing:
-            found = shortened(", ".join(schema.names), 300)
-            raise InputError(f"{file}: no column {', '.join(missing)} (found: {found}). Expected image and label")
+        _check_types(schema, file)
         values: list[object] = []
         for batch in batches("label"):
             batch.validate(full=True)
-            values += batch.to_pylist()
-            if any(isinstance(value, str) and len(value) > _LONGEST for value in values[-len(batch) :]):
-                raise InputError(f"{file}: a label of more than {_LONGEST} letters. Is label the column of classes?")
+            for value in batch:
+                values.append(label := value.as_py())
+                if isinstance(label, str) and len(label) > _LONGEST:
+                    raise InputError(
+                        f"{file}: a label of more than {_LONGEST} letters. Is label the column of classes?"
+                    )
         return _parquet_classes(schema.metadata or {}, values, labels, file)
 
 
@@ -138,9 +178,8 @@ def _class_label_names(metadata: dict[bytes, bytes]) -> Sequence[str]:
 
 
 def _picture(value: object, name: str) -> bytes:
-    data = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(data, bytes):
+    if not isinstance(value, bytes):
         raise InputError(f"{name}: has no encoded picture (column image should contain bytes)")
-    if len(data) > MAX_BYTES:
+    if len(value) > MAX_BYTES:
         raise InputError(f"{name}: over {MAX_BYTES:,} bytes")
-    return data
+    return value

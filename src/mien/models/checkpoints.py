@@ -21,6 +21,7 @@ from torch import nn
 
 from mien.errors import InputError, MissingCheckpointError, first_line
 from mien.logs import quieted
+from mien.models.config import check_config
 from mien.models.pretrained import Backbone, patch_size
 from mien.models.vit import check_patch
 from mien.recipes.sections import Input, Pretrained
@@ -89,7 +90,9 @@ def load(how: Pretrained, size: int) -> Backbone:
     network = _Transformer(_load_transformer(how.backbone))
     try:
         return Backbone(network, how.features, size, config)
-    except (RuntimeError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # and so do its networks
         raise InputError(
             f"model.backbone {how.backbone}: does not take images of {size} pixels ({first_line(error)}). "
             "Use the size that it was made for: --set data.preprocess.size=null"
@@ -168,6 +171,13 @@ def _read_config(backbone: str) -> dict[str, Any]:
             f"model.backbone {backbone}: has no config.json with a model_type. Expected a folder in the Hugging Face "
             "layout: config.json, model.safetensors, preprocessor_config.json"
         )
+    weights = Path(backbone).expanduser() / "model.safetensors"
+    try:
+        check_config(config, weights.stat().st_size if _is_folder(backbone) and weights.is_file() else None)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"model.backbone {backbone}: its config.json tells of {first_line(error)}, so it is damaged. Copy it again"
+        ) from error
     return config
 
 
@@ -181,8 +191,8 @@ def _read_json(backbone: str, name: str) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is not readable JSON ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not readable JSON ({first_line(error)})") from error
     return found if isinstance(found, dict) else None
 
 
@@ -232,7 +242,6 @@ def _check_size(config: dict[str, Any], size: int) -> None:
 
 def _load_transformer(backbone: str) -> Any:
     """The bare model, float32. Missing weights of parts that the features use would be found by nobody: refused."""
-    from safetensors import SafetensorError
     from transformers import AutoModel
 
     place = str(Path(backbone).expanduser()) if _is_folder(backbone) else backbone
@@ -242,7 +251,7 @@ def _load_transformer(backbone: str) -> Any:
             model, found = AutoModel.from_pretrained(
                 place, dtype=torch.float32, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # transformers raises nearly anything on a strange config
         if isinstance(error, OSError) and not _is_folder(backbone):
             raise _not_at_hand(backbone) from error
         raise InputError(f"model.backbone {backbone}: cannot be opened ({first_line(error)})") from error

@@ -80,7 +80,8 @@ class _AvCapture:
         file = path.open("rb")  # not by its name, which FFmpeg could take for an address or a pattern
         try:
             container = av.open(file, options=_OPTIONS)
-            if container.streams.video:
+            # A stream of a kind that FFmpeg does not know has no decoder, and no size.
+            if container.streams.video and container.streams.video[0].codec_context is not None:
                 opened = cls(file, container)
                 try:
                     check_frames(opened, path, most_pixels)

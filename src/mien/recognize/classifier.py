@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mien.cards import Card
 from mien.errors import InputError, MissingExtraError, first_line
 from mien.images import Pixels
-from mien.outputs import MODEL_MARK
+from mien.outputs import LARGEST_MODEL, MODEL_MARK
 from mien.predictions import Truth
 from mien.recognize.network import check_network
 from mien.recognize.session import open_session
@@ -44,6 +44,12 @@ class Classifier:
         place = Path(path)
         if not place.is_file():
             raise InputError(f"{path}: no such model file. Make one of a run: mien export RUN --data PATH --to {path}")
+        size = place.stat().st_size
+        if size > LARGEST_MODEL:  # told before it is read
+            raise InputError(
+                f"{path}: has {size:,} bytes, and no model file is larger than {LARGEST_MODEL:,}. "
+                "Is it a model? Write it anew: mien export RUN"
+            )
         return cls.read(place.read_bytes(), str(path), threads=threads, card=card)
 
     @classmethod

@@ -18,7 +18,6 @@ _GRAPH, _FUNCTIONS = 7, 25  # fields of ModelProto
 _NODE, _INITIALIZER, _SPARSE = 1, 5, 15  # of GraphProto
 _OP_TYPE, _ATTRIBUTE = 4, 5  # of NodeProto
 _TENSORS, _GRAPHS, _SPARSES = (5, 10), (6, 11), (22, 23)  # of AttributeProto, one and several
-_FUNCTION_NODE = 7  # of FunctionProto
 _DIMS, _EXTERNAL, _LOCATION = 1, 13, 14  # of TensorProto
 
 
@@ -44,10 +43,8 @@ class _Look:
         for field, value in fields(self._content):
             if field == _GRAPH and isinstance(value, memoryview):
                 self._graph(value, 0)
-            elif field == _FUNCTIONS and isinstance(value, memoryview):
-                for inner, node in fields(value):
-                    if inner == _FUNCTION_NODE and isinstance(node, memoryview):
-                        self._node(node, 0)
+            elif field == _FUNCTIONS:
+                raise self._refused("functions of its own, which could call each other a billion times")
 
     def _graph(self, graph: memoryview, depth: int) -> None:
         if depth > _DEEPEST:

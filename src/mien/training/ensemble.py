@@ -17,7 +17,7 @@ from mien.files import write_whole
 from mien.predictions import Predictions, check_same_images
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Expected
-from mien.scratch import filled, is_free, remove_dead
+from mien.scratch import filled, held_folder, is_free, remove_dead
 from mien.training.resume import NAMES
 from mien.training.run import Run
 
@@ -35,9 +35,18 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
     """
     _check(runs)
     place = Run(Path(out))
+    try:
+        with held_folder(place.folder):
+            _make(place, runs)
+    except OSError as error:
+        raise not_writable(place.folder, error, "Make room, then run the same command") from error
+    return place
+
+
+def _make(place: Run, runs: Sequence[Run]) -> None:
     whole = _is_made_of(place, runs)
     if not whole and not is_free(place.folder, NAMES, _LAST):
-        raise InputError(f"{out}: is not empty. Choose another --out")
+        raise InputError(f"{place.folder}: is not empty. Choose another --out")
     kept = {
         split: _mean([run.predictions(split) for run in runs])
         for split in _SPLITS
@@ -45,13 +54,9 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
     }
     if whole:
         remove_dead(place.folder)
-        return place
-    try:
-        with filled(place.folder, NAMES, _LAST) as part:
-            _write(Run(part), runs, kept)
-    except OSError as error:
-        raise not_writable(place.folder, error, "Make room, then run the same command") from error
-    return place
+        return
+    with filled(place.folder, NAMES, _LAST) as part:
+        _write(Run(part), runs, kept)
 
 
 def _is_made_of(place: Run, runs: Sequence[Run]) -> bool:

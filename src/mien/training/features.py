@@ -208,8 +208,9 @@ def _key(network: PretrainedClassifier, depth: int, faces: FaceSet, preprocess: 
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     settings = (network.backbone.kind, depth, preprocess.model_dump_json(), hardware.device, hardware.precision)
+    threads = torch.get_num_threads() if hardware.device == "cpu" else None
     versions = (torch.__version__, metadata.version("transformers"))
-    digest.update(repr((*settings, *versions, faces.store.shape[1:])).encode())
+    digest.update(repr((*settings, threads, *versions, faces.store.shape[1:])).encode())
     digest.update(json.dumps(network.backbone.config, sort_keys=True, default=str).encode())
     digest.update("\n".join(faces.hashes).encode())
     return digest.hexdigest()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,10 +19,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mien.errors import InputError, unknown_name
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST = -1, -3, 2**31 - 1  # of malloc.h, and the largest int
+_MOST_THREADS = 4096  # that a checkpoint may ask for
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LIGHTNING_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}  # as its trainer calls them
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,27 @@ def repeatable() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is made
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions: a thousandth of what they give
+
+
+@contextmanager
+def threads_of(checkpoint: Path) -> Iterator[None]:
+    """Compute with as many threads as what was begun there: another number rounds sums otherwise.
+
+    Nothing changes without a checkpoint, or with one of an older mien, which does not say.
+    """
+    own = torch.get_num_threads()
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.is_file() else {}
+    begun = saved.get("threads", own)
+    if not isinstance(begun, int) or not 1 <= begun <= _MOST_THREADS:
+        raise InputError(f"{checkpoint}: was begun with {begun!r} threads, which cannot be. Train again (--overwrite)")
+    if begun != own:
+        logger.info("going on with %d threads, as the run was begun; this program would use %d", begun, own)
+        torch.set_num_threads(begun)
+    try:
+        yield
+    finally:
+        if begun != own:
+            torch.set_num_threads(own)
 
 
 def room(device: str | torch.device) -> int:

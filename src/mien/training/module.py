@@ -245,6 +245,7 @@ class TrainingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["precision"] = str(self.trainer.precision)
         checkpoint["targets"] = self._targets_digest()
+        checkpoint["threads"] = torch.get_num_threads()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint.get("targets", "") != self._targets_digest():

@@ -20,6 +20,7 @@ from mien.data.csv_rows import rows
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, first_line, shortened
 from mien.files import write_csv, write_whole
+from mien.models.config import check_config
 from mien.predictions import Predictions, Truth
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
@@ -142,7 +143,8 @@ class Run:
             config = json.loads(self._backbone_file.read_text(encoding="utf-8"))
             if not isinstance(config, dict):
                 raise ValueError("no description of a network")
-            _check_sizes(config)
+            size = self.weights_file.stat().st_size if self.weights_file.is_file() else None
+            check_config(config, size)
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{self._backbone_file}: missing or damaged ({first_line(error)}); the network needs it. Copy it again"
@@ -269,7 +271,6 @@ class Run:
 
 
 _MOST_EPOCHS = 1_000_000
-_LARGEST_SIZE = 65_536  # of anything in a backbone's config
 
 
 def read_history(path: Path) -> list[Epoch]:
@@ -288,20 +289,6 @@ def read_history(path: Path) -> list[Epoch]:
                 "Copy it again, or train again: --overwrite"
             ) from error
     return history
-
-
-def _check_sizes(value: object) -> None:
-    """`ValueError` for numbers that no network has: one changed digit may ask for terabytes."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            _check_sizes(inner)
-    elif isinstance(value, list):
-        if len(value) > _LARGEST_SIZE:
-            raise ValueError(f"a list of {len(value):,} values")
-        for inner in value:
-            _check_sizes(inner)
-    elif isinstance(value, int) and abs(value) > _LARGEST_SIZE:
-        raise ValueError(f"the size {shortened(str(value), 40)}")
 
 
 def _epoch(row: dict[str, str]) -> Epoch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -28,8 +28,9 @@ from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
 from mien.recognize.align import measure_alignment
+from mien.scratch import held_folder
 from mien.training.features import Features, frozen_features
-from mien.training.hardware import Hardware, detect, keep_memory, repeatable
+from mien.training.hardware import Hardware, detect, keep_memory, repeatable, threads_of
 from mien.training.loaders import Examples
 from mien.training.module import TrainingModule
 from mien.training.predict import predict
@@ -73,9 +74,24 @@ def train(
     if sources.start:
         check_start(sources.start, recipe, run)
     request = Request(recipe, seen, hardware.precision, sources.start, sources.branch)
-    how: Decision = decide(run, request, existing) if _is_first_process() else "resume"
-    if how == "done":
-        return run
+    with _alone(run):
+        how: Decision = decide(run, request, existing) if _is_first_process() else "resume"
+        if how != "done":
+            _train(run, request, how, masks, sources, hardware, progress)
+    return run
+
+
+def _train(
+    run: Run,
+    request: Request,
+    how: Decision,
+    masks: _Masks,
+    sources: Sources,
+    hardware: Hardware,
+    progress: Progress | None,
+) -> None:
+    """Begin the run or go on with it, to its end."""
+    recipe, seen = request.recipe, request.seen
     wanted = _wanted(recipe, seen, masks, sources)
     asked = sources.teacher if isinstance(sources.teacher, Run) else None
     teacher = open_teacher(asked, recipe, seen.label_set.labels) if asked else None
@@ -89,7 +105,12 @@ def train(
         begin(run, request, how)
         if not sources.branch and isinstance(network, PretrainedClassifier):
             run.save_backbone_config(network.backbone.config)
-    with told_when_stopped(partial(_interrupted, run)), told_when_out_of_memory(recipe), _told_when_not_writable(run):
+    with (
+        told_when_stopped(partial(_interrupted, run)),
+        told_when_out_of_memory(recipe),
+        _told_when_not_writable(run),
+        threads_of(run.last_checkpoint),
+    ):
         features = _features(network, recipe, seen, hardware, progress)
         fit, val = (
             Examples(seen.keep(mask), features.select(mask) if features else None, wanted[split])
@@ -102,7 +123,18 @@ def train(
             _finish(run, request, module, hardware, sources.votes, commit)
     if trainer.is_global_zero and features:
         features.discard()
-    return run
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """No other process trains into this folder meanwhile; those that this one starts leave it to the first."""
+    with ExitStack() as stack:
+        if _is_first_process():
+            try:
+                stack.enter_context(held_folder(run.folder))
+            except OSError as error:
+                raise not_writable(run.folder, error, "Choose another --out") from error
+        yield
 
 
 def _ready(recipe: Recipe, sources: Sources) -> Recipe:
@@ -238,6 +270,7 @@ def _told(
         best_value=monitored(best, recipe),
         device=hardware.name,
         precision=hardware.precision,
+        threads=torch.get_num_threads() if hardware.device == "cpu" else None,
         minutes=round((once + sum(row.seconds for row in history)) / 60, 2),
         versions=_versions(recipe),
         commit=commit,
