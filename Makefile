@@ -30,14 +30,14 @@ docs: $(VENV)/.done
 	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
-# The page for browsers is built from web/ into src/mien/page, which is committed: who installs mien needs no node.
+# The page for browsers is built from web/ into src/mien/page/static, which is committed: who installs mien needs no node.
 web: web/node_modules/.done
 	cd web && npx tsc && node build.mjs
 
 # That what is committed is what web/ gives, to the byte.
 web-check: web/node_modules/.done
 	cd web && npx tsc && rm -rf dist && node build.mjs dist
-	diff -r web/dist src/mien/page
+	diff -r web/dist src/mien/page/static
 
 web/node_modules/.done: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund

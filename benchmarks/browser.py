@@ -28,10 +28,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from mien import FaceSet
 from mien.images import Pixels, read
-from mien.local_page import serve_page
+from mien.page.local import serve_page
+from mien.page.site import model_content, write_site
 from mien.recognize.recognizer import Recognizer
 from mien.recognize.vendored import vendored_folder
-from mien.site import model_content, write_site
 
 _PORTRAIT = vendored_folder("pictures") / "astronaut.jpg"
 _FRAMES, _PHOTOS = 90, 15

@@ -22,7 +22,6 @@ BASE = (
     "letters",
     "formats",
     "logs",
-    "page_files",
     "labels",
     "images",
     "preprocess",
@@ -34,7 +33,7 @@ BASE = (
 LAYERS = (
     BASE,
     ("recognize", "data", "models", "recipes"),
-    ("training", "quantize"),
+    ("training", "quantize", "page"),
     ("model",),
     ("evaluation",),
     ("explanation", "exports"),
@@ -50,6 +49,7 @@ SIDEWAYS = {("models", "recipes")}  # a network is built from a recipe's model s
 WITHOUT_TORCH = (
     *BASE,
     "recognize",
+    "page",
     "data",
     "recipes",
     "report",

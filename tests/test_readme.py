@@ -92,6 +92,7 @@ TRAINING = ("mien train", "mien study", "mien sweep")
 WITH_A_FILE = ("--out runs/cnn-v2", "--out runs/first", "--recipes cnn-v1,cnn-v2", "--out runs/mine")
 # Files that must be there after the commands of a page.
 MADE = {
+    "browser": ("site/index.html", "site/models/model.onnx", "site/assets/mien-web.js"),
     "README": ("faces.csv", "marked/astronaut.jpg", "clip.csv", "timeline.png", "runs/mine/model.onnx"),
     "quickstart": ("probabilities.png", "runs/first/model.onnx", "runs/first/predictions/test.npz"),
     "recognize": ("probabilities.png", "marked/photo.jpg", "faces.csv"),

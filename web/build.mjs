@@ -5,7 +5,7 @@ import { copyFile, cp, mkdir, readFile, readdir, writeFile } from "node:fs/promi
 import { createHash } from "node:crypto";
 import { relative } from "node:path";
 
-const target = new URL(process.argv[2] ? `file://${process.cwd()}/${process.argv[2]}/` : "../src/mien/page/", import.meta.url);
+const target = new URL(process.argv[2] ? `file://${process.cwd()}/${process.argv[2]}/` : "../src/mien/page/static/", import.meta.url);
 const assets = new URL("assets/", target);
 const runtime = new URL("node_modules/onnxruntime-web/", import.meta.url);
 const RUNTIME = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];

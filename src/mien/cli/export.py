@@ -80,8 +80,8 @@ def _write_web(
     model: str, data: str | None, folder: Path, labels: str | None, *, skip_unreadable: bool, overwrite: bool
 ) -> None:
     """The page with this model: a model file as it is, a run in float16 once it agrees with it on faces of `data`."""
+    from mien.page.site import model_content, write_site
     from mien.recognize.recognizer import is_model_file
-    from mien.site import model_content, write_site
 
     if data is None or is_model_file(model):
         content = model_content(model)

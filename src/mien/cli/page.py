@@ -21,8 +21,8 @@ def page(
     """Recognize emotions in the browser, in photos, camera and videos: it computes there, and nothing is sent."""
     import webbrowser
 
-    from mien.local_page import serve_page
-    from mien.site import model_content, write_site
+    from mien.page.local import serve_page
+    from mien.page.site import model_content, write_site
 
     with tempfile.TemporaryDirectory(prefix="mien-page-") as folder:
         site = None

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.page_files import is_page_path
+from mien.page.files import is_page_path
 from mien.serve.access import Access, Failures
 from mien.serve.limits import Limits
 from mien.serve.prometheus import Metrics

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mien.page_files import PageFile, page_file
+from mien.page.files import PageFile, page_file
 from mien.serve.guard import path_of
 from mien.serve.refusal import RefusedError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mien import page_files
-from mien.page_files import PAGE_HEADERS, is_page_path, page_file
+from mien.page import files
+from mien.page.files import PAGE_HEADERS, is_page_path, page_file
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (page / ".hidden").write_text("secret")
     (page / "link.txt").symlink_to(tmp_path / "secret.txt")
     (page / "out").symlink_to(tmp_path)
-    monkeypatch.setattr(page_files, "page_folder", lambda: page)
+    monkeypatch.setattr(files, "page_folder", lambda: page)
     return page
 
 
@@ -67,7 +67,7 @@ def test_nothing_else_is_handed_out(folder: Path, path: str) -> None:
 
 
 def test_without_a_page_there_is_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(page_files, "page_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr(files, "page_folder", lambda: tmp_path / "none")
     assert page_file("/") is None
 
 

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from mien import Run
 from mien.cli.main import app
 from mien.errors import InputError
-from mien.local_page import serve_page
-from mien.page_files import page_file, page_folder
+from mien.page.files import page_file, page_folder
+from mien.page.local import serve_page
+from mien.page.site import model_content, write_site
 from mien.recognize.vendored import read_vendored
-from mien.site import model_content, write_site
 
 
 @pytest.fixture

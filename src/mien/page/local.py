@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mien.errors import InputError
-from mien.page_files import page_file
+from mien.page.files import page_file
 
 _HOSTS = ("localhost", "127.0.0.1", "[::1]")  # a page of elsewhere whose name leads here asks with another
 

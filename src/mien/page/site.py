@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.errors import InputError, not_writable
 from mien.files import write_whole
-from mien.page_files import MODELS, page_folder
+from mien.page.files import MODELS, page_folder
 from mien.recognize.classifier import Classifier
 from mien.recognize.recognizer import bundled, is_model_file
 from mien.recognize.vendored import read_vendored, vendored_folder

@@ -84,7 +84,7 @@ class PageFile:
 
 def page_folder() -> Path:
     """Where the page lies; it may be missing."""
-    return Path(str(resources.files("mien"))) / "page"
+    return Path(str(resources.files("mien.page"))) / "static"
 
 
 def is_page_path(path: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.local_page import serve_page
+from mien.page.local import serve_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZE = (640, 480)
