@@ -112,8 +112,8 @@ def order(sides: tuple[int, ...] = (224, 112)) -> list[Training]:
         Training(
             "small-v2-taught",
             "small-v2",
-            15,
-            ("start=mien-small", "schedule.decay_epochs=22", *taught),
+            45,
+            ("start=mien-small", "schedule.decay_epochs=30", *taught),
             teacher="vit-tuned-s0",
         ),
         Training(

@@ -410,7 +410,7 @@ def test_when_it_is_stopped_those_inside_are_answered_and_others_sent_away(large
         sending.start()
         wait_until(lambda: "mien_requests_inside 1.0" in kept.get("/metrics").text)
         server.process.send_signal(which)
-        wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503, 2)
+        wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503, 10)
         assert sending.is_alive()
         for refused in (
             kept.post("/v1/recognize", content=PORTRAIT.read_bytes(), headers=JPEG),

@@ -229,8 +229,8 @@ def test_recorded_steps_train_the_same(
         values = [[getattr(row, name) for row in run.history] for run in (plain, recorded)]
         assert values[0] == pytest.approx(values[1], rel=1e-3), name
     one, other = (load_file(run.weights_file) for run in (plain, recorded))
-    # Biases before a batch norm have no gradient but for rounding, of which Adam makes moves.
-    assert all(torch.allclose(one[key], other[key], atol=1e-6) for key in one if key.endswith("weight"))
+    # Biases before a batch norm have no gradient but for rounding, of which Adam makes moves; a step moves by .001.
+    assert all(torch.allclose(one[key], other[key], atol=1e-5) for key in one if key.endswith("weight"))
 
 
 def test_a_step_that_cannot_be_recorded_leaves_everything_as_it_was(
