@@ -149,6 +149,7 @@ def fill(folder: Path) -> None:
         write_whole(part / "a.txt", "a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["missing", "empty", "link"])
 def test_a_folder_is_filled_at_every_kill_point(
     tmp_path: Path, kind: str, count_changes: Callable[[str, int], Callable[[], int]]

@@ -22,7 +22,10 @@ import httpx
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and asks from 127.0.0.2")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and asks from 127.0.0.2"),
+    pytest.mark.slow,  # servers of their own, and waits
+]
 PORTRAIT = Path(__file__).parents[2] / "src" / "mien" / "recognize" / "pictures" / "astronaut.jpg"
 TOKEN = "correct horse battery"
 JPEG = {"Content-Type": "image/jpeg"}

@@ -220,6 +220,7 @@ def with_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_number_of_threads_that_it_was_begun_with(
     faces: FaceSet, recipe: Recipe, tmp_path: Path
 ) -> None:
