@@ -177,8 +177,9 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=1000)
     given = parser.parse_args()
     test = FaceSet.open(given.data, size=48).select("test")
-    crops = list(test.gather(np.arange(given.faces)))
-    truth = [test.label_set.labels[label] for label in test.labels[: given.faces]]
+    drawn = np.random.default_rng(0).permutation(len(test))[: given.faces]  # the file is sorted by class
+    crops = list(test.gather(drawn))
+    truth = [test.label_set.labels[label] for label in test.labels[drawn]]
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     rows: list[Measured] = []
     natives: dict[str, float] = {}

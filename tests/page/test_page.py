@@ -130,7 +130,7 @@ def test_the_camera_shows_live_faces(page: Any) -> None:
     page.click("#camera-start")
     page.wait_for_selector("#camera-faces .face")
     page.wait_for_function("() => /frames a second/.test(document.querySelector('#camera-rate').textContent)")
-    assert page.inner_text("#camera-faces h3").startswith("1. happy")
+    assert re.match(r"\d+\. happy", page.inner_text("#camera-faces h3"))  # another number after a jump of slow frames
     assert page.inner_text("#camera-start") == "Stop camera"
     page.click("#tab-photos")  # who leaves it turns it off
     assert page.evaluate("document.querySelector('#camera-video').srcObject") is None

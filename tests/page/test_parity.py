@@ -101,13 +101,14 @@ def test_faces_are_those_of_python(page: Any, pictures: Sequence[Pixels], model:
 @pytest.mark.parametrize("truth", ["people", "labels"])
 def test_crops_are_answered_as_in_python(page: Any, fer2013: FaceSet, truth: str) -> None:
     faces = fer2013.select("val")
-    crops = list(faces.gather(np.arange(500)))
+    drawn = np.arange(0, len(faces), 7)[:500]  # the file is sorted by class
+    crops = list(faces.gather(drawn))
     page.evaluate(LOAD, {"model": "mien-small", "detector": None, "name": "fast", "truth": truth})
     ours = page.evaluate(ASK, [png(crop) for crop in crops])
     theirs = Recognizer("mien-small", detector="none", truth=truth)(crops)
     same = sum(our[0]["emotion"] == their[0].emotion for our, their in zip(ours, theirs, strict=True))
     assert same >= 498
-    label = [faces.label_set.labels[i] for i in faces.labels[:500]]
+    label = [faces.label_set.labels[i] for i in faces.labels[drawn]]
     right = [
         sum(face == name for face, name in zip(told, label, strict=True))
         for told in ([our[0]["emotion"] for our in ours], [their[0].emotion for their in theirs])
