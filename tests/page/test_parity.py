@@ -13,7 +13,8 @@ import pytest
 
 from mien import FaceSet
 from mien.images import Pixels
-from mien.recognize.recognizer import Recognizer
+from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.track import Tracker
 
 FILES = {"fast": "blazeface_back", "default": "centerface"}
 # CenterFace computes in 8 bits: where a value lies between two steps, the last digit of an input decides which one it
@@ -114,3 +115,46 @@ def test_crops_are_answered_as_in_python(page: Any, fer2013: FaceSet, truth: str
         for told in ([our[0]["emotion"] for our in ours], [their[0].emotion for their in theirs])
     ]
     assert abs(right[0] - right[1]) <= 2
+
+
+FOLLOW = """async (looks) => {
+  const { Tracker } = await import("/assets/mien-web.js");
+  const tracker = new Tracker({ threshold: 0.5 });
+  return looks.map(([time, faces]) => tracker.next(faces, time));
+}"""
+
+
+def test_faces_are_followed_as_in_python(page: Any) -> None:
+    """Three faces cross, change their size and go away for a while; numbers, emotions and probabilities agree."""
+    rng = np.random.default_rng(3)
+    looks: list[tuple[float, list[Face]]] = []
+    for i in range(120):
+        time = i / 12 + float(rng.uniform(0, 0.03))
+        faces = []
+        for k, speed in enumerate((9.0, -7.0, 2.0)):
+            if rng.random() < 0.15 or (k == 1 and 40 <= i < 60):
+                continue
+            side = 60 + 20 * k + round(6 * np.sin(i / 9))
+            middle = 300 * k + 100 + speed * i + rng.normal(0, 2)
+            shares = rng.dirichlet([6, 2, 1.5]) if i % 30 < 20 else rng.dirichlet([1.5, 2, 6])
+            values = dict(zip(("happy", "sad", "fear"), map(float, shares), strict=True))
+            best = max(values, key=values.__getitem__)
+            faces.append(Face("film", best, values, (round(middle), 80, side, side), 0.9, values[best] < 0.5))
+        looks.append((time, faces))
+    told = [
+        [
+            {"box": list(face.box), "emotion": face.emotion, "confidence": face.confidence, "unsure": face.unsure,
+             "probabilities": face.probabilities, "detectionScore": 0.9}
+            for face in faces
+        ]
+        for _, faces in looks
+    ]  # fmt: skip
+    ours = page.evaluate(FOLLOW, [[time, faces] for (time, _), faces in zip(looks, told, strict=True)])
+    tracker = Tracker(threshold=0.5)
+    numbers = set()
+    for our_faces, (time, faces) in zip(ours, looks, strict=True):
+        for our, (number, their) in zip(our_faces, tracker(faces, time), strict=True):
+            numbers.add(number)
+            assert (our["id"], our["emotion"], our["unsure"]) == (number, their.emotion, their.unsure)
+            assert our["probabilities"] == pytest.approx(their.probabilities, abs=1e-12)
+    assert len(numbers) >= 3
