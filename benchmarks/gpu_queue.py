@@ -2,7 +2,8 @@
 
     python benchmarks/gpu_queue.py --budget 470 --data fer2013.zip --votes ferplus.csv --backbone dinov2-small --out out
 
-Needs mien's sources alone (PYTHONPATH=src), with what a training imports. A first half minute proves the path and
+Needs mien's sources alone (PYTHONPATH=src; of the bundled files `weights` and `starts`, with which some trainings
+begin), and what a training imports. A first half minute proves the path and
 measures; then the most wanted trainings that fit are begun (gpu_plan.py has their order), each as a process of its own:
 one that fails ends alone, and while one starts or saves another has the GPU. A few seconds before the budget is over
 all that still runs is killed. What comes back, in `--out`: `gpu_done.json`, to be kept as benchmarks/gpu_done.json so
