@@ -84,6 +84,7 @@ export class Film {
   async #scan() {
     const scan = (this.#scanning += 1);
     this.video.pause();
+    await opened(this.video);
     const { duration } = this.video;
     if (!Number.isFinite(duration) || duration === 0) {
       say(`${this.#name}: its length is not known, so it cannot be scanned. Play it.`);
@@ -133,6 +134,14 @@ export class Film {
     overlay(byId("film-marks"), this.video, faces, this.state.threshold);
     byId("film-faces").replaceChildren(...cards(faces, this.state.threshold));
   }
+}
+
+/** Until its length is known, or it is refused. @param {HTMLVideoElement} video */
+function opened(video) {
+  if (video.readyState >= HTMLMediaElement.HAVE_METADATA || video.error) return Promise.resolve();
+  return new Promise((resolve) => {
+    for (const event of ["loadedmetadata", "error"]) video.addEventListener(event, resolve, { once: true });
+  });
 }
 
 /** @param {HTMLVideoElement} video @param {number} time */
