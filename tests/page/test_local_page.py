@@ -17,7 +17,8 @@ from mien.cli.main import app
 from mien.errors import InputError
 from mien.page.files import page_file, page_folder
 from mien.page.local import serve_page
-from mien.page.site import model_content, write_site
+from mien.page.site import write_site
+from mien.recognize.recognizer import model_content
 from mien.recognize.vendored import read_vendored
 
 

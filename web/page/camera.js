@@ -56,7 +56,7 @@ export class Camera {
 
   /** @param {MediaStream} stream */
   async #watch(stream) {
-    const tracker = new Tracker({ threshold: 0 });
+    const tracker = new Tracker();
     /** @type {number[]} */
     const times = [];
     let drawn = 0;

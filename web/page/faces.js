@@ -7,13 +7,18 @@ import { make } from "./dom.js";
 
 // The color-blind-safe palette of Okabe and Ito 2008, in the order of FER2013's labels; further labels begin again.
 const PALETTE = ["#D55E00", "#009E73", "#CC79A7", "#F0E442", "#999999", "#0072B2", "#56B4E9", "#E69F00"];
-const UNSURE = "#BBBBBB";
+export const UNSURE = "#BBBBBB";
 const THUMBNAIL = 96; // pixels
 const ROOM = 2; // widths of a box: a longer title would hide the neighbors, so the number stands alone
 
 /** @param {Face} face @param {string} label */
 export function colorOf(face, label) {
   return PALETTE[Object.keys(face.probabilities).indexOf(label) % PALETTE.length];
+}
+
+/** Of a box or a lane: the emotion's, gray where the answer is unsure. @param {Face} face @param {number} threshold */
+export function shownColor(face, threshold) {
+  return isUnsure(face.confidence, threshold) ? UNSURE : colorOf(face, face.emotion);
 }
 
 /** @param {number} share */
@@ -63,7 +68,7 @@ export function thumbnail(picture, face, name) {
   return canvas;
 }
 
-/** Boxes and numbers over a picture that is `scale` times as large as the canvas's own pixels.
+/** Boxes and titles, in the pixels of the picture, which are the canvas's own.
  * @param {CanvasRenderingContext2D} context @param {Face[]} faces @param {number} threshold */
 export function mark(context, faces, threshold) {
   const { width, height } = context.canvas;
@@ -73,10 +78,9 @@ export function mark(context, faces, threshold) {
   context.textBaseline = "top";
   faces.forEach((face, i) => {
     const [x, y, w, h] = face.box;
-    const color = isUnsure(face.confidence, threshold) ? UNSURE : colorOf(face, face.emotion);
     const whole = `${face.id ?? i + 1} ${headline(face, threshold)}`;
     const title = context.measureText(whole).width > ROOM * w ? String(face.id ?? i + 1) : whole;
-    context.strokeStyle = color;
+    context.strokeStyle = shownColor(face, threshold);
     context.strokeRect(x, y, w, h);
     const wide = context.measureText(title).width + text / 2;
     const left = Math.max(0, Math.min(x, width - wide));

@@ -3,6 +3,7 @@
 import { checkBrowser } from "../src/index.js";
 import { Camera } from "./camera.js";
 import { byId, make, reason, say } from "./dom.js";
+import { percent } from "./faces.js";
 import { Film } from "./film.js";
 import { load, offered } from "./models.js";
 import { Photos } from "./photos.js";
@@ -60,7 +61,7 @@ async function main() {
   const setThreshold = (/** @type {number} */ value) => {
     state.threshold = value;
     byId("threshold").value = String(value);
-    byId("threshold-value").textContent = `${Math.round(100 * value)} %`;
+    byId("threshold-value").textContent = percent(value);
   };
   byId("threshold").addEventListener("input", () => {
     setThreshold(Number(byId("threshold").value));

@@ -1,7 +1,7 @@
 /** Photos: chosen, dropped or pasted pictures, each with its marked faces and a card for every face. */
 
 import { byId, make, reason, save, say } from "./dom.js";
-import { cards, mark, thumbnail } from "./faces.js";
+import { cards, mark, percent, thumbnail } from "./faces.js";
 import { saveCsv, saveJson } from "./table.js";
 
 /** @typedef {{name: string, bitmap: ImageBitmap | null, faces: import("./faces.js").Face[], error?: string, place: HTMLElement}} Photo */
@@ -131,7 +131,7 @@ export class Photos {
     try {
       const recognizer = await this.state.recognizer;
       const map = await recognizer.explain(/** @type {ImageBitmap} */ (photo.bitmap), index, (share) => {
-        button.textContent = `${Math.round(100 * share)} %`;
+        button.textContent = percent(share);
       });
       const drop = Math.round(100 * map.largest);
       const words = `The redder, the more '${recognizer.labels[map.label]}' hangs on this part: covered, it loses up to ${drop} points.`;

@@ -1,11 +1,9 @@
 /** Timeline: a lane for each face of a video, colored by what its emotion was; a click or the arrow keys go there. */
 
-import { isUnsure } from "../src/confidence.js";
 import { make } from "./dom.js";
-import { colorOf } from "./faces.js";
+import { UNSURE, colorOf, shownColor } from "./faces.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const UNSURE = "#BBBBBB";
 const LANE = 22; // pixels
 const LEFT = 34; // pixels for a face's number
 const MOST = 12; // faces that have a lane: those that are seen longest
@@ -25,9 +23,8 @@ export function timeline(looks, { duration, threshold, seek }) {
   svg.style.height = `${height}px`;
   lanes.forEach(({ moments }, lane) => {
     for (const { time, face } of moments) {
-      const sure = !isUnsure(face.confidence, threshold);
       const place = { x: (WIDE * time) / duration, y: lane * LANE + 3, width: (WIDE * step) / duration + 0.5, height: LANE - 6 };
-      svg.append(shape("rect", { ...place, fill: sure ? colorOf(face, face.emotion) : UNSURE }));
+      svg.append(shape("rect", { ...place, fill: shownColor(face, threshold) }));
     }
   });
   const names = make("div", { className: "names" }, ...lanes.map(({ id }) => make("span", {}, String(id))));

@@ -56,32 +56,35 @@ export class Recognizer {
   }
 
   /** The faces of a picture, from left to right. @param {Picture} picture @returns {Promise<Face[]>} */
-  async recognize(picture) {
-    const bitmap = await createImageBitmap(picture);
-    return this.#ask("recognize", { bitmap }, [bitmap]);
+  recognize(picture) {
+    return this.#look("recognize", picture);
   }
 
   /** The next picture of a film or camera: the faces of the one before, looked at where they were then. Finding faces
    * takes most of the time, so a live picture gains by `recognize` for every third frame and this in between.
    * @param {Picture} picture @returns {Promise<Face[]>} */
-  async follow(picture) {
-    const bitmap = await createImageBitmap(picture);
-    return this.#ask("follow", { bitmap }, [bitmap]);
+  follow(picture) {
+    return this.#look("follow", picture);
   }
 
   /** Which parts of the face with number `index` (from 0) its emotion hangs on: the mean drop of its probability where
    * a part is covered, for each pixel of the face as the model sees it.
    * @param {Picture} picture @param {number} index @param {(share: number) => void} [progress]
    * @returns {ReturnType<import("./engine.js").Engine["explain"]>} */
-  async explain(picture, index, progress) {
-    const bitmap = await createImageBitmap(picture);
-    return this.#ask("explain", { bitmap, index }, [bitmap], progress);
+  explain(picture, index, progress) {
+    return this.#look("explain", picture, { index }, progress);
   }
 
   /** Free its memory. What still waits is rejected. */
   close() {
     this.#worker.terminate();
     this.#failed(new Error("The recognizer was closed."));
+  }
+
+  /** @param {string} verb @param {Picture} picture @param {{index?: number}} [more] @param {(share: number) => void} [progress] */
+  async #look(verb, picture, more = {}, progress) {
+    const bitmap = await createImageBitmap(picture);
+    return this.#ask(verb, { bitmap, ...more }, [bitmap], progress);
   }
 
   /** @param {string} verb @param {unknown} value @param {Transferable[]} [moved] @param {(share: number) => void} [progress] */

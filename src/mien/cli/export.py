@@ -80,16 +80,14 @@ def _write_web(
     model: str, data: str | None, folder: Path, labels: str | None, *, skip_unreadable: bool, overwrite: bool
 ) -> None:
     """The page with this model: a model file as it is, a run in float16 once it agrees with it on faces of `data`."""
-    from mien.page.site import model_content, write_site
-    from mien.recognize.recognizer import is_model_file
+    from mien.page.site import write_site
+    from mien.recognize.recognizer import is_model_file, model_content
 
     if data is None or is_model_file(model):
         content = model_content(model)
     else:
         content = _in_half(model, data, labels, skip_unreadable=skip_unreadable)
-    size = write_site(
-        folder, Path(model).stem if is_model_file(model) else Path(model).name, content, overwrite=overwrite
-    )
+    size = write_site(folder, model, content, overwrite=overwrite)
     say(f"{folder}: a page of {size / 1e6:.1f} MB for any static host. See it: python -m http.server -d {folder}")
 
 

@@ -22,13 +22,14 @@ def page(
     import webbrowser
 
     from mien.page.local import serve_page
-    from mien.page.site import model_content, write_site
+    from mien.page.site import write_site
+    from mien.recognize.recognizer import model_content
 
     with tempfile.TemporaryDirectory(prefix="mien-page-") as folder:
         site = None
         if model is not None:
             site = Path(folder) / "site"
-            write_site(site, Path(model).name, model_content(model))
+            write_site(site, model, model_content(model))
         server = serve_page(port, site)
         address = f"http://localhost:{server.server_port}/"
         say(address)

@@ -10,14 +10,15 @@ from mien.errors import InputError, not_writable
 from mien.files import write_whole
 from mien.page.files import MODELS, page_folder
 from mien.recognize.classifier import Classifier
-from mien.recognize.recognizer import bundled, is_model_file
 from mien.recognize.vendored import read_vendored, vendored_folder
 
 _LIST = "models.json"  # what the page asks first: which models and detectors there are
 
 
 def write_site(folder: Path, name: str, model: bytes, *, overwrite: bool = False) -> int:
-    """Write the page to `folder` with `model`, the content of an ONNX file, as `name`; the bytes of all its files.
+    """Write the page to `folder` with `model`, the content of the ONNX file of what was given as `name`.
+
+    Returns the bytes of all its files.
 
     Raises `InputError` for a file that is none of ours, and for a folder that holds something else than such a page,
     unless `overwrite`: then files of other names stay.
@@ -26,7 +27,7 @@ def write_site(folder: Path, name: str, model: bytes, *, overwrite: bool = False
     if folder.exists() and not overwrite and not _is_site(folder):
         raise InputError(f"{folder}: exists and holds no page of mien. Choose another name, or add --overwrite")
     size = 0
-    for place, content in _files(name, model):
+    for place, content in _files(Path(name).name.removesuffix(".onnx"), model):
         file = folder / place
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -35,16 +36,6 @@ def write_site(folder: Path, name: str, model: bytes, *, overwrite: bool = False
             raise not_writable(file, error) from error
         size += len(content)
     return size
-
-
-def model_content(model: str) -> bytes:
-    """The ONNX file of a bundled model, of a run that was exported, or at a path."""
-    if model in bundled():
-        return read_vendored("weights", f"{model}.onnx")
-    file = Path(model) if is_model_file(model) else Path(model) / "model.onnx"
-    if not file.is_file():
-        raise InputError(f"{file}: no such model file. Write it first: mien export {model} --data PATH")
-    return file.read_bytes()
 
 
 def _files(name: str, model: bytes) -> Iterator[tuple[str, bytes]]:
@@ -56,10 +47,7 @@ def _files(name: str, model: bytes) -> Iterator[tuple[str, bytes]]:
     offered = json.loads((page / _LIST).read_text(encoding="utf-8"))
     for detector in offered["detectors"]:
         yield detector["file"], read_vendored("detectors", Path(detector["file"]).name)
-    for text in ("LICENSE", "README.md"):
-        source = vendored_folder("detectors") / text
-        if source.is_file():
-            yield f"{MODELS}/{text}", source.read_bytes()
+    yield f"{MODELS}/README.md", (vendored_folder("detectors") / "README.md").read_bytes()  # with their licenses
     yield f"{MODELS}/model.onnx", model
     offered["models"] = [{"name": name, "file": f"{MODELS}/model.onnx"}]
     yield _LIST, (json.dumps(offered, indent=2, ensure_ascii=False) + "\n").encode()

@@ -41,16 +41,7 @@ class Classifier:
         `threads`: cores that one call may use; None leaves it to the runtime. `card`: in place of the one in the file.
         Raises `InputError` for a file that is missing, damaged or of another program.
         """
-        place = Path(path)
-        if not place.is_file():
-            raise InputError(f"{path}: no such model file. Make one of a run: mien export RUN --data PATH --to {path}")
-        size = place.stat().st_size
-        if size > LARGEST_MODEL:  # told before it is read
-            raise InputError(
-                f"{path}: has {size:,} bytes, and no model file is larger than {LARGEST_MODEL:,}. "
-                "Is it a model? Write it anew: mien export RUN"
-            )
-        return cls.read(place.read_bytes(), str(path), threads=threads, card=card)
+        return cls.read(read_model(Path(path)), str(path), threads=threads, card=card)
 
     @classmethod
     def read(
@@ -120,6 +111,19 @@ class Classifier:
             powers = np.exp(logits[:, columns] - logits[:, columns].max(axis=1, keepdims=True))
             said[:, columns] = powers / powers.sum(axis=1, keepdims=True)
         return said
+
+
+def read_model(path: Path) -> bytes:
+    """The content of a model file; `InputError` for one that is missing, or larger than any, before it is read."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file. Make one of a run: mien export RUN --data PATH --to {path}")
+    size = path.stat().st_size
+    if size > LARGEST_MODEL:
+        raise InputError(
+            f"{path}: has {size:,} bytes, and no model file is larger than {LARGEST_MODEL:,}. "
+            "Is it a model? Write it anew: mien export RUN"
+        )
+    return path.read_bytes()
 
 
 def with_card(content: bytes, card: Card, source: str) -> bytes:

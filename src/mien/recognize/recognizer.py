@@ -24,7 +24,7 @@ from mien.errors import InputError, suggestion, unknown_name
 from mien.images import Pixels, check_name, decode, from_pil, read
 from mien.predictions import Truth
 from mien.recognize.align import FER2013, upright_crop
-from mien.recognize.classifier import Classifier
+from mien.recognize.classifier import Classifier, read_model
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
 from mien.recognize.session import cores
 from mien.recognize.vendored import read_vendored, vendored_folder
@@ -241,6 +241,18 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
     if model in bundled():  # before a folder of that name, which ./NAME or a Path means
         content = read_vendored("weights", f"{model}.onnx")
         return Classifier.read(content, str(model), threads=threads, trusted=True)
+    # Of the two cards of a run this one is written first, so a program that dies between them changes nothing here.
+    card = Path(model) / "card.json"
+    return Classifier.open(model_file(model), threads=threads, card=Card.load(card) if card.is_file() else None)
+
+
+def model_content(model: str | Path) -> bytes:
+    """The ONNX file of a bundled model, of a run, or at a path; the errors of `Recognizer` where there is none."""
+    return read_vendored("weights", f"{model}.onnx") if model in bundled() else read_model(model_file(model))
+
+
+def model_file(model: str | Path) -> Path:
+    """Where the file of a model that is not bundled lies. Raises `InputError` where no file could."""
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
@@ -248,11 +260,9 @@ def _open(model: str | Path, threads: int | None) -> Classifier:
             raise InputError(f"{place}: is no run folder. Name a run, an .onnx file or one of {', '.join(bundled())}")
         if not file.is_file():
             raise InputError(f"{place}: has no model.onnx. Write it: mien export {place} --data PATH")
-        # Of the two cards of a run this one is written first, so a program that dies between them changes nothing here.
-        card = place / "card.json"
-        return Classifier.open(file, threads=threads, card=Card.load(card) if card.is_file() else None)
+        return file
     if place.suffix == ".onnx" or len(place.parts) > 1:
-        return Classifier.open(place, threads=threads)
+        return place
     raise unknown_model(model)
 
 

@@ -43,10 +43,9 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     answers: dict[int | str, dict[str, Any]] = {
         status: {"description": " ".join(told[status]), "content": _PROBLEM} for status in sorted(told)
     }
-    for status in (503,):
-        answers[status]["headers"] = {
-            "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
-        }
+    answers[503]["headers"] = {
+        "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
+    }
     return answers
 
 

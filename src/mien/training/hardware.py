@@ -79,10 +79,7 @@ def threads_of(checkpoint: Path) -> Iterator[None]:
     Nothing changes without a checkpoint, or with one of an older mien, which does not say.
     """
     own = torch.get_num_threads()
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.is_file() else {}
-    begun = saved.get("threads", own)
-    if not isinstance(begun, int) or not 1 <= begun <= _MOST_THREADS:
-        raise InputError(f"{checkpoint}: was begun with {begun!r} threads, which cannot be. Train again (--overwrite)")
+    begun = _threads_told(checkpoint, own) if checkpoint.is_file() else own
     if begun != own:
         logger.info("going on with %d threads, as the run was begun; this program would use %d", begun, own)
         torch.set_num_threads(begun)
@@ -91,6 +88,15 @@ def threads_of(checkpoint: Path) -> Iterator[None]:
     finally:
         if begun != own:
             torch.set_num_threads(own)
+
+
+def _threads_told(checkpoint: Path, own: int) -> int:
+    """Its weights are neither read nor kept: the training is about to load them itself."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    begun = saved.get("threads", own)
+    if not isinstance(begun, int) or not 1 <= begun <= _MOST_THREADS:
+        raise InputError(f"{checkpoint}: was begun with {begun!r} threads, which cannot be. Train again (--overwrite)")
+    return begun
 
 
 def room(device: str | torch.device) -> int:
