@@ -23,7 +23,7 @@ EVIDENCE = sorted(path for path in (ROOT / "docs" / "evidence").glob("*.json") i
 
 
 def same(found: Any, kept: Any, where: str = "") -> None:
-    """Equal but for what another processor adds in another order: bootstrap draws are summed in float32."""
+    """Equal but for the last digits, which another processor adds in another order."""
     if isinstance(kept, dict):
         assert found.keys() >= kept.keys(), where  # what is new has a default
         for key, value in kept.items():

@@ -121,7 +121,7 @@ def test_nll_clips_at_the_smallest_probability() -> None:
 @pytest.mark.parametrize("chunk", [1, 7, 90, 10**6])
 def test_bootstrap_weights_do_not_depend_on_chunk(chunk: int) -> None:
     blocks = list(bootstrap.bootstrap_weights(30, draws=20, seed=6, chunk=chunk))
-    assert all(block.size <= max(chunk, 30) and block.dtype == np.float32 for block in blocks)
+    assert all(block.size <= max(chunk, 30) and block.dtype == np.float64 for block in blocks)
     weights = np.concatenate(blocks)
     whole = np.concatenate(list(bootstrap.bootstrap_weights(30, draws=20, seed=6)))
     assert weights.shape == (20, 30)

@@ -79,7 +79,7 @@ def _outcomes(
     return rows, chances
 
 
-def _tally(true: npt.NDArray[np.int64], answer: npt.NDArray[np.int64]) -> bootstrap.Singles:
+def _tally(true: npt.NDArray[np.int64], answer: npt.NDArray[np.int64]) -> bootstrap.Floats:
     return bootstrap.tally(true, np.where(np.arange(3) == answer[:, None], 0.7, 0.15))
 
 

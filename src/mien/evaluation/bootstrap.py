@@ -19,7 +19,6 @@ from mien.confidence import SMALLEST_PROBABILITY
 from mien.errors import InputError
 
 Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 Ratio = tuple[Floats, Floats]  # `(N,)` above and below the line; the figure is the ratio of their sums
@@ -112,7 +111,7 @@ def point_figures(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Figures
     )
 
 
-def tally(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Singles:
+def tally(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Floats:
     """`(N, C)` what each image adds: to its class if right, to its class, to the predicted class (K each), to the nll.
 
     These column sums are the diagonal, the row sums and the column sums of the confusion matrix, which is all that the
@@ -120,7 +119,7 @@ def tally(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Singles:
     """
     n, k = probs_NK.shape
     rows_N, predicted_N = np.arange(n), probs_NK.argmax(axis=1)
-    tally_NC = np.zeros((n, 3 * k + 1), dtype=np.float32)
+    tally_NC = np.zeros((n, 3 * k + 1))
     tally_NC[rows_N, labels_N] = predicted_N == labels_N
     tally_NC[rows_N, k + labels_N] = 1
     tally_NC[rows_N, 2 * k + predicted_N] = 1
@@ -128,10 +127,12 @@ def tally(labels_N: Ints, probs_NK: npt.NDArray[np.floating]) -> Singles:
     return tally_NC
 
 
-def weighted_figures(weights_BN: Singles, tally_NC: Singles) -> Figures:
+def weighted_figures(weights_BN: Floats, tally_NC: Floats) -> Figures:
     """The figures of B weightings of the images behind a tally; every row of weights sums to more than 0."""
     k = tally_NC.shape[1] // 3
-    sums_BC = (weights_BN @ tally_NC).astype(np.float64)  # counts are exact in float32 up to 16.7 million images
+    sums_BC = (
+        weights_BN @ tally_NC
+    )  # in float64: sums in float32 differ from processor to processor at the seventh digit
     right_BK, true_BK, predicted_BK = sums_BC[:, :k], sums_BC[:, k : 2 * k], sums_BC[:, 2 * k : 3 * k]
     n_B, present_B = true_BK.sum(axis=1), (true_BK > 0).sum(axis=1)
     # A class without an image in the draw has right = 0: dividing by 1 there adds 0 to the sums below.
@@ -146,7 +147,7 @@ def weighted_figures(weights_BN: Singles, tally_NC: Singles) -> Figures:
     )
 
 
-def bootstrap_weights(n: int, draws: int = 2000, seed: int = 0, chunk: int = BLOCK) -> Iterator[Singles]:
+def bootstrap_weights(n: int, draws: int = 2000, seed: int = 0, chunk: int = BLOCK) -> Iterator[Floats]:
     """Blocks `(b, N)` of how often each of `n` images stands in each bootstrap resample; `draws` rows in all.
 
     Every row sums to `n`. A block holds at most `chunk` numbers, and at least one row; the rows do not depend on it.
@@ -158,10 +159,10 @@ def bootstrap_weights(n: int, draws: int = 2000, seed: int = 0, chunk: int = BLO
         b = min(rows, draws - start)
         picked_BN = rng.integers(n, size=(b, n))
         picked_BN += np.arange(b)[:, None] * n  # one count over b * n cells: far quicker than multinomial draws
-        yield np.bincount(picked_BN.ravel(), minlength=b * n).reshape(b, n).astype(np.float32)
+        yield np.bincount(picked_BN.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
 
 
-def bootstrap_figures(tallies_MNC: Sequence[Singles], draws: int = 2000, seed: int = 0) -> list[Figures]:
+def bootstrap_figures(tallies_MNC: Sequence[Floats], draws: int = 2000, seed: int = 0) -> list[Figures]:
     """The figures of every bootstrap draw (B = `draws`) for M models on the same images.
 
     All models see the same resamples, so differences between two models, draw by draw, are a paired bootstrap.
@@ -216,7 +217,7 @@ def spearman(x_N: Floats, y_N: Floats, *, draws: int = 2000, seed: int = 0) -> E
 
     None where one side is constant. Source: Spearman, American Journal of Psychology 15 (1904).
     """
-    (point,) = weighted_spearman(x_N, y_N, np.ones((1, len(x_N)), np.float32))
+    (point,) = weighted_spearman(x_N, y_N, np.ones((1, len(x_N))))
     if np.isnan(point):
         return None
     blocks = bootstrap_weights(len(x_N), draws, seed)
@@ -224,7 +225,7 @@ def spearman(x_N: Floats, y_N: Floats, *, draws: int = 2000, seed: int = 0) -> E
     return estimate(point, samples_B[~np.isnan(samples_B)])
 
 
-def weighted_spearman(x_N: Floats, y_N: Floats, weights_BN: Singles) -> Floats:
+def weighted_spearman(x_N: Floats, y_N: Floats, weights_BN: Floats) -> Floats:
     """`(B,)` of the resamples in which each image stands `weights` times; NaN where one side is constant."""
     x_BN, y_BN = _centered_ranks(x_N, weights_BN), _centered_ranks(y_N, weights_BN)
     together_B = np.einsum("bn,bn,bn->b", weights_BN, x_BN, y_BN)
@@ -245,11 +246,11 @@ def _concatenate(blocks: Sequence[Figures]) -> Figures:
     )
 
 
-def _centered_ranks(values_N: Floats, weights_BN: Singles) -> Floats:
+def _centered_ranks(values_N: Floats, weights_BN: Floats) -> Floats:
     """`(B, N)` mean rank of each image's value in each resample, less the mean of all ranks."""
     _, place_N = np.unique(values_N, return_inverse=True)
     order_N = np.argsort(place_N, kind="stable")
     starts_U = np.searchsorted(place_N[order_N], np.arange(place_N.max() + 1))
-    count_BU = np.add.reduceat(weights_BN[:, order_N].astype(np.float64), starts_U, axis=1)
+    count_BU = np.add.reduceat(weights_BN[:, order_N], starts_U, axis=1)
     middle_BU = np.cumsum(count_BU, axis=1) - count_BU / 2
     return np.asarray((middle_BU - count_BU.sum(axis=1, keepdims=True) / 2)[:, place_N])

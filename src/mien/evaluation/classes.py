@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
-from mien.evaluation.bootstrap import Estimate, Frozen, Singles, bootstrap_weights, estimate, tally
+from mien.evaluation.bootstrap import Estimate, Floats, Frozen, bootstrap_weights, estimate, tally
 from mien.evaluation.evaluate import check_scorable, class_scores
 from mien.evaluation.significance import holm, mcnemar
 from mien.predictions import Predictions, check_same_images
@@ -126,15 +126,15 @@ def _f1_differences(ours: Predictions, theirs: Predictions, draws: int, seed: in
     k = len(ours.label_names)
     first_NC, second_NC = (tally(p.labels, p.probabilities) for p in (ours, theirs))
 
-    def difference(weights_BN: Singles) -> npt.NDArray[np.float64]:
+    def difference(weights_BN: Floats) -> npt.NDArray[np.float64]:
         return _f1(weights_BN, second_NC, k) - _f1(weights_BN, first_NC, k)
 
-    (point_K,) = difference(np.ones((1, len(ours)), np.float32))
+    (point_K,) = difference(np.ones((1, len(ours))))
     samples_BK = np.concatenate([difference(block) for block in bootstrap_weights(len(ours), draws, seed)])
     return [_with_interval(point_K[i], samples_BK[:, i]) for i in range(k)]
 
 
-def _f1(weights_BN: Singles, tally_NC: Singles, k: int) -> npt.NDArray[np.float64]:
+def _f1(weights_BN: Floats, tally_NC: Floats, k: int) -> npt.NDArray[np.float64]:
     """`(B, K)` F1 of each weighting of the images behind a tally; NaN where the class does not occur."""
     sums_BC = (weights_BN @ tally_NC[:, : 3 * k]).astype(np.float64)
     right_BK, true_BK, predicted_BK = sums_BC[:, :k], sums_BC[:, k : 2 * k], sums_BC[:, 2 * k :]

@@ -141,8 +141,8 @@ class _Drawn:
 
     def __init__(self, part: Predictions, draws: int, seed: int) -> None:
         k, right_N = len(part.label_names), part.predicted == part.labels
-        of_class_NK = np.eye(k, dtype=np.float32)[part.labels]
-        sure_N1 = (part.probabilities.max(axis=1) - right_N)[:, None].astype(np.float32)
+        of_class_NK = np.eye(k)[part.labels]
+        sure_N1 = (part.probabilities.max(axis=1) - right_N)[:, None]
         added_NC = np.hstack([of_class_NK * right_N[:, None], of_class_NK, sure_N1])
         sums_BC = np.concatenate([weights @ added_NC for weights in bootstrap_weights(len(part), draws, seed)])
         (self.figures,) = bootstrap_figures([tally(part.labels, part.probabilities)], draws, seed)

@@ -236,9 +236,9 @@ def _check_same_model(answers_N: npt.NDArray[np.int64], expected_N: npt.NDArray[
 def _counts(clean_N: Bools, right_NCS: Bools, draw: Draw) -> tuple[Floats, Floats]:
     """`(1 + B,)` and `(1 + B, C, S)`: right answers without and with corruption, of the faces, then of every draw."""
     n, *shape = right_NCS.shape
-    right_NM = np.column_stack([clean_N, right_NCS.reshape(n, -1)]).astype(np.float32)  # sums of ones are exact
+    right_NM = np.column_stack([clean_N, right_NCS.reshape(n, -1)]).astype(np.float64)
     blocks = [weights_BN @ right_NM for weights_BN in bootstrap_weights(n, draw.draws, draw.seed)]
-    counts_BM = np.concatenate([right_NM.sum(axis=0, keepdims=True), *blocks]).astype(np.float64)
+    counts_BM = np.concatenate([right_NM.sum(axis=0, keepdims=True), *blocks])
     return counts_BM[:, 0], counts_BM[:, 1:].reshape(-1, *shape)
 
 

@@ -143,7 +143,7 @@ def _score(name: str, right_SN: npt.NDArray[np.bool_]) -> RecipeScore:
 def _image_variance(difference_N: Floats, draws: int, seed: int) -> float:
     """Of the mean difference, over bootstrap resamples of the images."""
     blocks = bootstrap_weights(len(difference_N), draws, seed)
-    means_B = np.concatenate([block @ difference_N.astype(np.float32) for block in blocks]) / len(difference_N)
+    means_B = np.concatenate([block @ difference_N for block in blocks]) / len(difference_N)
     return float(means_B.var(ddof=1))
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mien.data.cache import Progress
 from mien.data.faceset import SPLITS, FaceSet
 from mien.errors import InputError, MissingExtraError, unknown_name
-from mien.evaluation.bootstrap import Estimate, Floats, Frozen, Ints, Singles, estimates
+from mien.evaluation.bootstrap import Estimate, Floats, Frozen, Ints, estimates
 
 BACKBONE = "efficientnet-lite0"
 MOST = 500  # images that are listed
@@ -132,7 +132,7 @@ def check_suspects(split: str) -> None:
 
 def backbone_features(
     faces: FaceSet, backbone: str, size: int, *, device: str = "auto", progress: Progress | None = None
-) -> Singles:
+) -> npt.NDArray[np.float32]:
     """`(N, F)` of the pre-trained `backbone` as it comes, for faces of `size` pixels: means over its patches.
 
     `InputError` for a backbone that is not at hand, a size that it does not take, or an unknown device.
@@ -187,7 +187,12 @@ def assign_folds(faces: FaceSet, folds: int, seed: int) -> Ints:
 
 
 def out_of_fold(
-    features_NF: Singles, labels_N: Ints, fold_N: Ints, classes: int, *, progress: Progress | None = None
+    features_NF: npt.NDArray[np.float32],
+    labels_N: Ints,
+    fold_N: Ints,
+    classes: int,
+    *,
+    progress: Progress | None = None,
 ) -> Floats:
     """`(N, K)` probabilities for each face of multinomial logistic regression that saw the other folds alone.
 
