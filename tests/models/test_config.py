@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,24 @@ def test_sizes_that_no_backbone_has_are_refused() -> None:
     for config in ({"hidden_size": 2**40}, {"depths": [1, -(10**9)]}, {"inner": {"layers": 99_999}}):
         with pytest.raises(ValueError, match="the size"):
             check_config(config, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("resnet", {"embedding_size": 8, "hidden_sizes": [8, 16, 60_000]}),
+        ("convnextv2", {"hidden_sizes": [8, 16, 30_000]}),
+        ("efficientnet", {"width_coefficient": 400.0}),
+        ("swin", {"mlp_ratio": 4e6}),
+    ],
+)
+def test_any_architecture_is_counted_before_it_takes_memory(
+    save_checkpoint: Callable[..., Path], tmp_path: Path, name: str, change: dict[str, Any]
+) -> None:
+    folder = save_checkpoint(tmp_path / name, name)
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**said, **change}))
+    with pytest.raises(InputError, match=r"cannot be opened \(a network of [\d,]+ bytes, whose weights take"):
+        checkpoints.load(Pretrained(kind="pretrained", backbone=str(folder), features="mean"), 32)
+    with pytest.raises(ValueError, match="a network of"):
+        checkpoints.check_memory({"members": [said, {**said, **change}]}, 1_000_000)

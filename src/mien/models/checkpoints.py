@@ -21,7 +21,7 @@ from torch import nn
 
 from mien.errors import InputError, MissingCheckpointError, first_line
 from mien.logs import quieted
-from mien.models.config import check_config
+from mien.models.config import check_config, exceeds
 from mien.models.pretrained import Backbone, patch_size
 from mien.models.vit import check_patch
 from mien.recipes.sections import Input, Pretrained
@@ -87,7 +87,7 @@ def load(how: Pretrained, size: int) -> Backbone:
         return Backbone(network, how.features, size, {"model_type": LITE0})
     config = _read_config(how.backbone)
     _check_size(config, size)
-    network = _Transformer(_load_transformer(how.backbone))
+    network = _Transformer(_load_transformer(how.backbone, config))
     try:
         return Backbone(network, how.features, size, config)
     except InputError:
@@ -103,13 +103,31 @@ def rebuild(how: Pretrained, size: int, config: dict[str, Any]) -> Backbone:
     """The same network from what `Backbone.config` held, with fresh weights: those of a run are loaded over them."""
     if config.get("model_type") == LITE0:
         return Backbone(_Lite0(size), how.features, size, config)
+    return Backbone(_Transformer(_blank(config)), how.features, size, config)
+
+
+def check_memory(config: dict[str, Any], weights: int) -> None:
+    """Raise `ValueError` if the network of a config, or its members, is larger than weights of so many bytes can fill.
+
+    It is counted on PyTorch's meta device, which allocates nothing, so it holds for every architecture.
+    """
+    needed = 0
+    for one in config.get("members") or [config]:
+        if isinstance(one, dict) and one.get("model_type") != LITE0:
+            with torch.device("meta"):
+                network = _blank(one)
+            needed += sum(4 * value.numel() for value in (*network.parameters(), *network.buffers()))
+    if exceeds(needed, weights):
+        raise ValueError(f"a network of {needed:,} bytes, whose weights take {weights:,}")
+
+
+def _blank(config: dict[str, Any]) -> Any:
     from transformers import AutoConfig, AutoModel
 
     with _quiet_transformers():
         options = {key: value for key, value in config.items() if key not in ("model_type", "torch_dtype", "dtype")}
         blank = AutoConfig.for_model(config["model_type"], **options)
-        network = AutoModel.from_config(blank, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    return Backbone(_Transformer(network), how.features, size, config)
+        return AutoModel.from_config(blank, dtype=torch.float32)  # type: ignore[no-untyped-call]
 
 
 class _Transformer(nn.Module):
@@ -240,13 +258,15 @@ def _check_size(config: dict[str, Any], size: int) -> None:
         check_patch(size, patch, "data.preprocess.size")
 
 
-def _load_transformer(backbone: str) -> Any:
+def _load_transformer(backbone: str, config: dict[str, Any]) -> Any:
     """The bare model, float32. Missing weights of parts that the features use would be found by nobody: refused."""
     from transformers import AutoModel
 
     place = str(Path(backbone).expanduser()) if _is_folder(backbone) else backbone
     _refuse_pickles(backbone)
     try:
+        if _is_folder(backbone):
+            check_memory(config, sum(file.stat().st_size for file in Path(place).glob("*.safetensors")))
         with _quiet_transformers():
             model, found = AutoModel.from_pretrained(
                 place, dtype=torch.float32, use_safetensors=True, output_loading_info=True, trust_remote_code=False

@@ -51,8 +51,13 @@ def _check_blocks(config: dict[str, Any], weights: int | None) -> None:
     places = (_largest(config.get("image_size")) // patch) ** 2
     pixels = _largest(config.get("num_channels", 3)) * patch**2
     needed = 4 * hidden * (blocks + places + pixels)
-    if weights is not None and needed > _FREE + 4 * weights:  # 4: they may be stored in a byte each
+    if weights is not None and exceeds(needed, weights):
         raise ValueError(f"a network of {needed:,} bytes, whose weights take {weights:,}")
+
+
+def exceeds(needed: int, weights: int) -> bool:
+    """Whether a network of `needed` bytes cannot have its weights in a file of so many, which may hold a byte each."""
+    return needed > _FREE + 4 * weights
 
 
 def _sum(value: object) -> int:

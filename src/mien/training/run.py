@@ -241,11 +241,14 @@ class Run:
         from safetensors.torch import load_file
 
         from mien.models.build import build
+        from mien.models.checkpoints import check_memory
         from mien.models.head import keep_outputs
 
-        widths = self.card.widths
+        widths, backbone = self.card.widths, self.backbone_config
         try:
-            model = build(self.recipe.model, self.card.preprocess, widths, self.backbone_config)
+            if backbone is not None and self.weights_file.is_file():
+                check_memory(backbone, self.weights_file.stat().st_size)
+            model = build(self.recipe.model, self.card.preprocess, widths, backbone)
         except InputError:
             raise
         except Exception as error:  # the builders of transformers raise nearly anything on a strange config
