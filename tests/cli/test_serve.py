@@ -16,6 +16,7 @@ import pytest
 from mien.cli import serve as verb
 from mien.cli.serve import serve
 from mien.errors import InputError, MissingExtraError
+from mien.recognize.recognizer import model_content
 from mien.serve.listen import is_private, open_socket, url_of
 
 PORTRAIT = Path(__file__).parents[2] / "src" / "mien" / "recognize" / "pictures" / "astronaut.jpg"
@@ -74,6 +75,14 @@ def test_an_empty_token_is_a_mistake_wherever_it_comes_from(tmp_path: Path, monk
         serve(port=0)
     with pytest.raises(InputError, match="--no-token and MIEN_TOKEN say opposite things"):
         serve(port=0, no_token=True)
+
+
+def test_a_model_of_ones_own_is_not_on_the_open_page_behind_a_token(tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    own.write_bytes(model_content("mien-tiny"))
+    named = {"mien-small": "mien-small", "own": str(own)}
+    assert verb._of_the_page(named, None) == {"own": own.read_bytes()}
+    assert verb._of_the_page(named, TOKEN) == {}
 
 
 def test_where_the_token_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from mien.errors import InputError
 from mien.recognize.recognizer import Recognizer
+from mien.recognize.vendored import read_vendored
 from mien.serve.access import Access
 from mien.serve.api import create_app
 
@@ -173,6 +174,18 @@ def test_metrics_count_requests_pictures_and_faces(client: TestClient, portrait:
     assert "mien_faces_total 1.0" in text
     assert "mien_requests_inside 0.0" in text
     assert "name.jpg" not in text
+
+
+def test_the_page_offers_the_servers_own_models_first(client_of: Callable[..., TestClient]) -> None:
+    client = client_of(page_models={"my faces/1": b"\x08\x08onnx" * 100, "mien-tiny": b"another of that name"})
+    offered = client.get("/models.json").json()["models"]
+    assert [one["name"] for one in offered] == ["my faces/1", "mien-tiny", "mien-small"]
+    assert client.get("/" + offered[0]["file"]).content == b"\x08\x08onnx" * 100
+    assert client.get("/" + offered[1]["file"]).content == b"another of that name"
+    assert client.get("/" + offered[2]["file"]).content == read_vendored("weights", "mien-small.onnx")
+    plain = client_of()
+    assert [one["name"] for one in plain.get("/models.json").json()["models"]] == ["mien-tiny", "mien-small"]
+    assert plain.get("/models/model.onnx").status_code == 404
 
 
 def test_docs_load_nothing_from_elsewhere(client: TestClient) -> None:

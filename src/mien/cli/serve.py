@@ -109,7 +109,9 @@ def serve(
         }
         log_to_stderr(log_format)
         workers = min(4, cores()) if threads is None else threads
-        app = create_app(recognizers, limits=limits, threads=workers, access=access)
+        app = create_app(
+            recognizers, limits=limits, threads=workers, access=access, page_models=_of_the_page(named, secret)
+        )
         url = url_of(bound) + root_path
         note(f"mien: {url}/ is the page, {url}/docs is the API. Stop it with Ctrl-C")
         with suppress(KeyboardInterrupt):
@@ -133,6 +135,14 @@ def _token(given: str | None, file: Path | None, *, no_token: bool) -> str | Non
         return file.read_text("utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: the token cannot be read ({getattr(error, 'strerror', 'not UTF-8')})") from error
+
+
+def _of_the_page(named: dict[str, str], secret: str | None) -> dict[str, bytes]:
+    """Models that the page offers beside the bundled ones. It is open to all, and whoever opens it downloads its model:
+    so none of one's own behind a token."""
+    from mien.recognize.recognizer import bundled, model_content
+
+    return {} if secret else {name: model_content(model) for name, model in named.items() if model not in bundled()}
 
 
 def _without_token(host: str) -> Exception:

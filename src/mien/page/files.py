@@ -101,7 +101,7 @@ def page_file(path: str, *, packed: bool = False, folder: Path | None = None) ->
     file = _place(path, folder)
     if file is None:
         return None
-    return _read(file, file.stat().st_mtime_ns, packed and file.suffix not in _ALREADY_PACKED)
+    return _read(file, file.stat().st_mtime_ns, packed)
 
 
 def _place(path: str, written: Path | None = None) -> Path | None:
@@ -123,10 +123,16 @@ def _place(path: str, written: Path | None = None) -> Path | None:
 @lru_cache(_KEPT)
 def _read(file: Path, stamp: int, packed: bool) -> PageFile:
     """`stamp`: when it was changed, so that a file that is built anew is read anew."""
-    content = file.read_bytes()
-    if packed:
+    return as_page_file(file.read_bytes(), file.suffix, packed=packed)
+
+
+def as_page_file(content: bytes, suffix: str, *, packed: bool = False) -> PageFile:
+    """`content` as a file of that suffix is sent; `packed` as for `page_file`."""
+    if packed and suffix not in _ALREADY_PACKED:
         smaller = gzip.compress(content, mtime=0)
         packed = len(smaller) < len(content)
         content = smaller if packed else content
+    else:
+        packed = False
     etag = f'"{sha256(content).hexdigest()[:32]}"'
-    return PageFile(content, _TYPES.get(file.suffix, _OTHER), etag, packed)
+    return PageFile(content, _TYPES.get(suffix, _OTHER), etag, packed)

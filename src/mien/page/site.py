@@ -1,10 +1,11 @@
-"""Site: the page with one model of one's own, as a folder that any static host can show."""
+"""Site: the page with models of one's own, as a folder that any static host can show, or beside the package's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mien.errors import InputError, not_writable
 from mien.files import write_whole
@@ -44,13 +45,32 @@ def _files(name: str, model: bytes) -> Iterator[tuple[str, bytes]]:
     for file in sorted(page.rglob("*")):
         if file.is_file() and file.name not in (_LIST, "SHA256SUMS"):
             yield file.relative_to(page).as_posix(), file.read_bytes()
-    offered = json.loads((page / _LIST).read_text(encoding="utf-8"))
-    for detector in offered["detectors"]:
+    for detector in _offered()["detectors"]:
         yield detector["file"], read_vendored("detectors", Path(detector["file"]).name)
     yield f"{MODELS}/README.md", (vendored_folder("detectors") / "README.md").read_bytes()  # with their licenses
-    yield f"{MODELS}/model.onnx", model
-    offered["models"] = [{"name": name, "file": f"{MODELS}/model.onnx"}]
+    yield from _own({name: model}, {**_offered(), "models": []})
+
+
+def own_models(models: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Path and content of what the package's page gets to offer `models` (ONNX files by name) before its own ones."""
+    return dict(_own(models, _offered())) if models else {}
+
+
+def _own(models: Mapping[str, bytes], offered: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    added = []
+    for number, (name, model) in enumerate(models.items(), 1):  # a name may hold anything, an address not
+        file = "model.onnx" if number == 1 else f"model-{number}.onnx"
+        added.append({"name": name, "file": f"{MODELS}/{file}"})
+        yield added[-1]["file"], model
+    named = set(models)
+    offered["models"] = [*added, *(one for one in offered["models"] if one["name"] not in named)]
     yield _LIST, (json.dumps(offered, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _offered() -> dict[str, Any]:
+    """The package's list."""
+    offered: dict[str, Any] = json.loads((page_folder() / _LIST).read_text(encoding="utf-8"))
+    return offered
 
 
 def _is_site(folder: Path) -> bool:

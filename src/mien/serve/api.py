@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from mien.errors import InputError, suggestion
+from mien.page.site import own_models
 from mien.recognize.recognizer import Recognizer
 from mien.report.words import AI_ACT
 from mien.serve.access import Access
@@ -50,12 +51,14 @@ def create_app(
     limits: Limits | None = None,
     threads: int = 1,
     access: Access | None = None,
+    page_models: Mapping[str, bytes] | None = None,
 ) -> FastAPI:
     """The application for `recognizers` by name; the first is taken where a request names none.
 
     `threads`: pictures that are worked on at a time; open each recognizer with `threads=1`, or they get in each
-    other's way. `access`: who may ask; everybody under a name of this machine if left out. Its `state.workers` are to
-    be told when the server stops. Raises `InputError` for wrong values.
+    other's way. `access`: who may ask; everybody under a name of this machine if left out. `page_models`: ONNX files by
+    name that the page offers before the bundled ones, so that everybody can download them. Its `state.workers` are
+    to be told when the server stops. Raises `InputError` for wrong values.
     """
     if not recognizers:
         raise InputError("a server needs at least one model")
@@ -81,7 +84,7 @@ def create_app(
     app.include_router(_recognition(recognizers, limits, workers, metrics))
     app.include_router(_state(recognizers, workers, metrics))
     app.include_router(swagger_routes())
-    app.router.default = page_or_nothing
+    app.router.default = partial(page_or_nothing, own_models(page_models or {}))
     _answer_errors(app)
     app.openapi = partial(describe, app, access)  # type: ignore[method-assign]  # FastAPI's own way
     app.add_middleware(Gate, access=access, limits=limits, workers=workers)  # the last one added is the outermost

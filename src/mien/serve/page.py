@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import PurePosixPath
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mien.page.files import PageFile, page_file
+from mien.page.files import PageFile, as_page_file, page_file
 from mien.serve.guard import path_of
 from mien.serve.refusal import RefusedError
 
 _PIECE = 2**16  # bytes at a time: the next ones wait until the client has taken these
 
 
-async def page_or_nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application for every path that is none of the API's."""
+async def page_or_nothing(own: Mapping[str, bytes], scope: Scope, receive: Receive, send: Send) -> None:
+    """The application for every path that is none of the API's; `own`: path and content of files beside the page's."""
     if scope["type"] != "http":  # a websocket; nothing here uses them
         await send({"type": "websocket.close", "code": 1008})
         return
-    response = await _response(Request(scope))
+    response = await _response(Request(scope), own)
     await response(scope, receive, send)
 
 
-async def _response(request: Request) -> Response:
+async def _response(request: Request, own: Mapping[str, bytes]) -> Response:
     path = path_of(request.scope)
     root = request.scope.get("root_path", "")
     if root and path == root:
         return RedirectResponse(f"{root}/", 308)  # else the links of the page would lead elsewhere
     packed = "gzip" in request.headers.get("accept-encoding", "")
-    file = await run_in_threadpool(page_file, path, packed=packed)
+    added = own.get(path.removeprefix("/"))
+    if added is None:
+        file = await run_in_threadpool(page_file, path, packed=packed)
+    else:
+        file = await run_in_threadpool(as_page_file, added, PurePosixPath(path).suffix, packed=packed)
     if file is None:
         return RefusedError("unknown_path", f"no such path. See: {root}/docs").response()
     if request.method != "GET":
