@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from mien import FaceSet
+from mien.errors import InputError
 from mien.preprocess import Preprocess
 from mien.training.loaders import Batches, Examples, chance, class_weights, resident_on, train_order
 
@@ -73,12 +75,37 @@ def test_batches_of_resident_faces_are_the_same(faces: FaceSet, monkeypatch: pyt
             assert torch.equal(wanted, their_targets)
 
 
-def test_processes_share_the_faces_and_take_equally_many_steps(faces: FaceSet) -> None:
-    order = np.arange(101)
-    parts = [Batches(Examples(faces), GRAY48, 10, order, rank, 2) for rank in (0, 1)]
-    assert len(parts[0]) == len(parts[1])
-    assert set(parts[0].order) | set(parts[1].order) == set(order)
-    assert len(parts[0].order) + len(parts[1].order) == 102  # one face twice, so that both have 51
+@pytest.mark.parametrize(("images", "world"), [(101, 2), (101, 3), (60, 2), (63, 3), (7, 3)])
+def test_processes_share_each_batch_and_take_equally_many_steps(faces: FaceSet, images: int, world: int) -> None:
+    order = np.random.default_rng(0).permutation(len(faces))[:images]
+    labels = faces.labels[order]
+    alone = [batch.tolist() for _, batch in Batches(Examples(faces), GRAY48, 10, order)]
+    parts = [list(Batches(Examples(faces), GRAY48, 10, order, rank, world)) for rank in range(world)]
+    together = [sorted(torch.cat([labels for _, labels in step]).tolist()) for step in zip(*parts, strict=True)]
+    if images % 10 == 0 or images % 10 >= 2 * world or images < 10:
+        assert together == [sorted(batch) for batch in alone]
+    assert sorted(itertools.chain(*together)) == sorted(labels.tolist())  # each once
+    assert min(len(batch) for part in parts for _, batch in part) >= 2
+
+
+def test_the_mean_over_processes_is_the_mean_over_the_batch(faces: FaceSet) -> None:
+    rng = np.random.default_rng(1)
+    order, losses, weights = np.arange(71), rng.random(len(faces)), rng.random(len(faces))
+    whole = Batches(Examples(faces), GRAY48, 10, order)
+    parts = [Batches(Examples(faces), GRAY48, 10, order, rank, 3) for rank in range(3)]
+    bounds = [*range(0, 70, 10), 71]
+    assert len(whole) == len(parts[0]) == 7
+    for step, (start, end) in enumerate(itertools.pairwise(bounds)):
+        batch = order[start:end]
+        own = [batch[rank::3] for rank in range(3)]
+        means = [np.average(losses[one], weights=weights[one]) for one in own]
+        shared = np.mean([mean * part.shares(weights)[step] for mean, part in zip(means, parts, strict=True)])
+        assert shared == pytest.approx(np.average(losses[batch], weights=weights[batch]))
+
+
+def test_fewer_images_than_processes_are_refused(faces: FaceSet) -> None:
+    with pytest.raises(InputError, match="2 images are too few for 3 devices"):
+        Batches(Examples(faces), GRAY48, 10, np.arange(2), 0, 3)
 
 
 def test_faces_stored_larger_than_the_input_are_shrunk_as_preprocess_does(faces: FaceSet) -> None:

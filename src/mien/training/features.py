@@ -81,9 +81,9 @@ def frozen_features(
     In bfloat16 runs tokens are rounded to bfloat16, which takes half the room; pooled features stay float32. None, with
     a line in the log, where it would not help: the network cannot be split there, or the disk lacks the room.
     """
-    network = network.to(hardware.device).eval()
+    network = network.to(hardware.place).eval()
     example = prepare(torch.from_numpy(stored_pixels(faces, np.arange(min(2, len(faces))), preprocess)), preprocess)
-    example = example.to(hardware.device)
+    example = example.to(hardware.place)
     outcome = split_at(network, depth, example)
     if outcome is None:
         logger.warning("the backbone cannot be split after block %d: frozen blocks are computed in every epoch", depth)
@@ -91,7 +91,8 @@ def frozen_features(
     halved = hardware.precision == "bfloat16" and outcome.ndim > 2
     shape, kind = (len(faces), *outcome.shape[1:]), np.dtype(np.int16 if halved else np.float32)
     frozen = _Frozen(network, depth, faces, preprocess, hardware)
-    if math.prod(shape) * kind.itemsize < room(hardware.device):
+    # Of several processes the first one computes, before it starts the others: they read what it has written.
+    if hardware.devices == 1 and math.prod(shape) * kind.itemsize < room(hardware.device):
         began = time.perf_counter()
         kept = torch.empty(shape, dtype=torch.bfloat16 if halved else torch.float32, device=hardware.device)
         for indices, hidden in frozen.outcomes(progress):
@@ -169,7 +170,7 @@ class _Frozen:
         device, halved = self.hardware.device, self.hardware.precision == "bfloat16"
         for start in range(0, len(self.faces), _BATCH):
             indices = np.arange(start, min(start + _BATCH, len(self.faces)))
-            pixels = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess)).to(device)
+            pixels = torch.from_numpy(stored_pixels(self.faces, indices, self.preprocess)).to(self.hardware.place)
             with torch.no_grad(), torch.autocast(device, torch.bfloat16, halved):
                 hidden = self.network.frozen_part(prepare(pixels, self.preprocess), self.depth)
             yield indices, hidden
@@ -208,7 +209,8 @@ def _key(network: PretrainedClassifier, depth: int, faces: FaceSet, preprocess: 
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     settings = (network.backbone.kind, depth, preprocess.model_dump_json(), hardware.device, hardware.precision)
-    threads = torch.get_num_threads() if hardware.device == "cpu" else None
+    # Processes that share a machine have fewer threads than the first one had when it was alone.
+    threads = torch.get_num_threads() if hardware.device == "cpu" and hardware.devices == 1 else None
     versions = (torch.__version__, metadata.version("transformers"))
     digest.update(repr((*settings, threads, *versions, faces.store.shape[1:])).encode())
     digest.update(json.dumps(network.backbone.config, sort_keys=True, default=str).encode())

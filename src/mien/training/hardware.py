@@ -38,6 +38,12 @@ class Hardware:
     graphs: bool = False  # record training steps, where that is cuda (`training.graphs`)
 
     @property
+    def place(self) -> str:
+        """The device of this process, e.g. `cuda:1`."""
+        several = self.devices > 1 and self.device == "cuda"
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if several else self.device
+
+    @property
     def name(self) -> str:
         """For cards and reports, e.g. `2 CPU cores`."""
         if self.device == "cuda":

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from mien.data.faceset import FaceSet
+from mien.errors import InputError
 from mien.images import Pixels
 from mien.preprocess import Preprocess
 from mien.training.hardware import room
@@ -50,11 +51,14 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Examples in the given order, a batch at a time. With several processes each takes every `world`-th of them."""
+    """Examples in the given order, a batch at a time. With several processes each takes its part of every batch.
+
+    Raises `InputError` for fewer examples than processes.
+    """
 
     examples: Examples
     preprocess: Preprocess
-    batch_size: int
+    batch_size: int  # of all processes together
     order: npt.NDArray[np.int64]  # (N,) indices into the examples
     rank: int = 0
     world: int = 1
@@ -62,31 +66,50 @@ class Batches:
     ahead: Ahead | None = None  # prepares pixels that are there
 
     def __post_init__(self) -> None:
-        share = -(-len(self.order) // self.world)
-        # Every process must take the same number of steps; the order wraps around to fill the last.
-        mine = np.resize(self.order, share * self.world)[self.rank :: self.world]
-        object.__setattr__(self, "order", mine)
+        if len(self.order) < self.world:
+            raise InputError(f"{len(self.order)} images are too few for {self.world} devices. Lower --devices")
 
     def __len__(self) -> int:
         return len(self._bounds()) - 1
 
     def __iter__(self) -> Iterator[Batch]:
+        parts = [self.order[start:end][self.rank :: self.world] for start, end in pairwise(self._bounds())]
         if self.resident is not None:
-            yield from self.resident.batches(self.order, self._bounds(), self.ahead)
+            bounds = [0, *np.cumsum([len(part) for part in parts]).tolist()]
+            yield from self.resident.batches(np.concatenate(parts), bounds, self.ahead)
             return
-        for start, end in pairwise(self._bounds()):
-            indices = self.order[start:end]
+        for indices in parts:
             if self.examples.features is None:
                 shown = torch.from_numpy(stored_pixels(self.examples.faces, indices, self.preprocess))
             else:
                 shown = self.examples.features.gather(indices)
             yield shown, torch.from_numpy(self.examples.wanted[indices])
 
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Of each batch, over all processes."""
+        return np.diff(self._bounds())
+
+    def shares(self, weights_N: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """For each batch, how much the mean over this process's part counts in the mean over all parts.
+
+        `weights_N`: of every example in a mean. It is 1 where all parts have the same weight: the parts of a batch
+        differ by an image where they cannot be equal.
+        """
+        bounds = self._bounds()
+        whole, own = (
+            np.array([weights_N[self.order[start + first : end : step]].sum() for start, end in pairwise(bounds)])
+            for first, step in ((0, 1), (self.rank, self.world))
+        )
+        return np.asarray(own * self.world / whole)
+
     def _bounds(self) -> list[int]:
-        """Where batches begin and end. A last face by itself joins the batch before: batch norm needs two."""
+        """Where batches begin and end. Batch norm needs two faces in each process: a last batch that has less joins the
+        one before.
+        """
         total = len(self.order)
         starts = list(range(0, total, self.batch_size))
-        if len(starts) > 1 and total - starts[-1] == 1:
+        if len(starts) > 1 and total - starts[-1] < 2 * self.world:
             starts.pop()
         return [*starts, total]
 

@@ -67,6 +67,8 @@ class TrainingModule(pl.LightningModule):
         self._phase: int | str | None = None  # blocks that moved when the step was recorded
         self._recorded: Recorded | None = None
         self._by_graph = False  # the step at hand
+        # For each batch, how much its mean over this process's part counts: in the gradient, and in the figures.
+        self._batch_shares: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
         self._averaged = Average(network, recipe.average) if recipe.average else None
         self._classes = classes = len(train.faces.label_set)
         self._two_heads = bool(recipe.targets.people_labels(train.faces.label_set.labels))
@@ -91,7 +93,18 @@ class TrainingModule(pl.LightningModule):
             data.imbalance == "sampler",
             chance(self.recipe.seed, self._start, self.current_epoch),
         )
-        return self._batches("train", data.batch_size, order)
+        batches = self._batches("train", data.batch_size, order)
+        if batches.world > 1:
+            shares = batches.shares(self._loss_weights())
+            self._batch_shares = shares, shares * batches.sizes / batches.world
+        return batches
+
+    def _loss_weights(self) -> npt.NDArray[np.float64]:
+        """`(N,)` of the train faces in a mean of losses: of labels, torch divides by their weights."""
+        train, data = self.examples["train"], self.recipe.data
+        if train.targets is not None or data.augment.mixup or data.imbalance != "loss":
+            return np.ones(len(train))
+        return self._class_weights.cpu().numpy().astype(np.float64)[train.faces.labels]  # type: ignore[operator]
 
     def val_dataloader(self) -> Batches:
         return self._batches("val", _EVAL_BATCH, np.arange(len(self.examples["val"])))
@@ -143,8 +156,11 @@ class TrainingModule(pl.LightningModule):
                 total, loss, own = self._losses(shown, wanted)
         if batch_idx % _CHECK_EVERY == 0 and not torch.isfinite(loss):
             raise self.diverged()
-        self._follow("train", loss.detach(), own.detach(), self._truth(wanted))
-        return total
+        share, weight = (
+            (1.0, len(wanted)) if self._batch_shares is None else (one[batch_idx] for one in self._batch_shares)
+        )
+        self._follow("train", loss.detach(), own.detach(), self._truth(wanted), float(weight))
+        return total if share == 1 else total * float(share)
 
     def _seen(self, shown: torch.Tensor, wanted: torch.Tensor) -> Batch:
         """What the network is given to learn from, and its targets."""
@@ -196,7 +212,7 @@ class TrainingModule(pl.LightningModule):
         if self._two_heads:
             self._follow_people(logits[:, self._classes :], labels[:, self._classes :])
             logits, labels = logits[:, : self._classes], labels[:, : self._classes].argmax(dim=1)
-        self._follow("val", functional.cross_entropy(logits, labels), logits, labels)
+        self._follow("val", functional.cross_entropy(logits, labels), logits, labels, len(labels))
 
     def _follow_people(self, logits: torch.Tensor, shares: torch.Tensor) -> None:
         """How many of a face's votes are for the answer, on the faces that have votes."""
@@ -224,9 +240,11 @@ class TrainingModule(pl.LightningModule):
             f"{kept}Lower the learning rate: --set optimizer.lr={self.recipe.optimizer.lr / 10:g}",
         )
 
-    def _follow(self, split: str, loss: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor) -> None:
+    def _follow(
+        self, split: str, loss: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor, weight: float
+    ) -> None:
         labels = wanted if wanted.ndim == 1 else wanted.argmax(dim=1)
-        self.figures[f"{split}_loss"].update(loss, weight=len(labels))
+        self.figures[f"{split}_loss"].update(loss, weight=weight)
         self.figures[f"{split}_accuracy"].update(logits, labels)
 
     def on_validation_epoch_end(self) -> None:

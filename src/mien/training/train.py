@@ -40,7 +40,7 @@ from mien.training.start import check_start, open_start, take_weights
 from mien.training.targets import Sources, check_sources, first_of_repeats, followed, targets
 from mien.training.teacher import open_teacher
 from mien.training.trainer import make_trainer, quiet_lightning, told_when_out_of_memory, told_when_stopped
-from mien.training.unfreeze import check_unfreeze, frozen_depth
+from mien.training.unfreeze import check_unfreeze, frozen_depth, set_phase
 
 _LOOKED_AT = 512  # faces of the training set, to learn how they are cut
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
@@ -117,6 +117,8 @@ def _train(
             for split, mask in masks.items()
         )
         origin = request.begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
+        if hardware.devices > 1:  # processes share the gradients of what learns at this moment
+            set_phase(network, recipe.unfreeze, recipe.epochs)
         module = TrainingModule(network, recipe, fit, val, origin, hardware.graphs, teacher)
         _fit(trainer, module, run)
         if trainer.is_global_zero:

@@ -38,8 +38,13 @@ _EVERY = 10  # batches between two looks at the loss: each makes a GPU wait
 def make_trainer(recipe: Recipe, run: Run, hardware: Hardware, progress: Progress | None) -> pl.Trainer:
     """The trainer of a run: it keeps each finished epoch, stops early as the recipe says, and tells `progress`.
 
-    Raises `InputError` for devices that are not there.
+    Raises `InputError` for devices that are not there, or that have less than two images of a batch each.
     """
+    if recipe.data.batch_size < 2 * hardware.devices:
+        raise InputError(
+            f"a batch of {recipe.data.batch_size} images cannot be shared by {hardware.devices} devices, each of which "
+            "needs two. Lower --devices or raise data.batch_size"
+        )
     callbacks: list[Callback] = [Follow(run, recipe)]
     if recipe.early_stopping:
         how = recipe.early_stopping
@@ -56,6 +61,7 @@ def make_trainer(recipe: Recipe, run: Run, hardware: Hardware, progress: Progres
                 **trainer_options(hardware),
                 devices=hardware.devices,
                 strategy=_strategy(recipe, hardware.devices),
+                sync_batchnorm=hardware.devices > 1 and hardware.device == "cuda",  # torch has it for CUDA alone
                 max_epochs=recipe.epochs,
                 callbacks=callbacks,
                 plugins=[AtomicCheckpointIO()],
@@ -79,14 +85,15 @@ def trainer_options(hardware: Hardware) -> dict[str, Any]:
 
 
 def _strategy(recipe: Recipe, devices: int) -> str:
-    # What is frozen for now gives no gradient, and processes must not wait for it.
-    return "ddp_find_unused_parameters_true" if devices > 1 and recipe.unfreeze.last != "all" else "auto"
+    # What is frozen for now gives no gradient, and processes must not wait for it. What is frozen for good is none of
+    # the parameters that they share.
+    return "ddp_find_unused_parameters_true" if devices > 1 and recipe.unfreeze.schedule else "auto"
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Leave out Lightning's tips about workers and loggers; our loaders need no workers."""
-    with quieted("lightning.pytorch"), warnings.catch_warnings():
+    with quieted("lightning.pytorch"), quieted("lightning.fabric"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\.")
         warnings.filterwarnings("ignore", module=r"torchmetrics\.")
         yield
@@ -183,7 +190,7 @@ class Follow(pl.Callback):
     def _row(self, trainer: pl.Trainer, module: pl.LightningModule) -> Epoch:
         assert isinstance(module, TrainingModule)
         figures = module.take_figures()
-        images = len(module.train_dataloader().order) * trainer.world_size
+        images = len(module.examples["train"])
         return Epoch(
             epoch=trainer.current_epoch + 1,
             lr=trainer.optimizers[0].param_groups[0]["lr"],
