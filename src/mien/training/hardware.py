@@ -11,12 +11,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mien.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from mien.training.processes import Launched
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST = -1, -3, 2**31 - 1  # of malloc.h, and the largest int
 _MOST_THREADS = 4096  # that a checkpoint may ask for
@@ -36,6 +39,7 @@ class Hardware:
     precision: Literal["float32", "bfloat16"]
     devices: int = 1  # processes of a training, one device each
     graphs: bool = False  # record training steps, where that is cuda (`training.graphs`)
+    launched: Launched | None = None  # those processes, where Lightning is not to start them
 
     @property
     def place(self) -> str:

@@ -34,6 +34,7 @@ from mien.training.hardware import Hardware, detect, keep_memory, repeatable, th
 from mien.training.loaders import Examples
 from mien.training.module import TrainingModule
 from mien.training.predict import predict
+from mien.training.processes import decided_by_first, first_of_this_machine, is_first
 from mien.training.resume import Decision, Existing, Request, begin, decide
 from mien.training.run import Run, best_epoch, monitored
 from mien.training.start import check_start, open_start, take_weights
@@ -75,7 +76,7 @@ def train(
         check_start(sources.start, recipe, run)
     request = Request(recipe, seen, hardware.precision, sources.start, sources.branch)
     with _alone(run):
-        how: Decision = decide(run, request, existing) if _is_first_process() else "resume"
+        how: Decision = decided_by_first(lambda: decide(run, request, existing), "resume")
         if how != "done":
             _train(run, request, how, masks, sources, hardware, progress)
     return run
@@ -102,9 +103,7 @@ def _train(
     _set_up(hardware)
     trainer = make_trainer(recipe, run, hardware, progress)
     if how != "resume":  # only now, when everything else is known to fit
-        begin(run, request, how)
-        if not sources.branch and isinstance(network, PretrainedClassifier):
-            run.save_backbone_config(network.backbone.config)
+        decided_by_first(lambda: _begin(run, request, how, network), None)
     with (
         told_when_stopped(partial(_interrupted, run)),
         told_when_out_of_memory(recipe),
@@ -127,11 +126,17 @@ def _train(
         features.discard()
 
 
+def _begin(run: Run, request: Request, how: Decision, network: torch.nn.Module) -> None:
+    begin(run, request, how)
+    if not request.branch and isinstance(network, PretrainedClassifier):
+        run.save_backbone_config(network.backbone.config)
+
+
 @contextmanager
 def _alone(run: Run) -> Iterator[None]:
     """No other process trains into this folder meanwhile; those that this one starts leave it to the first."""
     with ExitStack() as stack:
-        if _is_first_process():
+        if is_first():
             try:
                 stack.enter_context(held_folder(run.folder))
             except OSError as error:
@@ -191,12 +196,8 @@ def _features(
     if depth is None:
         return None
     assert isinstance(network, PretrainedClassifier)
-    return frozen_features(network, depth, seen, recipe.preprocess, hardware, progress=progress)
-
-
-def _is_first_process() -> bool:
-    """Lightning starts the further processes of a distributed run as copies of this program."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+    with first_of_this_machine():
+        return frozen_features(network, depth, seen, recipe.preprocess, hardware, progress=progress)
 
 
 def _fit(trainer: pl.Trainer, module: TrainingModule, run: Run) -> None:

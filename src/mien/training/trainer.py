@@ -55,16 +55,20 @@ def make_trainer(recipe: Recipe, run: Run, hardware: Hardware, progress: Progres
     callbacks.append(
         ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     )
+    # What is frozen for now gives no gradient, and processes must not wait for it. What is frozen for good is none of
+    # the parameters that they share.
+    frozen, launched = bool(recipe.unfreeze.schedule), hardware.launched
+    own = "ddp_find_unused_parameters_true" if hardware.devices > 1 and frozen else "auto"
     try:
         with quiet_lightning():
             return pl.Trainer(
                 **trainer_options(hardware),
-                devices=hardware.devices,
-                strategy=_strategy(recipe, hardware.devices),
+                devices="auto" if launched else hardware.devices,
+                strategy=launched.strategy(frozen) if launched else own,
                 sync_batchnorm=hardware.devices > 1 and hardware.device == "cuda",  # torch has it for CUDA alone
                 max_epochs=recipe.epochs,
                 callbacks=callbacks,
-                plugins=[AtomicCheckpointIO()],
+                plugins=[AtomicCheckpointIO(), *([launched.environment] if launched else [])],
             )
     except MisconfigurationException as error:
         raise InputError(f"--device {hardware.device} --devices {hardware.devices} cannot be used: {error}") from error
@@ -82,12 +86,6 @@ def trainer_options(hardware: Hardware) -> dict[str, Any]:
         "enable_progress_bar": False,  # ours counts epochs from 1, as everything else does
         "enable_model_summary": False,
     }
-
-
-def _strategy(recipe: Recipe, devices: int) -> str:
-    # What is frozen for now gives no gradient, and processes must not wait for it. What is frozen for good is none of
-    # the parameters that they share.
-    return "ddp_find_unused_parameters_true" if devices > 1 and recipe.unfreeze.schedule else "auto"
 
 
 @contextmanager
