@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, JsonOption, TruthOption, known_truth
+from mien.cli.console import (
+    AbstainOption,
+    DetectorOption,
+    DetectSizeOption,
+    JsonOption,
+    ProviderOption,
+    TruthOption,
+    known_truth,
+)
 from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
 
@@ -29,6 +37,7 @@ def recognize(
     threads: Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")] = None,
     abstain: AbstainOption = None,
     truth: TruthOption = None,
+    provider: ProviderOption = "cpu",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -82,6 +91,7 @@ def recognize(
         threads=threads,
         abstain=abstain,
         truth=known_truth(truth),
+        provider=provider,
     )
     if kind == "pictures":
         options = PictureOptions(
