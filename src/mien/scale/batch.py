@@ -33,6 +33,8 @@ _CPUS = 0.9
 _TRIES = 5  # of a part in one run, whose workers die at it: Ray itself would begin it again without end
 _BLOCKS = 10_000  # at most that Ray counts; each then holds several parts
 _FEWER = "Let fewer work at a time (--workers), or take machines with more memory for each core"
+_ADDRESSES = "Expected HOST:6379 as `ray start --head` prints it, or auto on a machine of the cluster"
+_ANSWER_S = 10
 _TRIES_FOLDER = "_tries"
 
 
@@ -68,6 +70,8 @@ class RayCluster:
         except ModuleNotFoundError as error:
             raise MissingExtraError("--engine ray", "scale") from error
         self._cluster = cluster
+        if cluster.address:
+            _check_address(cluster.address)
         own = {} if cluster.address else {"include_dashboard": False, **_own_size(cluster)}
         try:
             ray.init(
@@ -75,10 +79,7 @@ class RayCluster:
                 runtime_env={"env_vars": _passed_on()}, **own,
             )  # fmt: skip
         except (ConnectionError, TimeoutError, RuntimeError, ValueError, OSError) as error:
-            raise InputError(
-                f"{cluster.address or 'Ray on this machine'}: no Ray cluster answers ({first_line(error)}). Expected "
-                "HOST:6379 as `ray start --head` prints it, ray://HOST:10001, or auto on a machine of the cluster"
-            ) from error
+            raise _no_cluster(cluster.address or "Ray on this machine", error) from error
 
     def __enter__(self) -> RayCluster:
         return self
@@ -132,6 +133,23 @@ class RayCluster:
         tries = places.joined(job.out, _TRIES_FOLDER)
         for name in places.names_in(tries):  # of workers that were killed; the parts are done since
             places.remove(places.joined(tries, name))
+
+
+def _check_address(address: str) -> None:
+    """Raise `InputError` where nobody listens: Ray itself asks for minutes."""
+    host, colon, port = address.rpartition(":")
+    if address in ("auto", "local"):
+        return
+    if not colon or not port.isdigit() or "/" in address:
+        raise InputError(f"address {address}: {_ADDRESSES}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(where: str, error: Exception) -> InputError:
+    return InputError(f"{where}: no Ray cluster answers ({first_line(error)}). {_ADDRESSES}")
 
 
 class _Worker:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import re
 import time
 import urllib.error
@@ -24,7 +25,7 @@ from mien.images import MAX_BYTES
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _WEB = ("http", "https")
-_ATTEMPTS = 5
+_ATTEMPTS = 7  # within half a minute
 _WAIT_S = 0.5  # before the second attempt; doubled each time
 _TIMEOUT_S = 30
 _LARGEST = 2**33  # bytes of a table or video that has to be read as a whole
@@ -206,7 +207,7 @@ def patient(name: str, ask: Callable[[], Any]) -> Any:
                 raise UnreachableError(
                     f"{name}: does not answer, asked {_ATTEMPTS} times ({first_line(error)}). {_GOES_ON}"
                 ) from error
-            time.sleep(_WAIT_S * 2**attempt)
+            time.sleep(_WAIT_S * 2**attempt * random.uniform(0.5, 1))  # workers do not come back in step
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -255,7 +256,7 @@ def _system(scheme: str, _process: int) -> Any:
             anonymous=os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in ("1", "yes", "true"),
             request_timeout=_TIMEOUT_S,
             connect_timeout=10,
-            retry_strategy=pf.AwsStandardS3RetryStrategy(max_attempts=5),
+            retry_strategy=pf.AwsStandardS3RetryStrategy(max_attempts=1),  # `patient` asks again
         )
     if scheme in ("gs", "gcs"):
         return pf.GcsFileSystem()

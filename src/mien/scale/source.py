@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -114,25 +115,21 @@ def _fitting(pattern: str, *, as_video: bool) -> Iterator[Item]:
     steady = pattern[: min(pattern.find(sign) for sign in "*?[" if sign in pattern)].rpartition("/")[0]
     if steady.count("/") < 2 or not places.is_folder(steady):
         raise InputError(f"{pattern}: {steady} is no folder; a pattern has to begin with one")
-    fitting = [name for name in places.files_in(steady, below=True) if _fits(name, pattern)]
+    fits = re_of(pattern).fullmatch
+    found = places.files_in(steady, below=True)
+    fitting = [name for name in found if fits(name) and not is_hidden(name.removeprefix(steady).lstrip("/"))]
     if not fitting:
         raise InputError(f"{pattern}: no file fits this pattern")
     for name in fitting:
         yield _named(name, as_video=as_video)
 
 
-def _fits(name: str, pattern: str) -> bool:
-    return re_of(pattern).fullmatch(name) is not None
-
-
-def re_of(pattern: str) -> Any:
+def re_of(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern.
 
     >>> bool(re_of("s3://b/*.jpg").fullmatch("s3://b/a.jpg")), bool(re_of("s3://b/*.jpg").fullmatch("s3://b/c/a.jpg"))
     (True, False)
     """
-    import re
-
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", pattern)
     return re.compile("".join(words.get(part, part if part.startswith("[") else re.escape(part)) for part in parts))
