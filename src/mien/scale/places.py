@@ -7,6 +7,7 @@ not become a row: the picture may be well.
 
 from __future__ import annotations
 
+import http.client
 import io
 import os
 import random
@@ -194,7 +195,7 @@ def patient(name: str, ask: Callable[[], Any]) -> Any:
         except Missing:
             _check_there(name)
             raise
-        except (OSError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
             if _is_refused(error):
                 raise UnreachableError(
                     f"{name}: access is refused ({first_line(error)}). Credentials are taken from where the store's "
@@ -229,7 +230,7 @@ def _check_there(name: str) -> None:
 
 def _is_refused(error: BaseException) -> bool:
     told = str(error)
-    words = ("ACCESS_DENIED", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "HTTP status 401", "403")
+    words = ("ACCESS_DENIED", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "HTTP status 401")
     return isinstance(error, PermissionError) or any(word in told for word in words)
 
 

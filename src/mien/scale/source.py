@@ -197,7 +197,9 @@ def _parquet(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{name}: reading Parquet", "parquet") from error
     try:
-        return pq.ParquetFile(places.opened(name))
+        if places.is_address(name):
+            return places.patient(name, lambda: pq.ParquetFile(places.opened(name)))
+        return pq.ParquetFile(name)
     except (places.Missing, OSError, pa.ArrowException) as error:
         raise InputError(f"{name}: cannot be read as Parquet ({first_line(error)})") from error
 
