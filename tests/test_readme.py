@@ -85,8 +85,9 @@ def _write_votes(folder: Path) -> None:
     (folder / "groups.csv").write_text("\n".join(["name,group", *groups]) + "\n")
 
 
-# Two end only when they are stopped, one takes its time: tests/e2e, tests/cli/test_watch.py and test_bench.py run them.
-ELSEWHERE = ("mien serve", "mien page", "mien recognize camera", "mien bench")
+# Three end only when stopped, one takes its time: tests/e2e, tests/cli/test_watch.py and test_bench.py run them.
+# One starts a cluster: tests/scale/test_batch.py.
+ELSEWHERE = ("mien serve", "mien page", "mien recognize camera", "mien bench", "mien recognize photos --engine ray")
 TRAINING = ("mien train", "mien study", "mien sweep")
 # To leave model.onnx takes longer than such a short training: these do, by train, by study and after a start.
 WITH_A_FILE = ("--out runs/cnn-v2", "--out runs/first", "--recipes cnn-v1,cnn-v2", "--out runs/mine")
@@ -109,6 +110,7 @@ MADE = {
     ),
     "serve": (),
     "export": ("model.onnx", "small.onnx"),
+    "scale": ("faces/part-0000000.parquet", "faces.csv", "again.csv"),
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ def test_json_holds_every_bundled_model_on_one_core_and_on_all(run: Callable[...
     assert result.exception is None, result.exception
     found = json.loads(result.stdout)
     assert found["machine"].keys() == {"processor", "cores", "system", "onnxruntime"}
+    assert found["provider"] == "cpu"
     rows = [(row["model"], row["threads"]) for row in found["speeds"]]
     assert rows == [(model, threads) for threads in (1, 2) for model in ("mien-small", "mien-tiny")]
     for row in found["speeds"]:
@@ -58,6 +59,13 @@ def test_an_unknown_model_is_an_error(run: Callable[..., Result]) -> None:
     result = run("--model", "mien-tniy")
     assert isinstance(result.exception, InputError)
     assert "Did you mean 'mien-tiny'?" in str(result.exception)
+
+
+def test_a_provider_that_is_not_there_is_told_before_anything_is_timed(run: Callable[..., Result]) -> None:
+    result = run("--provider", "cuad")
+    assert isinstance(result.exception, InputError)
+    assert "Did you mean 'cuda'?" in str(result.exception)
+    assert "timing" not in result.stderr
 
 
 def test_turns_alternate_and_give_medians(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, note, progress, say, table
+from mien.cli.console import JsonOption, ProviderOption, note, progress, say, table
 
 if TYPE_CHECKING:
     from mien.recognize.speed import Machine, Speed
@@ -19,30 +19,37 @@ def bench(
             "--model", help="Bundled model, run folder or .onnx file; give it again for more. All bundled if left out."
         ),
     ] = None,
+    provider: ProviderOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Measure faces and pictures per second, on one core and on all; takes some twenty seconds."""
     from mien.recognize.recognizer import bundled
-    from mien.recognize.session import cores
+    from mien.recognize.session import check_provider, cores
     from mien.recognize.speed import machine, measure_speed
 
+    check_provider(provider)
     chosen = models or bundled()
     speeds: list[Speed] = []
     for threads in sorted({1, cores()}):
         note(f"timing {', '.join(chosen)} on {_cores(threads)} …")
         with progress() as bar:
-            speeds += measure_speed(chosen, threads, tick=bar)
+            speeds += measure_speed(chosen, threads, provider=provider, tick=bar)
     if as_json:
         import json
         from dataclasses import asdict
 
-        say(json.dumps({"machine": asdict(machine()), "speeds": [asdict(speed) for speed in speeds]}, indent=2))
+        say(
+            json.dumps(
+                {"machine": asdict(machine()), "provider": provider, "speeds": [asdict(speed) for speed in speeds]},
+                indent=2,
+            )
+        )
     else:
-        _show(machine(), speeds)
+        _show(machine(), speeds, provider)
 
 
-def _show(here: Machine, speeds: list[Speed]) -> None:
-    say(f"{here.processor}, {_cores(here.cores)}; {here.system}; onnxruntime {here.onnxruntime}")
+def _show(here: Machine, speeds: list[Speed], provider: str) -> None:
+    say(f"{here.processor}, {_cores(here.cores)}; {here.system}; onnxruntime {here.onnxruntime}, {provider}")
     header = ["model", "cores", "faces/s, one a call", f"faces/s, {speeds[0].batch} a call"]
     header += [f"pictures/s, detector {detector}" for detector in speeds[0].pictures]
     rows = [

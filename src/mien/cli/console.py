@@ -59,6 +59,9 @@ TruthOption = Annotated[
         "training data). The model's default if left out: people.",
     ),
 ]
+ProviderOption = Annotated[
+    str, typer.Option("--provider", help="What computes the networks: cpu, cuda, coreml, openvino or directml.")
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is in the way, unless this command reads it.")
 ]

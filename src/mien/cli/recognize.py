@@ -7,12 +7,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, JsonOption, TruthOption, known_truth
+from mien.cli.console import (
+    AbstainOption,
+    DetectorOption,
+    DetectSizeOption,
+    JsonOption,
+    ProviderOption,
+    TruthOption,
+    known_truth,
+)
 from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
 
 Kind = Literal["pictures", "videos", "camera"]
-_PICTURES, _VIDEO = "Pictures", "Video and camera"
+_PICTURES, _VIDEO, _MANY = "Pictures", "Video and camera", "Many pictures, many machines"
 
 
 def recognize(
@@ -29,10 +37,13 @@ def recognize(
     threads: Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")] = None,
     abstain: AbstainOption = None,
     truth: TruthOption = None,
+    provider: ProviderOption = "cpu",
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--out", help="Table of all faces: .csv, .jsonl or .parquet. If stopped, the same command continues."
+            "--out",
+            help="Table of all faces: .csv, .jsonl or .parquet; with --engine a folder of parts. If stopped, the same "
+            "command continues.",
         ),
     ] = None,
     annotate: Annotated[
@@ -65,6 +76,38 @@ def recognize(
         Path | None,
         typer.Option("--timeline", help="Picture of the emotions of each face over time.", rich_help_panel=_VIDEO),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            help="Write parts into the folder --out: here (local) or on a cluster (ray).",
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Ray cluster; one on this machine if left out.", rich_help_panel=_MANY),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Parts done at a time, at most.", rich_help_panel=_MANY)
+    ] = None,
+    num_gpus: Annotated[
+        float, typer.Option("--num-gpus", min=0.0, help="GPUs of each worker; a share will do.", rich_help_panel=_MANY)
+    ] = 0.0,
+    part: Annotated[int | None, typer.Option("--part", help="Pictures of a part. [256]", rich_help_panel=_MANY)] = None,
+    price: Annotated[
+        float | None,
+        typer.Option("--price-per-core-hour", min=0.0, help="For the estimate.", rich_help_panel=_MANY),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="The estimate alone.", rich_help_panel=_MANY)] = False,
+    to_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table",
+            help="Table of all faces of such a folder: once it is done, or of the one named as input.",
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
 ) -> None:
     """Say which emotion each face shows, with the probability of each.
 
@@ -73,6 +116,30 @@ def recognize(
     from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
     from mien.recognize.recognizer import DEFAULT, Recognizer
 
+    if to_table and engine is None:
+        from mien.cli.job import write_table
+
+        write_table(inputs, to_table, overwrite=overwrite)
+        return
+    if engine is not None:
+        from mien.cli.job import JobOptions, known_engine, recognize_parts
+
+        _refuse("for single pictures and videos; leave it out with --engine", {
+            "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json})  # fmt: skip
+        recognizer = Recognizer(
+            model or DEFAULT, detector=detector, detect_size=detect_size, threads=threads, abstain=abstain,
+            truth=known_truth(truth), provider=provider,
+        )  # fmt: skip
+        job = JobOptions(
+            engine=known_engine(engine), out=out, address=address, workers=workers, num_gpus=num_gpus, part=part,
+            price=price, dry_run=dry_run, table=to_table, overwrite=overwrite, as_video=as_video,
+            require_face=require_face, every=every, fps=fps, smooth_s=smooth,
+        )  # fmt: skip
+        recognize_parts(inputs, recognizer, job)
+        return
+    _refuse("for jobs; add --engine local or --engine ray", {
+        "--address": address, "--workers": workers, "--num-gpus": num_gpus, "--part": part,
+        "--price-per-core-hour": price, "--dry-run": dry_run})  # fmt: skip
     kind, places = _one_kind(inputs, as_video=as_video)
     _check_options(kind, plot=plot, require_face=require_face, every=every, fps=fps, smooth=smooth, timeline=timeline)
     recognizer = Recognizer(
@@ -82,22 +149,31 @@ def recognize(
         threads=threads,
         abstain=abstain,
         truth=known_truth(truth),
+        provider=provider,
     )
+    table = Path(out) if out is not None else None
     if kind == "pictures":
         options = PictureOptions(
-            out=out, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face,
+            out=table, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face,
             more_inputs=(model,) if model else (),
         )  # fmt: skip
         recognize_files(places, recognizer, options)
         return
     watching = WatchOptions(
-        every=every, fps=fps, smooth_s=smooth, out=out, annotate=annotate, timeline=timeline, as_json=as_json,
+        every=every, fps=fps, smooth_s=smooth, out=table, annotate=annotate, timeline=timeline, as_json=as_json,
         overwrite=overwrite, more_inputs=(model,) if model else (),
     )  # fmt: skip
     if kind == "camera":
         recognize_camera(inputs[0], recognizer, watching)
     else:
         recognize_videos(places, recognizer, watching)
+
+
+def _refuse(why: str, options: dict[str, object]) -> None:
+    """Raise `InputError` for the first of `options` that was given."""
+    for option, given in options.items():
+        if given:
+            raise InputError(f"{option} is {why}")
 
 
 def _one_kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path]]:

@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import AbstainOption, DetectorOption, DetectSizeOption, TruthOption, known_truth, note
+from mien.cli.console import (
+    AbstainOption,
+    DetectorOption,
+    DetectSizeOption,
+    ProviderOption,
+    TruthOption,
+    known_truth,
+    note,
+)
 
 _TOKEN_VARIABLE = "MIEN_TOKEN"
 
@@ -26,6 +34,7 @@ def serve(
     detect_size: DetectSizeOption = 640,
     abstain: AbstainOption = None,
     truth: TruthOption = None,
+    provider: ProviderOption = "cpu",
     threads: Annotated[
         int | None, typer.Option("--threads", help="Pictures worked on at a time, a core each; at most 4 if left out.")
     ] = None,
@@ -104,6 +113,7 @@ def serve(
                 threads=1,
                 abstain=abstain,
                 truth=known_truth(truth),
+                provider=provider,
             )
             for name, one in named.items()
         }

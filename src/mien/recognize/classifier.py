@@ -18,7 +18,7 @@ from mien.images import Pixels
 from mien.outputs import LARGEST_MODEL, MODEL_MARK
 from mien.predictions import Truth
 from mien.recognize.network import check_network
-from mien.recognize.session import open_session
+from mien.recognize.session import CPU, open_session
 
 CARD_KEY = MODEL_MARK  # of the metadata of a model file
 _BATCH = 32
@@ -35,13 +35,16 @@ class Classifier:
         self._input = session.get_inputs()[0].name
 
     @classmethod
-    def open(cls, path: str | Path, *, threads: int | None = None, card: Card | None = None) -> Classifier:
+    def open(
+        cls, path: str | Path, *, threads: int | None = None, card: Card | None = None, provider: str = CPU
+    ) -> Classifier:
         """Open a `.onnx` that `mien export` wrote.
 
         `threads`: cores that one call may use; None leaves it to the runtime. `card`: in place of the one in the file.
+        `provider`: one of `mien.recognize.session.PROVIDERS`.
         Raises `InputError` for a file that is missing, damaged or of another program.
         """
-        return cls.read(read_model(Path(path)), str(path), threads=threads, card=card)
+        return cls.read(read_model(Path(path)), str(path), threads=threads, card=card, provider=provider)
 
     @classmethod
     def read(
@@ -52,13 +55,14 @@ class Classifier:
         threads: int | None = None,
         card: Card | None = None,
         trusted: bool = False,
+        provider: str = CPU,
     ) -> Classifier:
         """The same of a file's content; `source` names it in errors. `trusted`: its checksum is known."""
         if not trusted:
             check_network(content, source)
             if len(content) <= _SMALL:
                 _opened(open_session(content, source, threads=1, bounded=True), source).classify(_PROBES)
-        opened = _opened(open_session(content, source, threads=threads), source)
+        opened = _opened(open_session(content, source, threads=threads, provider=provider), source)
         # A folder's card counts where it is of the same weights: it may have been calibrated since.
         if card is not None and (card.training, card.widths) == (opened.card.training, opened.card.widths):
             opened.card = card

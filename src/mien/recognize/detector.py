@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mien.errors import InputError, unknown_name
 from mien.images import Pixels
-from mien.recognize.session import open_session
+from mien.recognize.session import CPU, open_session
 from mien.recognize.vendored import read_vendored
 
 DetectorName = Literal["default", "fast"]
@@ -58,18 +58,21 @@ class _Found:
 class Detector:
     """One detecting network, opened."""
 
-    def __init__(self, name: str = "default", *, size: int = DETECT_SIZE, threads: int | None = None) -> None:
+    def __init__(
+        self, name: str = "default", *, size: int = DETECT_SIZE, threads: int | None = None, provider: str = CPU
+    ) -> None:
         """`name`: default (CenterFace) or fast (BlazeFace). `size`: long side in pixels at which `default` looks.
 
         Smaller is faster and misses small faces; smaller pictures are looked at as they are. `fast` always looks at
-        256 pixels. `threads`: cores that one call may use; None leaves it to onnxruntime. Raises `InputError` for an
-        unknown name or a size out of range.
+        256 pixels. `threads`: cores that one call may use; None leaves it to onnxruntime. `provider`: one of
+        `mien.recognize.session.PROVIDERS`. Raises `InputError` for an unknown name or a size out of range.
         """
         if name not in get_args(DetectorName):
             raise unknown_name("detector", name, get_args(DetectorName))
         check_size(size)
         self.name, self.size = name, size
-        self._session = open_session(read_vendored("detectors", _FILES[name]), _FILES[name], threads=threads)
+        content = read_vendored("detectors", _FILES[name])
+        self._session = open_session(content, _FILES[name], threads=threads, provider=provider)
         self._input = self._session.get_inputs()[0].name
         self._look: Callable[[Pixels], _Found] = self._centerface if name == "default" else self._blazeface
 

@@ -26,7 +26,7 @@ from mien.predictions import Truth
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier, read_model
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
-from mien.recognize.session import cores
+from mien.recognize.session import CPU, check_provider, cores
 from mien.recognize.vendored import read_vendored, vendored_folder
 
 DEFAULT = "mien-small"  # of the bundled models
@@ -86,6 +86,7 @@ class Recognizer:
         threads: int | None = None,
         abstain: float | None = None,
         truth: Truth | None = None,
+        provider: str = CPU,
     ) -> None:
         """`model`: a bundled name, a run folder that holds `model.onnx`, or such a file.
 
@@ -95,7 +96,8 @@ class Recognizer:
         `detector`: default (CenterFace), fast (BlazeFace) or none (each picture is a face, already cropped).
         `detect_size`: long side in pixels at which faces are looked for. `threads`: cores that one call may use; None
         leaves it to onnxruntime. `abstain`: confidence (0–1) below which a face is marked unsure; None takes the
-        model's own. Raises `InputError` for anything else.
+        model's own. `provider`: what computes the networks, by onnxruntime's names: cpu, cuda, coreml, openvino or
+        directml. Raises `InputError` for anything else.
         """
         if detector not in get_args(DetectorChoice):
             raise unknown_name("detector", detector, get_args(DetectorChoice))
@@ -104,8 +106,10 @@ class Recognizer:
         if threads is not None and threads < 1:
             raise InputError(f"threads {threads}: expected 1 or more")
         check_size(detect_size)
-        self._given = (model, detector, detect_size, threads, abstain, truth)
-        self._classifier = _open(model, threads)
+        check_provider(provider)
+        self.provider = provider
+        self._given = (model, detector, detect_size, threads, abstain, truth, provider)
+        self._classifier = _open(model, threads, provider)
         self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
         self._head = self.card.head(truth)  # raises where the model lacks it
         self.truth: Truth = truth or self.card.truth
@@ -114,7 +118,7 @@ class Recognizer:
 
     def __getstate__(self) -> dict[str, Any]:
         """What it was opened with: in another process the model is opened anew, from the same place."""
-        names = ("model", "detector", "detect_size", "threads", "abstain", "truth")
+        names = ("model", "detector", "detect_size", "threads", "abstain", "truth", "provider")
         return dict(zip(names, self._given, strict=True))
 
     def __setstate__(self, given: dict[str, Any]) -> None:
@@ -188,11 +192,11 @@ class Recognizer:
     @cached_property
     def detector(self) -> Detector:
         """Opened when a picture first needs it."""
-        return Detector(self._detector_name, size=self._detect_size, threads=self.threads)
+        return Detector(self._detector_name, size=self._detect_size, threads=self.threads, provider=self.provider)
 
     @cached_property
     def _detector_on_one_core(self) -> Detector:
-        return Detector(self._detector_name, size=self._detect_size, threads=1)
+        return Detector(self._detector_name, size=self._detect_size, threads=1, provider=self.provider)
 
     def _look_at(self, images: Sequence[Pixels]) -> list[Looked]:
         if self._detector_name == "none":
@@ -237,13 +241,14 @@ def is_model_file(model: str | Path) -> bool:
     return model in bundled() or (Path(model).suffix == ".onnx" and not Path(model).is_dir())
 
 
-def _open(model: str | Path, threads: int | None) -> Classifier:
+def _open(model: str | Path, threads: int | None, provider: str) -> Classifier:
     if model in bundled():  # before a folder of that name, which ./NAME or a Path means
         content = read_vendored("weights", f"{model}.onnx")
-        return Classifier.read(content, str(model), threads=threads, trusted=True)
+        return Classifier.read(content, str(model), threads=threads, trusted=True, provider=provider)
     # Of the two cards of a run this one is written first, so a program that dies between them changes nothing here.
     card = Path(model) / "card.json"
-    return Classifier.open(model_file(model), threads=threads, card=Card.load(card) if card.is_file() else None)
+    known = Card.load(card) if card.is_file() else None
+    return Classifier.open(model_file(model), threads=threads, card=known, provider=provider)
 
 
 def model_content(model: str | Path) -> bytes:

@@ -19,7 +19,7 @@ import numpy as np
 
 from mien.recognize.classifier import Classifier
 from mien.recognize.recognizer import Recognizer
-from mien.recognize.session import cores
+from mien.recognize.session import CPU, cores
 from mien.recognize.vendored import vendored_folder
 
 BATCH = 32  # faces a call, beside one
@@ -64,16 +64,16 @@ def machine() -> Machine:
     )
 
 
-def measure_speed(models: Sequence[str], threads: int, *, tick: Tick | None = None) -> list[Speed]:
+def measure_speed(models: Sequence[str], threads: int, *, provider: str = CPU, tick: Tick | None = None) -> list[Speed]:
     """Time `models` (as `Recognizer` takes them) with `threads` cores, side by side.
 
-    Raises `InputError` for a model that cannot be opened.
+    Raises `InputError` for a model that cannot be opened, or a `provider` that is not there.
     """
     portrait = (vendored_folder("pictures") / _PORTRAIT).read_bytes()
     calls: dict[tuple[str, str], Callable[[], object]] = {}
     for model in dict.fromkeys(models):
         for detector in DETECTORS:
-            recognizer = Recognizer(model, detector=detector, threads=threads)
+            recognizer = Recognizer(model, detector=detector, threads=threads, provider=provider)
             calls[model, detector] = partial(recognizer, portrait)
         calls[model, "1"], calls[model, "batch"] = _face_calls(recognizer)
     with _opencv_threads(threads):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from mien.errors import InputError
 from mien.images import Pixels, read
@@ -14,7 +15,8 @@ from mien.recognize.inputs import InputFile
 from mien.recognize.recognizer import Face, Recognizer
 from mien.recognize.session import cores
 
-_TOGETHER = 8  # pictures whose faces the classifier sees at once
+T = TypeVar("T")
+TOGETHER = 8  # pictures whose faces the classifier sees at once
 _DECODERS = 4  # threads at most, whose pictures wait in memory
 _PIXELS_TOGETHER = 40_000_000  # and at most so many pixels of them in memory
 
@@ -37,7 +39,7 @@ def recognize_pictures(
     The next pictures are decoded while faces are looked for.
     """
     workers = min(recognizer.threads or cores(), _DECODERS)
-    for some in _together(_decoded(inputs, workers)):
+    for some in together(decoded(inputs, _read, workers)):
         good = [(one, image) for one, image in some if not isinstance(image, str)]
         found = iter(recognizer.recognize([image for _, image in good], [str(one.path) for one, _ in good]))
         for one, image in some:
@@ -51,39 +53,38 @@ def recognize_pictures(
                 yield Outcome(one, image, faces)
 
 
-_Decoded = tuple[InputFile, Pixels | str]  # the pixels, or why there are none
-
-
-def _decoded(inputs: Iterable[InputFile], workers: int) -> Iterator[_Decoded]:
-    """Each input with its pixels, in order; `workers` threads decode a few ahead."""
+def decoded(inputs: Iterable[T], read: Callable[[T], Pixels | str], workers: int) -> Iterator[tuple[T, Pixels | str]]:
+    """Each input with its pixels, or with why there are none, in order; `workers` threads decode a few ahead."""
     coming = iter(inputs)
-    waiting: deque[Future[_Decoded]] = deque()
+    waiting: deque[tuple[T, Future[Pixels | str]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
-            waiting.extend(pool.submit(_read, one) for one in islice(coming, workers + 1))
+            waiting.extend((one, pool.submit(read, one)) for one in islice(coming, workers + 1))
             while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(_read, one) for one in islice(coming, 1))
+                one, image = waiting.popleft()
+                yield one, image.result()
+                waiting.extend((one, pool.submit(read, one)) for one in islice(coming, 1))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _read(one: InputFile) -> _Decoded:
+def _read(one: InputFile) -> Pixels | str:
     if one.error:
-        return one, one.error
+        return one.error
     try:
-        return one, read(one.path)
+        return read(one.path)
     except InputError as error:
-        return one, str(error)
+        return str(error)
 
 
-def _together(decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
-    some: list[_Decoded] = []
+def together(decoded: Iterable[tuple[T, Pixels | str]]) -> Iterator[list[tuple[T, Pixels | str]]]:
+    """As many as are recognized at once: `TOGETHER`, or fewer of large pictures."""
+    some: list[tuple[T, Pixels | str]] = []
     pixels = 0
     for one, image in decoded:
         some.append((one, image))
         pixels += 0 if isinstance(image, str) else image.shape[0] * image.shape[1]
-        if len(some) == _TOGETHER or pixels > _PIXELS_TOGETHER:
+        if len(some) == TOGETHER or pixels > _PIXELS_TOGETHER:
             yield some
             some, pixels = [], 0
     if some:

@@ -1,0 +1,277 @@
+"""Jobs on the command line: what one will take, how far it is, what came of it, and its table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import typer
+
+from mien.cli.console import is_terminal, note, say
+from mien.errors import InputError, InterruptedRunError, unknown_name
+
+if TYPE_CHECKING:
+    from mien.recognize.recognizer import Recognizer
+    from mien.scale.batch import Engine, RayCluster
+    from mien.scale.estimate import Estimate
+    from mien.scale.job import How, Job
+    from mien.scale.parts import Tally
+    from mien.scale.source import Item
+
+_EVERY_S = 10.0  # between two lines of progress; on a terminal, where one line changes, a fifth of it
+_KINDS = 12  # of failures that are told
+_FEWEST = 8  # of a sample, and at most 1 in 50 of what is done anyway; --dry-run takes more
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What `mien recognize --engine` is told beside the inputs and the recognizer."""
+
+    engine: Engine
+    out: str | None
+    address: str | None = None
+    workers: int | None = None
+    num_gpus: float = 0.0
+    part: int | None = None
+    price: float | None = None
+    dry_run: bool = False
+    table: Path | None = None
+    overwrite: bool = False
+    as_video: bool = False
+    require_face: bool = False
+    every: int = 1
+    fps: float | None = None
+    smooth_s: float | None = None
+
+
+def known_engine(name: str) -> Engine:
+    """What --engine names; raises `InputError` for anything else."""
+    from mien.scale.batch import ENGINES
+
+    if name not in ENGINES:
+        raise unknown_name("engine", name, ENGINES)
+    return cast("Engine", name)
+
+
+def recognize_parts(names: Sequence[str], recognizer: Recognizer, options: JobOptions) -> None:
+    """Estimate, do what is left of the job, sum up. Exit code 1 where pictures failed, as without --engine."""
+    from mien.scale.batch import Cluster, RayCluster
+    from mien.scale.job import Job
+    from mien.scale.source import items
+
+    _check(options)
+    listed = list(items(names, as_video=options.as_video))
+    if not listed:
+        raise InputError(f"{', '.join(names)}: no pictures found")
+    with ExitStack() as stack:
+        job = Job.planned(_folder(options), _how(options), recognizer, listed)
+        if not options.dry_run:
+            stack.enter_context(_alone(job.out))
+        before = set() if options.dry_run else job.begin(listed, overwrite=options.overwrite)
+        left = [part for part in job.parts if part not in before]
+        if before:
+            done = sum(job.size(part) for part in before)
+            note(f"going on: {done:,} of {job.pictures:,} pictures are done already")
+        cluster = None
+        if options.engine == "ray" and left:
+            cluster = stack.enter_context(RayCluster(Cluster(options.address, options.workers, options.num_gpus)))
+        if left:
+            _foretell(listed, job, before, recognizer, options, cluster)
+        if options.dry_run:
+            return
+        counted = _run(job, left, recognizer, cluster)
+        _add_earlier(counted, job, before)
+    if options.table:
+        _flatten(job.out, options.table)
+    _sum_up(job, counted)
+
+
+def write_table(names: Sequence[str], table: Path, *, overwrite: bool) -> None:
+    """The table of a finished job's folder."""
+    from mien.recognize.rows import check_absent, check_table
+
+    if len(names) != 1:
+        raise InputError(f"--table takes one folder that --engine wrote; {len(names)} inputs were named")
+    check_table(table, [], overwrite=overwrite)
+    check_absent(table, overwrite=overwrite)
+    _flatten(names[0], table)
+
+
+def _flatten(out: str, table: Path) -> None:
+    from mien.scale.parts import flatten
+
+    written = flatten(out, table)
+    note(f"table: {table} ({written.faces:,} {'face' if written.faces == 1 else 'faces'})")
+
+
+def _check(options: JobOptions) -> None:
+    from mien.recognize.rows import check_absent, check_table
+    from mien.recognize.track import Tracker
+
+    if options.engine == "local":
+        for option, given in {"--address": options.address, "--workers": options.workers,
+                              "--num-gpus": options.num_gpus}.items():  # fmt: skip
+            if given:
+                raise InputError(f"{option} is for --engine ray; leave it out for local")
+    if options.smooth_s is not None:
+        Tracker(smooth_s=options.smooth_s)
+    if options.table:
+        check_table(options.table, [], overwrite=options.overwrite)
+        check_absent(options.table, overwrite=options.overwrite)
+
+
+def _folder(options: JobOptions) -> str:
+    from mien.scale.places import is_address
+
+    if options.out is None:
+        if options.dry_run:
+            return "."
+        raise InputError("--engine writes parts into a folder: name it with --out, as faces or s3://bucket/faces")
+    if not is_address(options.out) and Path(options.out).exists() and not Path(options.out).is_dir():
+        raise InputError(f"{options.out}: is a file; with --engine --out is a folder, and --table names a file")
+    # Workers may run elsewhere in the file system.
+    return options.out if is_address(options.out) else str(Path(options.out).absolute())
+
+
+def _how(options: JobOptions) -> How:
+    from mien.recognize.track import SMOOTH_S
+    from mien.scale.job import PART, How
+
+    return How(
+        require_face=options.require_face,
+        every=options.every,
+        fps=options.fps,
+        smooth_s=SMOOTH_S if options.smooth_s is None else options.smooth_s,
+        part=options.part or PART,
+    )
+
+
+@contextmanager
+def _alone(out: str) -> Iterator[None]:
+    """No other command on this machine works on the folder. At an address there are no locks; there two would do the
+    same parts, and write them under the same names.
+    """
+    from mien.scale.places import is_address
+    from mien.scratch import held_folder
+
+    if is_address(out):
+        yield
+        return
+    with held_folder(Path(out)):
+        yield
+
+
+def _foretell(
+    listed: Sequence[Item], job: Job, before: set[int], recognizer: Recognizer, options: JobOptions,
+    cluster: RayCluster | None,
+) -> None:  # fmt: skip
+    from mien.recognize.recognizer import Recognizer as Opened
+    from mien.recognize.session import cores
+    from mien.scale.estimate import SAMPLE, estimate, parts_left
+
+    on_one_core = Opened(**{**recognizer.__getstate__(), "threads": 1})
+    ahead = list(parts_left(listed, job.starts, before))
+    most = SAMPLE if options.dry_run else min(SAMPLE, max(_FEWEST, len(ahead) // 50))
+    found = estimate(ahead, on_one_core, job.how, most)
+    at_a_time = cluster.cores if cluster else float(recognizer.threads or cores())
+    say(_foretold(found, at_a_time, options))
+
+
+def _foretold(found: Estimate, at_a_time: float, options: JobOptions) -> str:
+    what = [f"{found.pictures:,} pictures"] * bool(found.pictures) + [f"{found.videos:,} videos"] * bool(found.videos)
+    where = "this machine" if options.address is None else "this cluster"
+    lines = [
+        f"to do: {' and '.join(what)}, {1000 * found.seconds_each:.3g} ms each on a core ({found.sampled:,} tried)",
+        f"core-hours: {found.core_hours:.3g}",
+        f"time on {where}: {_clock(3600 * found.hours(at_a_time))} ({at_a_time:g} cores)",
+    ]
+    if options.price is not None:
+        lines.append(f"price: {found.price(options.price):,.2f} (at {options.price:g} a core-hour)")
+    return "\n".join(lines)
+
+
+def _run(job: Job, left: Sequence[int], recognizer: Recognizer, cluster: RayCluster | None) -> Tally:
+    from mien.scale.batch import run_here
+    from mien.scale.parts import Tally
+
+    counted = Tally()
+    if not left:
+        return counted
+    total = sum(job.size(part) for part in left)
+    progress = _Progress(total)
+    try:
+        for tally in cluster.run(job, left, recognizer) if cluster else run_here(job, left, recognizer):
+            counted.add(tally)
+            progress.tell(counted)
+    except KeyboardInterrupt as stop:
+        raise InterruptedRunError("stopped. Finished parts stay; the same command goes on") from stop
+    finally:
+        progress.end()
+    return counted
+
+
+class _Progress:
+    """A line now and then on standard error."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._start = total, time.monotonic()
+        self._told = self._start
+        self._shown = False
+
+    def tell(self, counted: Tally) -> None:
+        now = time.monotonic()
+        if now - self._told < (_EVERY_S / 5 if is_terminal() else _EVERY_S):
+            return
+        self._told = now
+        rate = counted.inputs / max(now - self._start, 1e-9)
+        left = (self._total - counted.inputs) / max(rate, 1e-9)
+        line = (
+            f"{counted.inputs:,} of {self._total:,} pictures, {rate:,.1f}/s, {counted.failures:,} failed, "
+            f"{_clock(left)} left"
+        )
+        if is_terminal():
+            typer.echo(f"\r\x1b[K{line}", err=True, nl=False)
+            self._shown = True
+        else:
+            note(line)
+
+    def end(self) -> None:
+        if self._shown:
+            typer.echo("", err=True)
+
+
+def _add_earlier(counted: Tally, job: Job, before: set[int]) -> None:
+    """What was done by an earlier run belongs to the sum too."""
+    from mien.scale.parts import read_tally
+
+    for part in sorted(before):
+        counted.add(read_tally(job, part))
+
+
+def _sum_up(job: Job, counted: Tally) -> None:
+    looks = f" ({counted.looks:,} looks)" if counted.looks != counted.inputs else ""
+    note(
+        f"{counted.inputs:,} pictures{looks}: {counted.with_face:,} with a face, {counted.faces:,} faces, "
+        f"{counted.failures:,} failed"
+    )
+    kinds = sorted(counted.failed.items(), key=lambda item: (-item[1], item[0]))
+    for kind, count in kinds[:_KINDS]:
+        note(f"  {count:,} × {kind}")
+    if len(kinds) > _KINDS:
+        note(f"  and {len(kinds) - _KINDS:,} other kinds")
+    note(f"parts: {job.out} ({len(job.parts):,})")
+    if counted.failures:
+        raise typer.Exit(1)
+
+
+def _clock(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.4 h`, `18 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
