@@ -26,6 +26,8 @@ from mien.cli.console import (
     say,
 )
 
+_MANY = "Many machines"
+
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
     from mien.predictions import Predictions
@@ -69,7 +71,22 @@ def train(
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each.")] = 1,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="Processes, one device each; they share each batch.")
+    ] = 1,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="ray: train on a cluster.", rich_help_panel=_MANY)
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Ray cluster; one on this machine if left out.", rich_help_panel=_MANY),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes, which share each batch.", rich_help_panel=_MANY)
+    ] = 1,
+    num_gpus: Annotated[
+        float, typer.Option("--num-gpus", min=0.0, help="GPUs of each worker.", rich_help_panel=_MANY)
+    ] = 0.0,
     find_lr: Annotated[
         bool,
         typer.Option(
@@ -87,6 +104,10 @@ def train(
         raise InputError("--resume goes on with a run, --overwrite replaces it: leave out one of them")
     if find_lr and (resume or devices > 1):
         raise InputError("--find-lr does not train a run, and uses one device: leave out --resume and --devices")
+    if engine is None and (address or workers > 1 or num_gpus):
+        raise InputError("--address, --workers and --num-gpus are for --engine ray; on one machine: --devices N")
+    if engine is not None and (find_lr or devices > 1):
+        raise InputError("--engine trains with --workers: leave out --find-lr and --devices")
     if find_lr and (start or branch):
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
@@ -94,6 +115,7 @@ def train(
     if find_lr and chosen.start:
         raise InputError(f"--find-lr begins with fresh weights, recipe '{chosen.name}' with those of {chosen.start}")
 
+    from mien.cli.job import known_engine
     from mien.models.build import complete
     from mien.studies.runs import curves_file
     from mien.studies.runs import train as run_training
@@ -104,7 +126,9 @@ def train(
 
     if find_lr:
         _check_free(out, [data, *([votes] if votes else [])], overwrite=overwrite)
-    hardware = detect(device, precision, devices)  # a mistake there should not wait for the data
+    on_ray = engine is not None and known_engine(engine) == "ray"
+    # A mistake there should not wait for the data; a cluster has devices of its own.
+    hardware = detect() if on_ray else detect(device, precision, devices)
     chosen = complete(chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
     tagged, faces = open_votes(votes, faces, ferplus)
@@ -117,8 +141,14 @@ def train(
         start=open_start(start) if start else None,
         branch=Run(branch) if branch else None,
     )
+    existing: Existing = "resume" if resume else "replace" if overwrite else "refuse"
+    if on_ray:
+        from mien.scale.batch import Cluster
+        from mien.scale.train import train_on_ray
+
+        train_on_ray(chosen, faces, out, Cluster(address, workers, num_gpus), sources, device, precision, existing)
+        existing = "resume"  # the rest: its curves and its model file
     with progress() as bar:
-        existing: Existing = "resume" if resume else "replace" if overwrite else "refuse"
         run = run_training(chosen, faces, out, sources, hardware, existing, bar)
     if not run.finished:
         return  # a further process of a distributed training

@@ -36,7 +36,7 @@ class Request:
 
     recipe: Recipe
     seen: FaceSet  # its train and val faces
-    precision: str
+    precision: str  # auto where only those that go on with it will know
     start: Run | None = None  # whose weights come first
     branch: Run | None = None  # the run that this one goes on from
 
@@ -134,7 +134,7 @@ def _check_checkpoint(path: Path, precision: str) -> None:
             f"{path}: cannot be read as a checkpoint. Delete the run's folder and train again (--overwrite)"
         ) from error
     begun = {named: ours for ours, named in LIGHTNING_PRECISION.items()}.get(found.get("precision"))
-    if begun != precision:
+    if precision not in ("auto", begun):
         raise InputError(
             f"{path}: was begun in precision {begun}, this would go on in {precision}: other numbers than an "
             f"uninterrupted run. Resume it with --precision {begun}"

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -39,7 +39,7 @@ from mien.training.resume import Decision, Existing, Request, begin, decide
 from mien.training.run import Run, best_epoch, monitored
 from mien.training.start import check_start, open_start, take_weights
 from mien.training.targets import Sources, check_sources, first_of_repeats, followed, targets
-from mien.training.teacher import open_teacher
+from mien.training.teacher import Teacher, open_teacher
 from mien.training.trainer import make_trainer, quiet_lightning, told_when_out_of_memory, told_when_stopped
 from mien.training.unfreeze import check_unfreeze, frozen_depth, set_phase
 
@@ -47,6 +47,7 @@ _LOOKED_AT = 512  # faces of the training set, to learn how they are cut
 _PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
 
 _Masks = dict[str, npt.NDArray[np.bool_]]  # by split, over the faces of train and val
+_Targets = dict[str, npt.NDArray[np.float32] | None]  # by split
 
 
 def train(
@@ -66,7 +67,47 @@ def train(
     `InputError` for such a folder, data without train or val, and a loss that is no longer a number;
     `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
     """
-    run, hardware, sources = Run(Path(out)), hardware or detect(), sources or Sources()
+    run, hardware = Run(Path(out)), hardware or detect()
+    task = _task(run, recipe, faces, sources or Sources(), hardware.precision)
+    with _alone(run):
+        how: Decision = decided_by_first(lambda: decide(run, task.request, existing), "resume")
+        if how != "done":
+            _train(run, task, how, hardware, progress)
+    return run
+
+
+def begin_run(
+    recipe: Recipe,
+    faces: FaceSet,
+    out: str | Path,
+    sources: Sources | None = None,
+    precision: str = "auto",
+    existing: Existing = "refuse",
+) -> Run:
+    """Check all that `train` checks and begin the folder, so that other processes `train` with `existing="resume"`.
+
+    `precision`: `auto` leaves it to them. The run is finished where there is nothing left to do. Raises what `train`
+    raises before its first epoch.
+    """
+    run = Run(Path(out))
+    task = _task(run, recipe, faces, sources or Sources(), precision)
+    with _alone(run):
+        how = decide(run, task.request, existing)
+        if how in ("new", "replace"):
+            _begin(run, task.request, how, _ready_network(task)[0])
+    return run
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A training, checked as far as that goes without a network."""
+
+    request: Request
+    masks: _Masks
+    sources: Sources
+
+
+def _task(run: Run, recipe: Recipe, faces: FaceSet, sources: Sources, precision: str) -> _Task:
     if recipe.start and not sources.start and not sources.branch:
         sources = replace(sources, start=open_start(recipe.start))
     recipe = _ready(recipe, sources)
@@ -74,32 +115,26 @@ def train(
     masks = _used(seen, recipe)
     if sources.start:
         check_start(sources.start, recipe, run)
-    request = Request(recipe, seen, hardware.precision, sources.start, sources.branch)
-    with _alone(run):
-        how: Decision = decided_by_first(lambda: decide(run, request, existing), "resume")
-        if how != "done":
-            _train(run, request, how, masks, sources, hardware, progress)
-    return run
+    return _Task(Request(recipe, seen, precision, sources.start, sources.branch), masks, sources)
 
 
-def _train(
-    run: Run,
-    request: Request,
-    how: Decision,
-    masks: _Masks,
-    sources: Sources,
-    hardware: Hardware,
-    progress: Progress | None,
-) -> None:
-    """Begin the run or go on with it, to its end."""
-    recipe, seen = request.recipe, request.seen
-    wanted = _wanted(recipe, seen, masks, sources)
+def _ready_network(task: _Task) -> tuple[torch.nn.Module, _Targets, Teacher | None]:
+    """What is trained, as it begins; by split what it is compared with; and whom it asks."""
+    recipe, seen, sources = task.request.recipe, task.request.seen, task.sources
+    wanted = _wanted(recipe, seen, task.masks, sources)
     asked = sources.teacher if isinstance(sources.teacher, Run) else None
     teacher = open_teacher(asked, recipe, seen.label_set.labels) if asked else None
-    commit = _commit()
     network = fresh_network(recipe, seen)
     if sources.start:
         take_weights(network, sources.start, recipe, seen.label_set.labels)
+    return network, wanted, teacher
+
+
+def _train(run: Run, task: _Task, how: Decision, hardware: Hardware, progress: Progress | None) -> None:
+    """Begin the run or go on with it, to its end."""
+    request, recipe, seen = task.request, task.request.recipe, task.request.seen
+    network, wanted, teacher = _ready_network(task)
+    commit = _commit()
     _set_up(hardware)
     trainer = make_trainer(recipe, run, hardware, progress)
     if how != "resume":  # only now, when everything else is known to fit
@@ -113,7 +148,7 @@ def _train(
         features = _features(network, recipe, seen, hardware, progress)
         fit, val = (
             Examples(seen.keep(mask), features.select(mask) if features else None, wanted[split])
-            for split, mask in masks.items()
+            for split, mask in task.masks.items()
         )
         origin = request.begun_with.rpartition(" ")[2]  # the digest of `Run.identity`
         if hardware.devices > 1:  # processes share the gradients of what learns at this moment
@@ -121,7 +156,7 @@ def _train(
         module = TrainingModule(network, recipe, fit, val, origin, hardware.graphs, teacher)
         _fit(trainer, module, run)
         if trainer.is_global_zero:
-            _finish(run, request, module, hardware, sources.votes, commit)
+            _finish(run, request, module, hardware, task.sources.votes, commit)
     if trainer.is_global_zero and features:
         features.discard()
 
@@ -162,9 +197,7 @@ def _used(seen: FaceSet, recipe: Recipe) -> _Masks:
     return masks
 
 
-def _wanted(
-    recipe: Recipe, seen: FaceSet, masks: _Masks, sources: Sources
-) -> dict[str, npt.NDArray[np.float32] | None]:
+def _wanted(recipe: Recipe, seen: FaceSet, masks: _Masks, sources: Sources) -> _Targets:
     """By split: what its faces are compared with; None where the labels say it all."""
     wanted = targets(recipe, seen.select("train"), sources)
     if wanted is not None:
