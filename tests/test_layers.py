@@ -15,6 +15,7 @@ BASE = (
     "scratch",
     "files",
     "protobuf",
+    "shown",
     "outputs",
     "arrays",
     "image_files",

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mien.images import Pixels
+    from mien.recognize.faces import Face
     from mien.recognize.inputs import InputFile
     from mien.recognize.journal import Journal
-    from mien.recognize.recognizer import Face, Recognizer
+    from mien.recognize.recognizer import Recognizer
     from mien.recognize.stream import Outcome
 
 _LONGEST_NAME = 235  # bytes of the name of a copy

@@ -71,13 +71,13 @@ def recognize(
     Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
     """
     from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
-    from mien.recognize.recognizer import DEFAULT, Recognizer
+    from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
 
     kind, places = _one_kind(inputs, as_video=as_video)
     _check_options(kind, plot=plot, require_face=require_face, every=every, fps=fps, smooth=smooth, timeline=timeline)
     recognizer = Recognizer(
         model or DEFAULT,
-        detector=detector,
+        detector=known_detector(detector),
         detect_size=detect_size,
         threads=threads,
         abstain=abstain,

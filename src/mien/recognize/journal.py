@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from mien import formats
 from mien.errors import InputError, not_writable
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.recognize.rows import Blank, Row, check_absent
 from mien.scratch import held_alone
 

@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol, Self
 from mien import formats
 from mien.errors import InputError, MissingExtraError, not_writable
 from mien.outputs import MARK, TABLE, check_output
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.scratch import scratch_file
 
 FORMATS = (".csv", ".jsonl", ".parquet")

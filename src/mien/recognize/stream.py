@@ -10,8 +10,9 @@ from itertools import islice
 
 from mien.errors import InputError
 from mien.images import Pixels, read
+from mien.recognize.faces import Face
 from mien.recognize.inputs import InputFile
-from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.session import cores
 
 _TOGETHER = 8  # pictures whose faces the classifier sees at once
