@@ -34,7 +34,7 @@ BASE = (
 LAYERS = (
     BASE,
     ("recognize", "data", "models", "recipes"),
-    ("training", "quantize", "page"),
+    ("training", "quantize", "page", "compat"),
     ("model",),
     ("evaluation",),
     ("explanation", "exports"),
@@ -51,6 +51,7 @@ WITHOUT_TORCH = (
     *BASE,
     "recognize",
     "page",
+    "compat",
     "data",
     "recipes",
     "report",

@@ -108,6 +108,7 @@ MADE = {
         "gradients.png",
     ),
     "serve": (),
+    "migrate": ("clip.csv", "marked/clip.mp4"),
     "export": ("model.onnx", "small.onnx"),
 }  # fmt: skip
 
