@@ -33,7 +33,7 @@ def test_the_new_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     film.release()
     space: dict[str, object] = {}
     imports, own = lines("Change one import"), lines("Write mien's own")
-    assert (len(imports), len(own)) == (2, 13)
+    assert (len(imports), len(own)) == (2, 17)
     for line in [*imports, *own]:
         exec(line, space)
     assert (space["emotion"], len(space["looks"])) == ("happy", 2)  # type: ignore[arg-type]
