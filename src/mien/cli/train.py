@@ -70,6 +70,10 @@ def train(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each.")] = 1,
+    logger: Annotated[
+        str | None,
+        typer.Option("--logger", help="Tell each epoch's figures to csv, tensorboard, wandb or mlflow too."),
+    ] = None,
     find_lr: Annotated[
         bool,
         typer.Option(
@@ -87,6 +91,8 @@ def train(
         raise InputError("--resume goes on with a run, --overwrite replaces it: leave out one of them")
     if find_lr and (resume or devices > 1):
         raise InputError("--find-lr does not train a run, and uses one device: leave out --resume and --devices")
+    if find_lr and logger:
+        raise InputError("--find-lr does not train a run: leave out --logger")
     if find_lr and (start or branch):
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
@@ -98,12 +104,14 @@ def train(
     from mien.studies.runs import curves_file
     from mien.studies.runs import train as run_training
     from mien.training.hardware import detect
+    from mien.training.loggers import check_logger
     from mien.training.run import Run
     from mien.training.start import open_start
     from mien.training.targets import Sources
 
     if find_lr:
         _check_free(out, [data, *([votes] if votes else [])], overwrite=overwrite)
+    told = check_logger(logger)
     hardware = detect(device, precision, devices)  # a mistake there should not wait for the data
     chosen = complete(chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
@@ -119,7 +127,7 @@ def train(
     )
     with progress() as bar:
         existing: Existing = "resume" if resume else "replace" if overwrite else "refuse"
-        run = run_training(chosen, faces, out, sources, hardware, existing, bar)
+        run = run_training(chosen, faces, out, sources, hardware, existing, bar, logger=told)
     if not run.finished:
         return  # a further process of a distributed training
     done = run.card.training

@@ -32,6 +32,7 @@ from mien.scratch import held_folder
 from mien.training.features import Features, frozen_features
 from mien.training.hardware import Hardware, detect, keep_memory, repeatable, threads_of
 from mien.training.loaders import Examples
+from mien.training.loggers import LoggerName, check_logger
 from mien.training.module import TrainingModule
 from mien.training.predict import predict
 from mien.training.resume import Decision, Existing, Request, begin, decide
@@ -56,14 +57,17 @@ def train(
     hardware: Hardware | None = None,
     existing: Existing = "refuse",
     progress: Progress | None = None,
+    *,
+    logger: LoggerName | None = None,
 ) -> Run:
     """Train `recipe` on the train split, choose the best epoch on the val split, write the run to `out`.
 
     `sources`: what it learns from beside its faces, in the shares that the recipe gives them, or begins with.
     `hardware`: what `detect` finds, if left out. `existing`: a folder that is not empty is refused; or resumed from
-    the last finished epoch, to the same numbers as an uninterrupted run; or replaced, if it is a run. Raises
-    `InputError` for such a folder, data without train or val, and a loss that is no longer a number;
-    `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
+    the last finished epoch, to the same numbers as an uninterrupted run; or replaced, if it is a run. `logger`: who is
+    told of each epoch too; see `mien.training.loggers`. Raises `InputError` for such a folder, data without train or
+    val, and a loss that is no longer a number; `InterruptedRunError` on Ctrl-C, with everything up to the last finished
+    epoch on disk.
     """
     run, hardware, sources = Run(Path(out)), hardware or detect(), sources or Sources()
     if recipe.start and not sources.start and not sources.branch:
@@ -73,7 +77,7 @@ def train(
     masks = _used(seen, recipe)
     if sources.start:
         check_start(sources.start, recipe, run)
-    request = Request(recipe, seen, hardware.precision, sources.start, sources.branch)
+    request = Request(recipe, seen, hardware.precision, sources.start, sources.branch, check_logger(logger))
     with _alone(run):
         how: Decision = decide(run, request, existing) if _is_first_process() else "resume"
         if how != "done":
@@ -100,7 +104,7 @@ def _train(
     if sources.start:
         take_weights(network, sources.start, recipe, seen.label_set.labels)
     _set_up(hardware)
-    trainer = make_trainer(recipe, run, hardware, progress)
+    trainer = make_trainer(recipe, run, hardware, progress, request.logger)
     if how != "resume":  # only now, when everything else is known to fit
         begin(run, request, how)
         if not sources.branch and isinstance(network, PretrainedClassifier):
