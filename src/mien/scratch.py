@@ -13,14 +13,18 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from mien.errors import InputError
 
 _OURS = re.compile(r"\.mien-[0-9a-f]{8}\.(part|lock)(\.[a-z0-9]+)?")
+T = TypeVar("T")
+_TRIES = 10
 _OLD_S = 24 * 3600  # where a system has no locks that end with their process
 _swept: set[str] = set()  # folders that this process has looked through
 
@@ -47,10 +51,9 @@ def scratch_file(place: Path, suffix: str = "") -> Iterator[Path]:
     `suffix`: that its name shall end in, for writers that tell the format by it. Raises `OSError`.
     """
     with new_folders(place.parent):
-        _prepare(place.parent)
         while True:
             part = place.parent / f"{_name()}{suffix}"
-            held = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            held = _made(part, partial(os.open, part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
             if _lock(held) and _is_at(held, part):  # else another process took it for one that nobody holds
                 break
             os.close(held)
@@ -69,10 +72,9 @@ def scratch_file(place: Path, suffix: str = "") -> Iterator[Path]:
 def scratch_folder(place: Path, mode: int = 0o777) -> Iterator[Path]:
     """An empty folder beside `place`, to be renamed when it is whole; else it goes with all in it. Raises `OSError`."""
     with new_folders(place.parent):
-        _prepare(place.parent)
         while True:
             part = place.parent / _name()
-            part.mkdir(mode)
+            _made(part, partial(part.mkdir, mode))
             if sys.platform == "win32":
                 held = None
                 break
@@ -93,10 +95,9 @@ def held_alone(place: Path) -> Iterator[None]:
     """While this lasts no other process holds `place`; raises `InputError` where one does already, and `OSError`."""
     folder = Path(os.path.realpath(place.parent))
     with new_folders(folder):
-        _prepare(folder)
         lock = folder / f".mien-{sha256(os.fsencode(place.name)).hexdigest()[:8]}.lock"
         while True:
-            held = os.open(lock, os.O_CREAT | os.O_RDWR, 0o666)
+            held = _made(lock, partial(os.open, lock, os.O_CREAT | os.O_RDWR, 0o666))
             if not _lock(held):
                 os.close(held)
                 raise _taken(place)
@@ -188,6 +189,17 @@ def remove_dead(folder: Path) -> None:
     for name in names:
         with suppress(OSError):
             _remove_unless_held(folder / name)
+
+
+def _made(place: Path, make: Callable[[], T]) -> T:
+    """What `make` gives, which puts something at `place`; again where another process has just removed its folder, as
+    there was nothing in it.
+    """
+    for _ in range(_TRIES):
+        _prepare(place.parent)
+        with suppress(FileNotFoundError):
+            return make()
+    return make()
 
 
 def _prepare(folder: Path) -> None:
