@@ -28,6 +28,7 @@ from mien.images import Pixels, read
 from mien.model import Classify, Model
 from mien.predictions import Predictions
 from mien.recognize.align import FER2013
+from mien.recognize.catalog import SCORES
 from mien.recognize.detector import Detector
 from mien.recognize.recognizer import bundled, upright_crops
 from mien.recognize.vendored import vendored_folder
@@ -185,6 +186,23 @@ def costs(models: Sequence[Looked]) -> list[str]:
     ]
 
 
+def bundled_scores(folder: Path) -> str:
+    """The figures that `mien models` tells of the bundled models, from the evidence in `folder`."""
+    told = {}
+    for name in bundled():
+        found = Evidence.model_validate_json((folder / f"{name}.json").read_text(encoding="utf-8"))
+        scores, clean = found.evaluation.scores, found.evaluation.leak_free
+        assert clean
+        assert found.humans
+        figures = {
+            "accuracy": (scores.accuracy, scores.n),
+            "leak_free": (clean.accuracy, clean.n),
+            "people": (found.humans.one.model, found.humans.n),
+        }
+        told[name] = {figure: {**value.model_dump(), "n": n} for figure, (value, n) in figures.items()}
+    return json.dumps(told, indent=1) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
@@ -202,6 +220,7 @@ def main() -> None:
     for one in models:
         write_whole(options.to / f"{one.name}.json", one.found.model_dump_json(indent=1) + "\n")
     write_whole(options.to / "seconds.json", json.dumps({one.name: round(one.seconds) for one in models}) + "\n")
+    write_whole(vendored_folder("weights") / SCORES, bundled_scores(options.to))
     command = f"python benchmarks/evidence.py --data {Path(options.data).name} --votes {Path(options.votes).name} "
     command += f"--to docs/evidence {' '.join(options.models)}"
     html = write_page(page(models, faces, [command]), options.to)

@@ -40,8 +40,8 @@ from mien.errors import LONGEST
 from mien.models import checkpoints
 from mien.predictions import People, Predictions
 from mien.recipes.sections import Pretrained
+from mien.recognize.faces import Face
 from mien.recognize.journal import Journal
-from mien.recognize.recognizer import Face
 from mien.recognize.vendored import read_vendored
 from mien.recognize.video import Video
 from mien.training.run import Run, read_history

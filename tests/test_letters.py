@@ -9,7 +9,7 @@ import pytest
 
 from mien.letters import drawable
 from mien.recognize import annotate
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.report import style
 
 

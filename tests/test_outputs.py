@@ -19,8 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 from mien import InputError
 from mien.outputs import COPY, FILM, MODEL, PAGE, PICTURE, TABLE, Kind, check_ours, check_output, csv_with, json_with
 from mien.recognize.annotate import encoded
+from mien.recognize.faces import Face
 from mien.recognize.film import Film
-from mien.recognize.recognizer import Face
 from mien.recognize.rows import Row, TableFile
 from mien.recognize.vendored import vendored_folder
 from mien.report.layout import Page, write_page

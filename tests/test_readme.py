@@ -109,6 +109,7 @@ MADE = {
         "gradients.png",
     ),
     "serve": (),
+    "migrate": ("clip.csv", "marked/clip.mp4"),
     "export": ("model.onnx", "small.onnx"),
     "scale": ("faces/part-0000000.parquet", "faces.csv", "again.csv"),
 }  # fmt: skip

@@ -192,3 +192,32 @@ def test_what_is_not_free(tmp_path: Path) -> None:
         assert not is_free(place, NAMES, "last.txt"), names
     (tmp_path / "file").touch()
     assert not is_free(tmp_path / "file", NAMES, "last.txt")
+
+
+def test_a_folder_that_another_process_removes_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, make, removed = tmp_path / "new", os.open, []
+
+    def open_after_removal(path, *more):  # type: ignore[no-untyped-def]
+        if not removed:
+            removed.append(folder.rmdir())
+        return make(path, *more)
+
+    monkeypatch.setattr(scratch.os, "open", open_after_removal)
+    with scratch.scratch_file(folder / "a.txt") as part:
+        assert part.parent == folder
+        part.replace(folder / "a.txt")
+    assert removed
+    assert [path.name for path in folder.iterdir()] == ["a.txt"]
+
+
+def test_folders_that_stay_empty_go_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stop"), scratch.scratch_file(tmp_path / "a" / "b" / "c.txt"):
+        raise ValueError("stop")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()  # what was there before stays
+    with scratch.scratch_folder(tmp_path / "a" / "b" / "c"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert list((tmp_path / "a").iterdir()) == []

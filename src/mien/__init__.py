@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mien.exports import export
     from mien.predictions import Predictions
     from mien.recipes.recipe import Recipe
-    from mien.recognize.recognizer import Face, Recognizer
+    from mien.recognize.faces import Batch, Face, Faces
+    from mien.recognize.recognizer import Recognizer
     from mien.studies.runs import train
     from mien.studies.study import study
     from mien.studies.sweep import sweep
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "Face": "mien.recognize.recognizer",
+    "Batch": "mien.recognize.faces",
+    "Face": "mien.recognize.faces",
+    "Faces": "mien.recognize.faces",
     "FaceSet": "mien.data.faceset",
     "InputError": "mien.errors",
     "MienError": "mien.errors",
@@ -53,7 +56,8 @@ _HOMES = {
 _OF_TRAIN = ("torch", "lightning", "torchmetrics", "transformers", "safetensors", "sklearn", "scipy", "jinja2", "onnx")
 
 __all__ = [
-    "Face", "FaceSet", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run", "Sources", "Votes",
+    "Batch", "Face", "FaceSet", "Faces", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run",
+    "Sources", "Votes",
     "calibrate", "card", "compare", "ensemble", "evaluate", "explain", "export", "study", "sweep", "train",
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import stat
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mien.image_files import MAX_PIXELS, SUFFIXES, check_size, reader, with_ends
 
 __all__ = [
     "MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Pixels", "check_name", "decode", "decode_reduced", "from_pil",
-    "header_size", "pixel_hash", "read", "squeeze_gray", "to_gray",
+    "header_size", "pixel_hash", "pixels_of", "read", "squeeze_gray", "to_gray",
 ]  # fmt: skip
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 _DEEP = 65535  # the most of 16 bits
@@ -168,6 +169,26 @@ def from_pil(image: Image.Image) -> Pixels:
         raise
     except Exception as error:  # it may be read from its file only now
         raise InputError(f"{name}: damaged picture ({first_line(error)})") from error
+
+
+def pixels_of(picture: object) -> Pixels:
+    """The pixels of a path, encoded bytes, a PIL image or an array that has them already. Raises `InputError`."""
+    if isinstance(picture, (str, os.PathLike)):
+        check_name(str(picture))
+        return read(Path(picture))
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return decode(bytes(picture), "picture")
+    if isinstance(picture, Image.Image):
+        return from_pil(picture)
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
+            raise InputError(
+                f"picture is an array of {picture.dtype} {picture.shape}; expected uint8, (H, W) gray or (H, W, 3) RGB"
+            )
+        if picture.size == 0:
+            raise InputError(f"picture is an array of shape {picture.shape}, without a pixel")
+        return picture
+    raise InputError(f"cannot read a picture from {type(picture).__name__}; expected path, bytes, PIL image or array")
 
 
 def to_gray(image: Pixels) -> Pixels:

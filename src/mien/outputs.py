@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mien.errors import InputError, not_writable
 from mien.protobuf import fields
-from mien.scratch import remove_dead
+from mien.scratch import new_folders, remove_dead
 
 MARK = "mien"  # PNG: tEXt chunk "Software"; JPEG: comment; Parquet: key of the metadata; HTML: meta "generator"
 MODEL_MARK = "mien.card"  # ONNX: key of the metadata
@@ -38,7 +38,7 @@ class Kind:
 
 
 def check_output(path: Path, kind: Kind, inputs: Iterable[str | Path] = (), *, overwrite: bool | None = False) -> None:
-    """Raise `InputError` where `path` must not be written, or cannot be; its folder is made where it is missing.
+    """Raise `InputError` where `path` must not be written, or cannot be. Leaves nothing: who writes makes the folder.
 
     `inputs`: what the command reads, files and folders; names of something else, as of bundled models, do no harm.
     `overwrite`: None where the command has no such option.
@@ -53,10 +53,19 @@ def check_output(path: Path, kind: Kind, inputs: Iterable[str | Path] = (), *, o
         _check_not_read(path, Path(one), kind)
     check_ours(path, kind, overwrite=overwrite)
     remove_dead(path.parent)
+    check_folder(path.parent, path)
+
+
+def check_folder(folder: Path, told: Path | None = None) -> None:
+    """Raise `InputError`, of `told` or the folder, where no folder is and none can be made. None is left behind.
+
+    A command that fails after this, for whatever reason, then has changed nothing.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_folders(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise not_writable(path, error) from error
+        raise not_writable(told or folder, error) from error
 
 
 def check_ours(path: Path, kind: Kind, *, overwrite: bool | None = False) -> None:

@@ -13,85 +13,104 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from mien.errors import InputError
 
 _OURS = re.compile(r"\.mien-[0-9a-f]{8}\.(part|lock)(\.[a-z0-9]+)?")
+T = TypeVar("T")
+_TRIES = 10
 _OLD_S = 24 * 3600  # where a system has no locks that end with their process
 _swept: set[str] = set()  # folders that this process has looked through
 
 
 @contextmanager
+def new_folders(folder: Path) -> Iterator[None]:
+    """Folders on the way to `folder`, and that one, that are not there now and come to be in this context, go again at
+    its end if nothing is in them.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # one that holds something stays, and those above it
+            for one in missing:
+                one.rmdir()
+
+
+@contextmanager
 def scratch_file(place: Path, suffix: str = "") -> Iterator[Path]:
-    """An empty file in the folder of `place`, which is made when missing. Rename it when it is whole; else it goes.
+    """An empty file in the folder of `place`, which is made when missing. Rename it when it is whole; else it goes, and
+    the folder with it.
 
     `suffix`: that its name shall end in, for writers that tell the format by it. Raises `OSError`.
     """
-    _prepare(place.parent)
-    while True:
-        part = place.parent / f"{_name()}{suffix}"
-        held = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if _lock(held) and _is_at(held, part):  # else another process took it for one that nobody holds
-            break
-        os.close(held)
-    try:
-        if sys.platform == "win32":  # renames no file that is open
+    with new_folders(place.parent):
+        while True:
+            part = place.parent / f"{_name()}{suffix}"
+            held = _made(part, partial(os.open, part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            if _lock(held) and _is_at(held, part):  # else another process took it for one that nobody holds
+                break
             os.close(held)
-        yield part
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        if sys.platform != "win32":
-            os.close(held)
+        try:
+            if sys.platform == "win32":  # renames no file that is open
+                os.close(held)
+            yield part
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            if sys.platform != "win32":
+                os.close(held)
 
 
 @contextmanager
 def scratch_folder(place: Path, mode: int = 0o777) -> Iterator[Path]:
     """An empty folder beside `place`, to be renamed when it is whole; else it goes with all in it. Raises `OSError`."""
-    _prepare(place.parent)
-    while True:
-        part = place.parent / _name()
-        part.mkdir(mode)
-        if sys.platform == "win32":
-            held = None
-            break
-        held = os.open(part, os.O_RDONLY)
-        if _lock(held) and _is_at(held, part):
-            break
-        os.close(held)
-    try:
-        yield part
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if held is not None:
+    with new_folders(place.parent):
+        while True:
+            part = place.parent / _name()
+            _made(part, partial(part.mkdir, mode))
+            if sys.platform == "win32":
+                held = None
+                break
+            held = os.open(part, os.O_RDONLY)
+            if _lock(held) and _is_at(held, part):
+                break
             os.close(held)
+        try:
+            yield part
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            if held is not None:
+                os.close(held)
 
 
 @contextmanager
 def held_alone(place: Path) -> Iterator[None]:
     """While this lasts no other process holds `place`; raises `InputError` where one does already, and `OSError`."""
     folder = Path(os.path.realpath(place.parent))
-    _prepare(folder)
-    lock = folder / f".mien-{sha256(os.fsencode(place.name)).hexdigest()[:8]}.lock"
-    while True:
-        held = os.open(lock, os.O_CREAT | os.O_RDWR, 0o666)
-        if not _lock(held):
+    with new_folders(folder):
+        lock = folder / f".mien-{sha256(os.fsencode(place.name)).hexdigest()[:8]}.lock"
+        while True:
+            held = _made(lock, partial(os.open, lock, os.O_CREAT | os.O_RDWR, 0o666))
+            if not _lock(held):
+                os.close(held)
+                raise _taken(place)
+            if _is_at(held, lock):
+                break
+            os.close(held)  # the one that held it has just removed it
+        try:
+            yield
+        finally:
+            if sys.platform != "win32":
+                with suppress(OSError):
+                    lock.unlink(missing_ok=True)
             os.close(held)
-            raise _taken(place)
-        if _is_at(held, lock):
-            break
-        os.close(held)  # the one that held it has just removed it
-    try:
-        yield
-    finally:
-        if sys.platform != "win32":
-            with suppress(OSError):
-                lock.unlink(missing_ok=True)
-        os.close(held)
 
 
 @contextmanager
@@ -108,23 +127,19 @@ def held_folder(folder: Path) -> Iterator[None]:
         with held_alone(place):
             yield
         return
-    is_new = not place.exists()
-    while True:
-        place.mkdir(parents=True, exist_ok=True)
-        held = os.open(place, os.O_RDONLY)
-        if not _lock(held):
+    # The lock goes last: else another process could hold a folder that is being removed.
+    with ExitStack() as lock, new_folders(place):
+        while True:
+            place.mkdir(parents=True, exist_ok=True)
+            held = os.open(place, os.O_RDONLY)
+            if not _lock(held):
+                os.close(held)
+                raise _taken(folder)
+            if _is_at(held, place):
+                break
             os.close(held)
-            raise _taken(folder)
-        if _is_at(held, place):
-            break
-        os.close(held)
-    try:
+        lock.callback(os.close, held)
         yield
-    finally:
-        if is_new:
-            with suppress(OSError):  # it holds something
-                place.rmdir()
-        os.close(held)
 
 
 def _taken(place: Path) -> InputError:
@@ -174,6 +189,17 @@ def remove_dead(folder: Path) -> None:
     for name in names:
         with suppress(OSError):
             _remove_unless_held(folder / name)
+
+
+def _made(place: Path, make: Callable[[], T]) -> T:
+    """What `make` gives, which puts something at `place`; again where another process has just removed its folder, as
+    there was nothing in it.
+    """
+    for _ in range(_TRIES):
+        _prepare(place.parent)
+        with suppress(FileNotFoundError):
+            return make()
+    return make()
 
 
 def _prepare(folder: Path) -> None:

@@ -20,7 +20,7 @@ from mien.cli import live
 from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
 from mien.errors import InterruptedRunError
 from mien.images import read
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.recognize.rows import Row
 from mien.recognize.vendored import vendored_folder
 from mien.recognize.video import Frame, Pace, Video

@@ -13,7 +13,8 @@ import pytest
 
 from mien import FaceSet
 from mien.images import Pixels
-from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.faces import Face
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.track import Tracker
 
 FILES = {"fast": "blazeface_back", "default": "centerface"}

@@ -7,7 +7,7 @@ import pytest
 
 from mien.labels import FER7
 from mien.recognize.annotate import PALETTE, annotate, color_of, headline
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 
 HAPPY = Face("a.jpg", "happy", {"angry": 0.1, "happy": 0.7, "sad": 0.2}, (60, 40, 80, 90), 0.9, unsure=False)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from mien import FaceSet, InputError, Recognizer, Run, export
 from mien.images import Pixels
 from mien.recognize.classifier import CARD_KEY
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.errors import InputError
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.recognize.rows import FORMATS, Blank, Row, TableFile, columns
 
 FACE = Face("a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, unsure=False)

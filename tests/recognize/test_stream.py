@@ -13,9 +13,10 @@ from PIL import Image
 
 from mien.errors import InputError
 from mien.images import Pixels
+from mien.recognize.faces import Face
 from mien.recognize.inputs import InputFile
 from mien.recognize.journal import Journal, identity
-from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.rows import Blank, Row
 from mien.recognize.stream import recognize_pictures
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien import InputError
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.recognize.track import Tracker, assign
 
 LABELS = ("happy", "neutral", "sad")

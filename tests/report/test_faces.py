@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.report.faces import closeup, recognized
 
 FACE = Face("x/a photo.jpg", "happy", {"sad": 0.25, "happy": 0.7, "$x": 0.05}, (0, 0, 48, 60), None, unsure=False)

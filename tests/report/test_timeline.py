@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.recognize.rows import Row
 from mien.recognize.summary import BINS, COURSES, Summary
 from mien.report.style import png_bytes, save

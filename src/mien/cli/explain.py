@@ -23,7 +23,7 @@ from mien.cli.console import (
     save_picture,
     say,
 )
-from mien.errors import InputError, not_writable
+from mien.errors import InputError
 
 if TYPE_CHECKING:
     from mien.cards import Card
@@ -140,7 +140,7 @@ class _Drawn:
 
     def __init__(self, out: Path, places: Sequence[Path], model: str, *, overwrite: bool) -> None:
         """Raises `InputError`, before any work is done, where nothing could or must be written."""
-        from mien.outputs import PICTURE, check_ours
+        from mien.outputs import PICTURE, check_folder, check_ours
         from mien.recognize.inputs import check_apart, pictures
 
         self._one_file = out.suffix.lower() == ".png" and not out.is_dir()
@@ -150,10 +150,7 @@ class _Drawn:
             check_picture(out, [*places, model], overwrite=overwrite)
             return
         check_apart(out, places)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise not_writable(out, error) from error
+        check_folder(out)
         used: set[Path] = set()
         for one in pictures(places):
             place = self._place(one, used)

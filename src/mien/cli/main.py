@@ -18,6 +18,7 @@ from mien.cli import (
     evaluate,
     explain,
     export,
+    models,
     page,
     recipes,
     recognize,
@@ -52,6 +53,7 @@ app.command("ensemble")(ensemble.ensemble)
 app.command("export")(export.export)
 app.command("page")(page.page)
 app.command("recognize")(recognize.recognize)
+app.command("models")(models.models)
 app.command("serve")(serve.serve)
 app.command("bench")(bench.bench)
 app.add_typer(recipes.app, name="recipes")

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mien.images import Pixels
+    from mien.recognize.faces import Face
     from mien.recognize.inputs import InputFile
     from mien.recognize.journal import Journal
-    from mien.recognize.recognizer import Face, Recognizer
+    from mien.recognize.recognizer import Recognizer
     from mien.recognize.stream import Outcome
 
 _LONGEST_NAME = 235  # bytes of the name of a copy
@@ -179,6 +180,10 @@ def _journal(recognizer: Recognizer, places: Sequence[Path], options: PictureOpt
 def _write_table(journal: Journal, recognizer: Recognizer, path: Path) -> None:
     from mien.recognize.rows import TableFile
 
+    if not journal.done:  # a mistake in what was named: a table of errors would be in the way of the next command
+        journal.remove()
+        note(f"{path}: not written, as no picture could be recognized")
+        return
     with TableFile(path, recognizer.labels) as table:
         for rows in journal.rows():
             table.write(rows)
@@ -212,13 +217,10 @@ class _Marked:
 
     def __init__(self, folder: Path) -> None:
         """Raises `InputError`, before any picture is looked at, for a folder that cannot be made."""
-        from mien.errors import not_writable
+        from mien.outputs import check_folder
 
         self._folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise not_writable(folder, error) from error
+        check_folder(folder)
         self._used: set[Path] = set()
 
     def check(self, inputs: Iterable[InputFile], *, overwrite: bool) -> None:

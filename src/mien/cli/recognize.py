@@ -114,7 +114,7 @@ def recognize(
     Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
     """
     from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
-    from mien.recognize.recognizer import DEFAULT, Recognizer
+    from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
 
     if to_table and engine is None:
         from mien.cli.job import write_table
@@ -127,8 +127,8 @@ def recognize(
         _refuse("for single pictures and videos; leave it out with --engine", {
             "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json})  # fmt: skip
         recognizer = Recognizer(
-            model or DEFAULT, detector=detector, detect_size=detect_size, threads=threads, abstain=abstain,
-            truth=known_truth(truth), provider=provider,
+            model or DEFAULT, detector=known_detector(detector), detect_size=detect_size, threads=threads,
+            abstain=abstain, truth=known_truth(truth), provider=provider,
         )  # fmt: skip
         job = JobOptions(
             engine=known_engine(engine), out=out, address=address, workers=workers, num_gpus=num_gpus, part=part,
@@ -144,7 +144,7 @@ def recognize(
     _check_options(kind, plot=plot, require_face=require_face, every=every, fps=fps, smooth=smooth, timeline=timeline)
     recognizer = Recognizer(
         model or DEFAULT,
-        detector=detector,
+        detector=known_detector(detector),
         detect_size=detect_size,
         threads=threads,
         abstain=abstain,

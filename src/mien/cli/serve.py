@@ -75,7 +75,7 @@ def serve(
     max_connections: Annotated[int, typer.Option("--max-connections", help="Connections open at a time.")] = 512,
 ) -> None:
     """Recognize emotions over HTTP. Keeps no picture, sends nothing anywhere."""
-    from mien.recognize.recognizer import DEFAULT, Recognizer
+    from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
     from mien.recognize.session import cores
 
     _check_extra()
@@ -108,7 +108,7 @@ def serve(
         recognizers = {
             name: Recognizer(
                 one,
-                detector=detector,
+                detector=known_detector(detector),
                 detect_size=detect_size,
                 threads=1,
                 abstain=abstain,

@@ -74,6 +74,10 @@ def train(
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="Processes, one device each; they share each batch.")
     ] = 1,
+    logger: Annotated[
+        str | None,
+        typer.Option("--logger", help="Tell each epoch's figures to csv, tensorboard, wandb or mlflow too."),
+    ] = None,
     engine: Annotated[
         str | None, typer.Option("--engine", help="ray: train on a cluster.", rich_help_panel=_MANY)
     ] = None,
@@ -108,6 +112,8 @@ def train(
         raise InputError("--address, --workers and --num-gpus are for --engine ray; on one machine: --devices N")
     if engine is not None and (find_lr or devices > 1):
         raise InputError("--engine trains with --workers: leave out --find-lr and --devices")
+    if find_lr and logger:
+        raise InputError("--find-lr does not train a run: leave out --logger")
     if find_lr and (start or branch):
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
@@ -120,6 +126,7 @@ def train(
     from mien.studies.runs import curves_file
     from mien.studies.runs import train as run_training
     from mien.training.hardware import detect
+    from mien.training.loggers import check_logger
     from mien.training.run import Run
     from mien.training.start import open_start
     from mien.training.targets import Sources
@@ -127,6 +134,7 @@ def train(
     if find_lr:
         _check_free(out, [data, *([votes] if votes else [])], overwrite=overwrite)
     on_ray = engine is not None and known_engine(engine) == "ray"
+    told = check_logger(logger)
     # A mistake there should not wait for the data; a cluster has devices of its own.
     hardware = detect() if on_ray else detect(device, precision, devices)
     chosen = complete(chosen)
@@ -146,10 +154,11 @@ def train(
         from mien.scale.batch import Cluster
         from mien.scale.train import train_on_ray
 
-        train_on_ray(chosen, faces, out, Cluster(address, workers, num_gpus), sources, device, precision, existing)
+        cluster = Cluster(address, workers, num_gpus)
+        train_on_ray(chosen, faces, out, cluster, sources, device, precision, existing, told)
         existing = "resume"  # the rest: its curves and its model file
     with progress() as bar:
-        run = run_training(chosen, faces, out, sources, hardware, existing, bar)
+        run = run_training(chosen, faces, out, sources, hardware, existing, bar, logger=told)
     if not run.finished:
         return  # a further process of a distributed training
     done = run.card.training

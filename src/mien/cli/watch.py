@@ -218,6 +218,8 @@ def _table(options: WatchOptions, recognizer: Recognizer) -> Iterator[TableFile 
 
     with held_alone(options.out), TableFile(options.out, recognizer.labels) as rows:
         yield rows
+        if rows.rows == rows.failed:  # nothing, or errors alone: it would be in the way of the corrected command
+            rows.discard()
 
 
 @contextmanager
@@ -293,5 +295,7 @@ def _shares(face: FaceSummary) -> str:
 
 
 def _tell_table(rows: TableFile | None) -> None:
-    if rows:
+    if rows and rows.rows == rows.failed:
+        note(f"{rows.path}: not written, as nothing was recognized")
+    elif rows:
         note(f"table: {rows.path} ({rows.rows:,} {'row' if rows.rows == 1 else 'rows'})")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from mien.errors import InputError, printable, unknown_name
 from mien.images import Pixels
 from mien.labels import LabelSet, match
 from mien.predictions import Predictions
+from mien.shown import Shown
 from mien.walk import told
 
 SPLITS = ("train", "val", "test")
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FaceSet:
+class FaceSet(Shown):
     """Faces of one source. All arrays have one row per face; pixels stay on disk until they are asked for."""
 
     source: str  # file or folder name, without the path to it
@@ -126,6 +128,14 @@ class FaceSet:
         if self.unreadable:
             lines.append(f"  left out, since they cannot be read: {len(self.unreadable):,}")
         return "\n".join(lines)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """A row for each face: its name, split, label, identity of its pixels, native size, and whether it is blank."""
+        labels = np.array(self.label_set.labels)[self.labels]
+        columns = (self.names, self.splits, labels, self.hashes, self.shapes[:, 1], self.shapes[:, 0], self.blank)
+        names = ("name", "split", "label", "hash", "width", "height", "blank")
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def gather(self, indices: npt.NDArray[np.int64]) -> Pixels:
         """Pixels of the faces at `indices` (B,) → `(B, H, W)` or `(B, H, W, 3)`."""

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError
 from mien.evaluation.bootstrap import Estimate, Figures, Frozen, bootstrap_figures, estimate, point_figures, tally
-from mien.evaluation.evaluate import ClassScore, check_scorable, class_scores
+from mien.evaluation.evaluate import HEADLINE, ClassScore, check_scorable, class_scores
 from mien.evaluation.printed import verdict
 from mien.evaluation.significance import detectable, holm, mcnemar
 from mien.model import Model, Named
 from mien.predictions import Predictions, Truth, check_same_images
+from mien.shown import Shown
 
 
 class ClassRow(Frozen):
@@ -46,11 +48,10 @@ class PairedTest(Frozen):
     detectable: float | None  # difference of accuracy that 80 of 100 such tests find; None: no such difference
 
 
-_FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
-DIFFERENCES = tuple(f"{figure}_difference" for figure in _FIGURES)  # fields of `PairedTest`
+DIFFERENCES = tuple(f"{figure}_difference" for figure in HEADLINE)  # fields of `PairedTest`
 
 
-class Comparison(Frozen):
+class Comparison(Shown, Frozen):
     split: str
     n: int
     models: tuple[str, ...]
@@ -61,6 +62,19 @@ class Comparison(Frozen):
         """Who is better, a line for each pair."""
         header = f"{', '.join(self.models)} on {self.split}, n = {self.n:,} (accuracy; in brackets 95 % intervals)"
         return "\n".join([header, *(f"  {verdict(pair)}" for pair in self.pairs)])
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """A row for each pair: the fields of `PairedTest`, each difference as its value, `_low` and `_high`."""
+        rows = []
+        for pair in self.pairs:
+            row: dict[str, Any] = {"split": self.split, "n": self.n}
+            for name, value in pair:
+                if isinstance(value, Estimate):
+                    row |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+                else:
+                    row[name] = value
+            rows.append(row)
+        return rows
 
 
 def compare(
@@ -147,7 +161,7 @@ def _differences(points: tuple[Figures, Figures], samples: tuple[Figures, Figure
             getattr(points[1], figure)[0] - getattr(points[0], figure)[0],
             getattr(samples[1], figure) - getattr(samples[0], figure),
         )
-        for figure, field in zip(_FIGURES, DIFFERENCES, strict=True)
+        for figure, field in zip(HEADLINE, DIFFERENCES, strict=True)
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
@@ -27,6 +28,9 @@ from mien.evaluation.printed import figure_text, format_estimate
 from mien.files import write_whole
 from mien.model import Model, Named
 from mien.predictions import Predictions
+from mien.shown import Shown, Value
+
+HEADLINE = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")  # fields of `Scores`
 
 
 class Scores(Frozen):
@@ -50,7 +54,7 @@ class ClassScore(Frozen):
     f1: float | None
 
 
-class Evaluation(Frozen):
+class Evaluation(Shown, Frozen):
     """What one model scores on one split."""
 
     model: str
@@ -77,6 +81,23 @@ class Evaluation(Frozen):
             recall, row = min(found, key=lambda pair: pair[0])
             lines.append(f"  found least: {row.label}, recall {figure_text(recall)} of {row.support:,} images")
         return "\n".join(lines)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """A row for each figure: over which images, of which class, how many, the value, and its 95 % interval.
+
+        `images` is all or leak_free; figures of a single class have no interval here.
+        """
+        rows: list[tuple[Value, ...]] = []
+        for images, scores in (("all", self.scores), ("leak_free", self.leak_free)):
+            for figure in HEADLINE if scores else ():
+                found: Estimate = getattr(scores, figure)
+                told = (figure, None, scores.n if scores else 0, found.value, found.low, found.high)
+                rows.append((images, *told))
+        for one in self.per_class:
+            of_class = (("precision", one.precision), ("recall", one.recall), ("f1", one.f1))
+            rows += [("all", figure, one.label, one.support, value, None, None) for figure, value in of_class]
+        names = ("images", "figure", "label", "n", "value", "low", "high")
+        return [{"model": self.model, "split": self.split, **dict(zip(names, row, strict=True))} for row in rows]
 
 
 def evaluate(

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from mien.images import Pixels
 from mien.letters import drawable, font_file
 from mien.outputs import MARK
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 
 # The color-blind-safe palette of Okabe and Ito, https://jfly.uni-koeln.de/color (2008), in the order of FER7;
 # further labels begin again.

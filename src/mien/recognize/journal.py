@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from mien import formats
 from mien.errors import InputError, not_writable
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.recognize.rows import Blank, Row, check_absent
 from mien.scratch import held_alone
 
@@ -107,20 +107,27 @@ class Journal:
             raise not_writable(self.path, error, advice) from error
 
     def _read(self, settings: dict[str, Any], named: Sequence[str]) -> int:
-        """Fill `done`; the number of bytes up to the last whole line."""
+        """Fill `done`; the number of bytes up to the last whole line, 0 where nothing is done that is worth keeping."""
         whole = number = 0
+        begun: dict[str, Any] = {}
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
                     break
                 told = _object(line, self.path, number)
                 if number == 1:
-                    self._check(told, settings, named)
+                    formats.check(told.get("format"), formats.JOURNAL, self.path)
+                    begun = told
                 else:
                     self._take(told, number)
                 whole += len(line)
         if number == 1 and not whole and not line.startswith(_START):
             raise _foreign(self.path, number)
+        if not self.done and settings.keys() <= begun.keys():  # ours, of a command that failed: in nobody's way
+            self._failed.clear()
+            return 0
+        if whole:
+            self._check(begun, settings, named)
         return whole
 
     def _take(self, told: dict[str, Any], number: int) -> None:
@@ -140,7 +147,6 @@ class Journal:
 
     def _check(self, told: dict[str, Any], settings: dict[str, Any], named: Sequence[str]) -> None:
         """Raise `InputError` unless the journal was begun with these settings, for no more than what is named now."""
-        formats.check(told.get("format"), formats.JOURNAL, self.path)
         other = [f"{key} was {told.get(key)}, now {value}" for key, value in settings.items() if told.get(key) != value]
         if other:
             raise InputError(

@@ -6,72 +6,33 @@ Shapes: N faces, K classes.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, TypeAlias, cast, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from mien.cards import Alignment, Card
 from mien.confidence import is_unsure
 from mien.errors import InputError, suggestion, unknown_name
-from mien.images import Pixels, check_name, decode, from_pil, read
+from mien.images import Pixels, pixels_of
 from mien.predictions import Truth
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier, read_model
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
+from mien.recognize.faces import Batch, Face, Faces, Picture, Place
 from mien.recognize.session import CPU, check_provider, cores
 from mien.recognize.vendored import read_vendored, vendored_folder
 
 DEFAULT = "mien-small"  # of the bundled models
 DetectorChoice = Literal["default", "fast", "none"]
-Picture: TypeAlias = "str | Path | bytes | Image.Image | Pixels"
+OnError = Literal["raise", "keep"]
 Looked: TypeAlias = tuple[list[Detection], list[Pixels]]  # the faces of a picture, and each as the model sees it
 _PICTURES = 8  # of a list that are in memory at once
-
-
-@dataclass(frozen=True)
-class Face:
-    """One recognized face. `probabilities` are 0–1, sum to 1, and stand in the model's label order."""
-
-    source: str
-    emotion: str  # the most probable one, also where the model is unsure; in videos the one that has lasted
-    probabilities: dict[str, float]
-    box: tuple[int, int, int, int]  # x, y, width, height in pixels of the upright picture
-    detection_score: float | None  # 0–1; None where the picture was taken as a face
-    unsure: bool  # the most probable emotion is less probable than the threshold
-
-    def __str__(self) -> str:
-        x, y, width, height = self.box
-        others = sorted((p, name) for name, p in self.probabilities.items() if name != self.emotion)[::-1][:2]
-        told = ", ".join(f"{name} {p:.2f}" for p, name in others)
-        unsure = ", unsure" if self.unsure else ""
-        return (
-            f"{self.source}: {self.emotion} {self.confidence:.2f}{unsure} ({told}) "
-            f"at x {x}, y {y}, {width} × {height} pixels"
-        )
-
-    @property
-    def confidence(self) -> float:
-        """Probability of `emotion`."""
-        return self.probabilities[self.emotion]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: all but the source, which stands beside."""
-        values = asdict(self)
-        del values["source"]
-        return {**values, "box": list(self.box)}
-
-    @classmethod
-    def from_dict(cls, source: str, values: dict[str, Any]) -> Face:
-        """What `as_dict` gave."""
-        return cls(source=source, **{**values, "box": tuple(values["box"])})
 
 
 class Recognizer:
@@ -81,7 +42,7 @@ class Recognizer:
         self,
         model: str | Path = DEFAULT,
         *,
-        detector: str = "default",
+        detector: DetectorChoice = "default",
         detect_size: int = DETECT_SIZE,
         threads: int | None = None,
         abstain: float | None = None,
@@ -99,8 +60,7 @@ class Recognizer:
         model's own. `provider`: what computes the networks, by onnxruntime's names: cpu, cuda, coreml, openvino or
         directml. Raises `InputError` for anything else.
         """
-        if detector not in get_args(DetectorChoice):
-            raise unknown_name("detector", detector, get_args(DetectorChoice))
+        known_detector(detector)
         if abstain is not None and not 0 <= abstain <= 1:
             raise InputError(f"abstain {abstain:g}: expected a probability, 0 to 1")
         if threads is not None and threads < 1:
@@ -134,23 +94,52 @@ class Recognizer:
         return self._head.labels
 
     @overload
-    def __call__(self, pictures: Picture) -> list[Face]: ...  # type: ignore[overload-overlap]  # a str is a sequence
+    def __call__(self, pictures: Picture, *, on_error: OnError = "raise") -> Faces: ...  # type: ignore[overload-overlap]  # a str is a sequence
     @overload
-    def __call__(self, pictures: Sequence[Picture]) -> list[list[Face]]: ...
-    def __call__(self, pictures: Picture | Sequence[Picture]) -> list[Face] | list[list[Face]]:
+    def __call__(self, pictures: Sequence[Picture], *, on_error: OnError = "raise") -> Batch: ...
+    def __call__(self, pictures: Picture | Sequence[Picture], *, on_error: OnError = "raise") -> Faces | Batch:
         """The faces of a picture, from left to right; of a list of pictures, one list for each.
 
         A picture is a path, encoded bytes, a PIL image, or a uint8 array, `(H, W)` gray or `(H, W, 3)` RGB (cv2 gives
-        BGR: turn it around). Raises `InputError` for one that cannot be read; no face gives an empty list.
+        BGR: turn it around). No face gives an empty list. `on_error`, for pictures that cannot be read: raise an
+        `InputError`, or keep an empty list in their place, whose `error` says why.
         """
+        check_on_error(on_error)
         if not isinstance(pictures, (list, tuple)):
-            return self.recognize([_pixels(pictures)], [_name(pictures, 0)])[0]
-        found: list[list[Face]] = []
+            return self._some([pictures], 0, on_error)[0]  # type: ignore[list-item]  # told where it is read
+        found = Batch()
         for start in range(0, len(pictures), _PICTURES):
-            some = pictures[start : start + _PICTURES]
-            names = [_name(picture, start + i) for i, picture in enumerate(some)]
-            found += self.recognize([_pixels(picture) for picture in some], names)
+            found += self._some(pictures[start : start + _PICTURES], start, on_error)
         return found
+
+    def folder(self, path: str | Path, *, on_error: OnError = "raise") -> Iterator[Faces]:
+        """The faces of every picture in a folder and below it, one by one, in the order of `mien recognize`.
+
+        Memory does not grow. `on_error`: as for a list of pictures. Raises `InputError` for a place that is no folder.
+        """
+        from mien.recognize.sequences import of_folder
+
+        return of_folder(self, Path(path), check_on_error(on_error))
+
+    def video(
+        self,
+        source: str | Path,
+        *,
+        every: int = 1,
+        fps: float | None = None,
+        smooth_s: float | None = None,
+        keep_frames: bool = False,
+    ) -> Iterator[Faces]:
+        """The faces of each frame of a video, or of a camera (`camera`, `camera:1`), that is looked at, one by one.
+
+        `every`, `fps`: look at every Nth frame, or at most so many times a second. `smooth_s`: seconds over which
+        answers are smoothed, 0 for none, None for the usual 0.4. Faces keep their `face_ids`; `frame` and `time_s` say
+        when. `keep_frames`: hold the pixels, for `plot`; memory grows with all that is kept. Raises `InputError` for
+        options that cannot be, and when it is read for what is no video.
+        """
+        from mien.recognize.sequences import of_video
+
+        return of_video(self, source, (every, fps), smooth_s, keep_frames=keep_frames)
 
     def recognize(self, images: Sequence[Pixels], sources: Sequence[str]) -> list[list[Face]]:
         """The faces of decoded, upright pictures; `sources` names them.
@@ -176,6 +165,18 @@ class Recognizer:
     def of_all_heads(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """Probabilities `(N, O)` of every head of the card side by side, before any temperature."""
         return self._classifier.probabilities(crops)
+
+    def _some(self, pictures: Sequence[Picture], start: int, on_error: OnError) -> list[Faces]:
+        """The faces of a few pictures, which are numbered from `start` where they have no name."""
+        names = [_name(picture, start + i) for i, picture in enumerate(pictures)]
+        read = [_read(picture, on_error) for picture in pictures]
+        good = [i for i, image in enumerate(read) if not isinstance(image, str)]
+        found = dict(zip(good, self.recognize([read[i] for i in good], [names[i] for i in good]), strict=True))  # type: ignore[misc]
+        places = [Place(name, self.labels) for name in names]
+        return [
+            Faces(found.get(i, ()), place, picture, image if isinstance(image, str) else None)
+            for i, (place, picture, image) in enumerate(zip(places, pictures, read, strict=True))
+        ]
 
     @property
     def settings(self) -> dict[str, str | int | float | None]:
@@ -279,29 +280,34 @@ def unknown_model(model: str | Path, expected: str = "a run folder, a .onnx file
     )
 
 
+def known_detector(name: str) -> DetectorChoice:
+    """The same; raises `InputError` for a name that is no detector's."""
+    if name not in get_args(DetectorChoice):
+        raise unknown_name("detector", name, get_args(DetectorChoice))
+    return cast("DetectorChoice", name)
+
+
+def check_on_error(on_error: OnError) -> OnError:
+    """The same; raises `InputError` for anything but raise and keep."""
+    if on_error not in get_args(OnError):
+        raise unknown_name("on_error", on_error, get_args(OnError))
+    return on_error
+
+
+def _read(picture: Picture, on_error: OnError) -> Pixels | str:
+    """The pixels, or why there are none."""
+    try:
+        return pixels_of(picture)
+    except InputError as error:
+        if on_error == "raise":
+            raise
+        return str(error)
+
+
 def _name(picture: object, index: int) -> str:
     if isinstance(picture, (str, os.PathLike)):
         return str(picture)
     return str(getattr(picture, "filename", "") or f"picture {index + 1}")
-
-
-def _pixels(picture: object) -> Pixels:
-    if isinstance(picture, (str, os.PathLike)):
-        check_name(str(picture))
-        return read(Path(picture))
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return decode(bytes(picture), "picture")
-    if isinstance(picture, Image.Image):
-        return from_pil(picture)
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
-            raise InputError(
-                f"picture is an array of {picture.dtype} {picture.shape}; expected uint8, (H, W) gray or (H, W, 3) RGB"
-            )
-        if picture.size == 0:
-            raise InputError(f"picture is an array of shape {picture.shape}, without a pixel")
-        return picture
-    raise InputError(f"cannot read a picture from {type(picture).__name__}; expected path, bytes, PIL image or array")
 
 
 def _whole(image: Pixels) -> Detection:

@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol, Self
 from mien import formats
 from mien.errors import InputError, MissingExtraError, not_writable
 from mien.outputs import MARK, TABLE, check_output
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.scratch import scratch_file
 
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -95,7 +95,8 @@ class TableFile:
         """Raises `InputError` for a suffix that is none of `FORMATS` or a place that cannot be written."""
         self.path = Path(path)
         check_format(self.path)
-        self.rows = self.faces = 0
+        self.rows = self.faces = self.failed = 0
+        self._wanted = True
         with ExitStack() as stack:
             try:
                 self._part = stack.enter_context(scratch_file(self.path))
@@ -112,6 +113,11 @@ class TableFile:
             raise not_writable(self.path, error) from error
         self.rows += len(values)
         self.faces += sum(row["status"] == "face" for row in values)
+        self.failed += sum(row["status"] == "error" for row in values)
+
+    def discard(self) -> None:
+        """Leave what was there before when it is closed, as after an error."""
+        self._wanted = False
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +125,7 @@ class TableFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
             self._sheet.close()
-            if kind is None:
+            if kind is None and self._wanted:
                 self._part.replace(self.path)
         except OSError as failed:
             if error is None:  # else that one is told

@@ -18,12 +18,12 @@ from typing import TypeVar
 import numpy as np
 
 from mien.recognize.classifier import Classifier
-from mien.recognize.recognizer import Recognizer
+from mien.recognize.recognizer import DetectorChoice, Recognizer
 from mien.recognize.session import CPU, cores
 from mien.recognize.vendored import vendored_folder
 
 BATCH = 32  # faces a call, beside one
-DETECTORS = ("default", "fast")
+DETECTORS: tuple[DetectorChoice, ...] = ("default", "fast")
 ROUNDS = 5
 SECONDS = 0.12  # of calls per turn; a single call where that takes longer
 _PORTRAIT = "astronaut.jpg"

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from mien.errors import InputError
 from mien.images import Pixels, read
+from mien.recognize.faces import Face
 from mien.recognize.inputs import InputFile
-from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.session import cores
 
 T = TypeVar("T")

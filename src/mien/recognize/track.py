@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mien.confidence import is_unsure
 from mien.errors import InputError
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 
 SMOOTH_S = 0.4  # macro-expressions last 0.5 to 4 s (Ekman 2003, "Emotions Revealed"), so what is shorter is noise
 LOST_S = 1.0  # a turn of the head or a hand before the face is over by then, and few other people stand there yet

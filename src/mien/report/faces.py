@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from mien.errors import InputError
 from mien.images import Pixels
 from mien.recognize.annotate import headline
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.report.style import BLUE, draw_probabilities, shorten, styled
 
 _AROUND = 0.6  # of a face's larger side, shown on each side of its box

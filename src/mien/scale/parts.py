@@ -16,7 +16,7 @@ from typing import Any
 from mien import formats
 from mien.errors import InputError, first_line
 from mien.outputs import MARK
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 from mien.recognize.rows import Blank, Row, TableFile
 from mien.scale import places
 from mien.scale.job import Job

@@ -20,6 +20,7 @@ from mien.errors import InputError, MienError, first_line
 from mien.recipes.recipe import Recipe
 from mien.scale.batch import Cluster, RayCluster
 from mien.training.hardware import Hardware, detect
+from mien.training.loggers import LoggerName
 from mien.training.processes import Launched
 from mien.training.resume import Existing
 from mien.training.run import Run
@@ -41,6 +42,7 @@ class _Order:
     fingerprint: str  # of the faces that the run in it is begun with
     device: str
     precision: str
+    logger: LoggerName | None
     mien: str
     board: Any  # actor that keeps what cannot be mended by beginning again
 
@@ -54,6 +56,7 @@ def train_on_ray(
     device: str = "auto",
     precision: str = "auto",
     existing: Existing = "refuse",
+    logger: LoggerName | None = None,
 ) -> Run:
     """Train `recipe` on the workers of a cluster, as `mien.training.train.train` does on one machine.
 
@@ -65,7 +68,7 @@ def train_on_ray(
     Raises the errors of `train`, and `InputError` where no cluster answers, where it has too few cores, and for workers
     of another version of mien or to which `out` is another folder.
     """
-    run = begin_run(recipe, faces, Path(out).resolve(), sources, precision, existing)
+    run = begin_run(recipe, faces, Path(out).resolve(), sources, precision, existing, logger)
     if run.finished:
         return run
     with RayCluster(cluster) as connected:
@@ -78,7 +81,7 @@ def train_on_ray(
 
         order = _Order(
             recipe, ray.put(faces), ray.put(_absolute(sources or Sources())), str(run.folder), run.seen_fingerprint,
-            device, precision, version("mien"), ray.remote(_Board).options(num_cpus=0).remote(),
+            device, precision, logger, version("mien"), ray.remote(_Board).options(num_cpus=0).remote(),
         )  # fmt: skip
         trouble = _fit(order, cluster)
     if trouble is not None:
@@ -181,7 +184,9 @@ def _train(order: _Order) -> None:
     workers = ray.train.get_context().get_world_size()
     environment = RayLightningEnvironment()  # type: ignore[no-untyped-call]
     hardware = Hardware(found.device, found.precision, workers, launched=Launched(strategy, environment))
-    train(order.recipe, ray.get(order.faces), order.out, ray.get(order.sources), hardware, "resume")
+    train(
+        order.recipe, ray.get(order.faces), order.out, ray.get(order.sources), hardware, "resume", logger=order.logger
+    )
 
 
 def _explained(error: Exception) -> MienError:

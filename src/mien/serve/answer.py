@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from mien.errors import InputError
 from mien.images import decode_reduced
-from mien.recognize.recognizer import Face, Recognizer
+from mien.recognize.faces import Face
+from mien.recognize.recognizer import Recognizer
 from mien.serve.limits import Limits
 from mien.serve.schema import PictureOut, face_out
 from mien.serve.upload import Upload

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mien.recognize.recognizer import Face
+from mien.recognize.faces import Face
 
 _DIGITS = 6  # of a probability
 

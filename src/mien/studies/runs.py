@@ -17,6 +17,7 @@ from mien.recipes.recipe import Recipe
 from mien.report.curves import curves
 from mien.report.style import save
 from mien.training.hardware import Hardware, detect
+from mien.training.loggers import LoggerName
 from mien.training.resume import Existing, Request, decide
 from mien.training.run import Run
 from mien.training.targets import Sources, used
@@ -45,6 +46,8 @@ def train(
     hardware: Hardware | None = None,
     existing: Existing = "refuse",
     progress: Progress | None = None,
+    *,
+    logger: LoggerName | None = None,
 ) -> Run:
     """Train `recipe` on the train faces, choose the best epoch on the val faces, write the run folder `out`.
 
@@ -53,11 +56,12 @@ def train(
 
     `sources`: what it learns from beside its faces, or begins with. `hardware`: the fastest that is found, if left
     out. `existing`: a folder that holds something is refused; or resumed from the last finished epoch, to the same
-    numbers as an uninterrupted run; or replaced, if it is a run. Raises `InputError` for such a folder, data without
-    train or val, and a loss that is no longer a number; `InterruptedRunError` on Ctrl-C, with everything up to the last
-    finished epoch on disk. A further process of a distributed training ends with a run that is not finished.
+    numbers as an uninterrupted run; or replaced, if it is a run. `logger`: csv, tensorboard, wandb or mlflow, who is
+    told of each epoch beside `history.csv`. Raises `InputError` for such a folder, data without train or val, and a
+    loss that is no longer a number; `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on
+    disk. A further process of a distributed training ends with a run that is not finished.
     """
-    run = fit(recipe, faces, out, sources, hardware, existing, progress)
+    run = fit(recipe, faces, out, sources, hardware, existing, progress, logger=logger)
     if run.finished:
         _complete(run, faces)
     return run

@@ -18,11 +18,12 @@ from mien.files import write_whole
 from mien.recipes.recipe import Recipe
 from mien.scratch import filled, is_free
 from mien.training.hardware import LIGHTNING_PRECISION
+from mien.training.loggers import FOLDER, LoggerName
 from mien.training.run import Run
 
 _BEGUN = ("recipe.yaml", "seen.npz")  # with them a folder is a run: they come last, and never go
 _RESULTS = ("card.json", "model.onnx", "model.safetensors", "history.csv", "backbone.json")
-_FOLDERS = ("checkpoints", "predictions", "report")
+_FOLDERS = ("checkpoints", "predictions", "report", FOLDER)
 NAMES = (*_RESULTS, *_FOLDERS, *_BEGUN)  # of all that a run writes
 
 Decision = Literal["new", "replace", "resume", "done"]
@@ -39,6 +40,7 @@ class Request:
     precision: str  # auto where only those that go on with it will know
     start: Run | None = None  # whose weights come first
     branch: Run | None = None  # the run that this one goes on from
+    logger: LoggerName | None = None  # who is told of each epoch, beside `history.csv`
 
     @cached_property
     def begun_with(self) -> str:

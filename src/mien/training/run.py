@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from mien.models.config import check_config
 from mien.predictions import Predictions, Truth
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
+from mien.shown import Shown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +49,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Shown):
     """A run folder; files are read when they are asked for."""
 
     folder: Path
@@ -82,6 +83,10 @@ class Run:
                 f"  answers {', '.join(card.labels)}{' and, of their own, what people see' if card.people else ''}",
             ]
         )
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """A row for each epoch, as in `history.csv`; see `Epoch`. None of an ensemble, which was not trained."""
+        return [asdict(row) for row in self.history] if self.history_file.is_file() else []
 
     @property
     def begun(self) -> bool:

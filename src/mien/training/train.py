@@ -32,6 +32,7 @@ from mien.scratch import held_folder
 from mien.training.features import Features, frozen_features
 from mien.training.hardware import Hardware, detect, keep_memory, repeatable, threads_of
 from mien.training.loaders import Examples
+from mien.training.loggers import LoggerName, check_logger
 from mien.training.module import TrainingModule
 from mien.training.predict import predict
 from mien.training.processes import decided_by_first, first_of_this_machine, is_first
@@ -58,17 +59,20 @@ def train(
     hardware: Hardware | None = None,
     existing: Existing = "refuse",
     progress: Progress | None = None,
+    *,
+    logger: LoggerName | None = None,
 ) -> Run:
     """Train `recipe` on the train split, choose the best epoch on the val split, write the run to `out`.
 
     `sources`: what it learns from beside its faces, in the shares that the recipe gives them, or begins with.
     `hardware`: what `detect` finds, if left out. `existing`: a folder that is not empty is refused; or resumed from
-    the last finished epoch, to the same numbers as an uninterrupted run; or replaced, if it is a run. Raises
-    `InputError` for such a folder, data without train or val, and a loss that is no longer a number;
-    `InterruptedRunError` on Ctrl-C, with everything up to the last finished epoch on disk.
+    the last finished epoch, to the same numbers as an uninterrupted run; or replaced, if it is a run. `logger`: who is
+    told of each epoch too; see `mien.training.loggers`. Raises `InputError` for such a folder, data without train or
+    val, and a loss that is no longer a number; `InterruptedRunError` on Ctrl-C, with everything up to the last finished
+    epoch on disk.
     """
     run, hardware = Run(Path(out)), hardware or detect()
-    task = _task(run, recipe, faces, sources or Sources(), hardware.precision)
+    task = _task(run, recipe, faces, sources or Sources(), hardware.precision, logger)
     with _alone(run):
         how: Decision = decided_by_first(lambda: decide(run, task.request, existing), "resume")
         if how != "done":
@@ -83,6 +87,7 @@ def begin_run(
     sources: Sources | None = None,
     precision: str = "auto",
     existing: Existing = "refuse",
+    logger: LoggerName | None = None,
 ) -> Run:
     """Check all that `train` checks and begin the folder, so that other processes `train` with `existing="resume"`.
 
@@ -90,7 +95,7 @@ def begin_run(
     raises before its first epoch.
     """
     run = Run(Path(out))
-    task = _task(run, recipe, faces, sources or Sources(), precision)
+    task = _task(run, recipe, faces, sources or Sources(), precision, logger)
     with _alone(run):
         how = decide(run, task.request, existing)
         if how in ("new", "replace"):
@@ -107,7 +112,9 @@ class _Task:
     sources: Sources
 
 
-def _task(run: Run, recipe: Recipe, faces: FaceSet, sources: Sources, precision: str) -> _Task:
+def _task(
+    run: Run, recipe: Recipe, faces: FaceSet, sources: Sources, precision: str, logger: LoggerName | None
+) -> _Task:
     if recipe.start and not sources.start and not sources.branch:
         sources = replace(sources, start=open_start(recipe.start))
     recipe = _ready(recipe, sources)
@@ -115,7 +122,8 @@ def _task(run: Run, recipe: Recipe, faces: FaceSet, sources: Sources, precision:
     masks = _used(seen, recipe)
     if sources.start:
         check_start(sources.start, recipe, run)
-    return _Task(Request(recipe, seen, precision, sources.start, sources.branch), masks, sources)
+    told = check_logger(logger)
+    return _Task(Request(recipe, seen, precision, sources.start, sources.branch, told), masks, sources)
 
 
 def _ready_network(task: _Task) -> tuple[torch.nn.Module, _Targets, Teacher | None]:
@@ -136,7 +144,7 @@ def _train(run: Run, task: _Task, how: Decision, hardware: Hardware, progress: P
     network, wanted, teacher = _ready_network(task)
     commit = _commit()
     _set_up(hardware)
-    trainer = make_trainer(recipe, run, hardware, progress)
+    trainer = make_trainer(recipe, run, hardware, progress, request.logger)
     if how != "resume":  # only now, when everything else is known to fit
         decided_by_first(lambda: _begin(run, request, how, network), None)
     with (

@@ -28,6 +28,7 @@ from mien.files import write_whole
 from mien.logs import quieted
 from mien.recipes.recipe import Recipe
 from mien.training.hardware import LIGHTNING_PRECISION, Hardware
+from mien.training.loggers import LoggerName, Record, open_logger
 from mien.training.module import TrainingModule
 from mien.training.run import Epoch, Run, best_epoch, write_history
 
@@ -35,8 +36,10 @@ logger = logging.getLogger(__name__)
 _EVERY = 10  # batches between two looks at the loss: each makes a GPU wait
 
 
-def make_trainer(recipe: Recipe, run: Run, hardware: Hardware, progress: Progress | None) -> pl.Trainer:
-    """The trainer of a run: it keeps each finished epoch, stops early as the recipe says, and tells `progress`.
+def make_trainer(
+    recipe: Recipe, run: Run, hardware: Hardware, progress: Progress | None, logger: LoggerName | None = None
+) -> pl.Trainer:
+    """The trainer of a run: it keeps each finished epoch, stops early as the recipe says, and tells who asks.
 
     Raises `InputError` for devices that are not there, or that have less than two images of a batch each.
     """
@@ -50,6 +53,8 @@ def make_trainer(recipe: Recipe, run: Run, hardware: Hardware, progress: Progres
         how = recipe.early_stopping
         mode = "max" if how.monitor == "val_accuracy" else "min"
         callbacks.append(EarlyStopping(how.monitor, patience=how.patience, mode=mode, check_on_train_epoch_end=True))
+    if logger:
+        callbacks.append(Record(run, recipe))
     if progress:
         callbacks.append(Show(progress))
     callbacks.append(
@@ -62,7 +67,7 @@ def make_trainer(recipe: Recipe, run: Run, hardware: Hardware, progress: Progres
     try:
         with quiet_lightning():
             return pl.Trainer(
-                **trainer_options(hardware),
+                **{**trainer_options(hardware), "logger": open_logger(logger, run) if logger else False},
                 devices="auto" if launched else hardware.devices,
                 strategy=launched.strategy(frozen) if launched else own,
                 sync_batchnorm=hardware.devices > 1 and hardware.device == "cuda",  # torch has it for CUDA alone
