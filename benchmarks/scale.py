@@ -12,6 +12,7 @@ import argparse
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -246,8 +247,12 @@ def under_fire(folder: Path, jobs: int, most: int, seed: int, *, pictures: int =
     return kills
 
 
-def overhead(folder: Path, count: int = 2000, rounds: int = 3) -> None:
-    """Seconds of the whole command, in turns; of Ray its start (a job of one picture) is told apart."""
+def overhead(folder: Path, rounds: int, count: int = 2000) -> None:
+    """Seconds of the whole command, in turns; of Ray its start (a job of one picture) is told apart.
+
+    Beside them the seconds of processors, which other work on the machine does not lengthen; those of Ray's workers
+    are not this process' to count.
+    """
     album, one = draw(folder / "pictures", count), draw(folder / "one", 1)
     ways = {
         "mien recognize --out": lambda n: command(album, "--out", folder / f"plain-{n}.csv"),
@@ -255,17 +260,28 @@ def overhead(folder: Path, count: int = 2000, rounds: int = 3) -> None:
         "--engine ray": lambda n: command(album, "--engine", "ray", "--out", folder / f"ray-{n}"),
         "--engine ray, one picture": lambda n: command(one, "--engine", "ray", "--out", folder / f"one-{n}"),
     }
-    took: dict[str, list[float]] = {way: [] for way in ways}
+    took: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for n in range(rounds):
         for way, line in list(ways.items())[:: -1 if n % 2 else 1]:
-            start = time.perf_counter()
-            subprocess.run(line(n), capture_output=True, check=False)
-            took[way].append(time.perf_counter() - start)
-    plain = median(took["mien recognize --out"])
-    for way, seconds in took.items():
-        print(f"{way}: {median(seconds):.1f} s, {median(seconds) / plain:.2f} of the first")
-    start = median(took["--engine ray, one picture"])
-    print(f"--engine ray beyond its start: {(median(took['--engine ray']) - start) / plain:.2f} of the first")
+            took[way].append(_seconds(line(n)))
+    wall = {way: median(seconds for seconds, _ in times) for way, times in took.items()}
+    work = {way: median(seconds for _, seconds in times) for way, times in took.items()}
+    first = next(iter(ways))
+    print(f"{count:,} pictures, medians of {rounds} rounds")
+    for way in ways:
+        of_processors = "" if "ray" in way else f"; processors {work[way]:.1f} s, {work[way] / work[first]:.2f}"
+        print(f"{way}: {wall[way]:.1f} s, {wall[way] / wall[first]:.2f} of the first{of_processors}")
+    start = wall["--engine ray, one picture"]
+    print(f"--engine ray beyond its start: {(wall['--engine ray'] - start) / wall[first]:.2f} of the first")
+
+
+def _seconds(line: list[str]) -> tuple[float, float]:
+    """On the clock, and of processors."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(line, capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, work
 
 
 def main() -> None:
@@ -275,10 +291,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--long", action="store_true", help="200 kills in ten jobs")
     parser.add_argument("--overhead", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if chosen.overhead:
-            overhead(Path(name))
+            overhead(Path(name), chosen.rounds)
             return
         jobs, most = (10, 200) if chosen.long else (chosen.jobs, chosen.kills)
         kills = under_fire(Path(name), jobs, most, chosen.seed)

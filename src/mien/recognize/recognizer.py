@@ -248,8 +248,9 @@ def _open(model: str | Path, threads: int | None, provider: str) -> Classifier:
         return Classifier.read(content, str(model), threads=threads, trusted=True, provider=provider)
     # Of the two cards of a run this one is written first, so a program that dies between them changes nothing here.
     card = Path(model) / "card.json"
+    file = model_file(model)
     known = Card.load(card) if card.is_file() else None
-    return Classifier.open(model_file(model), threads=threads, card=known, provider=provider)
+    return Classifier.open(file, threads=threads, card=known, provider=provider)
 
 
 def model_content(model: str | Path) -> bytes:

@@ -33,7 +33,10 @@ _CPUS = 0.9
 _TRIES = 5  # of a part in one run, whose workers die at it: Ray itself would begin it again without end
 _BLOCKS = 10_000  # at most that Ray counts; each then holds several parts
 _FEWER = "Let fewer work at a time (--workers), or take machines with more memory for each core"
-_ADDRESSES = "Expected HOST:6379 as `ray start --head` prints it, or auto on a machine of the cluster"
+_ADDRESSES = (
+    "Expected HOST:6379 as `ray start --head` prints it, or auto on a machine of the cluster. A cluster that wants a "
+    "token (Ray's default) has to be given its own: RAY_AUTH_TOKEN"
+)
 _ANSWER_S = 10
 _TRIES_FOLDER = "_tries"
 
@@ -59,7 +62,7 @@ class RayCluster:
     def __init__(self, cluster: Cluster) -> None:
         """Raises `MissingExtraError` without Ray, `InputError` for an address where none answers."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its default warns of a coming change
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         try:
             import ray
