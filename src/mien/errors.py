@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 LONGEST = 2_000  # letters of a message
 _LONGEST_QUOTE = 300  # of what another program says in it
@@ -18,6 +19,16 @@ class MienError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(shortened(printable(message), LONGEST))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it travels to another process: some kinds are made of other things than their message."""
+        return _arrived, (type(self), str(self), dict(self.__dict__))
+
+
+def _arrived(kind: type[MienError], message: str, told: dict[str, Any]) -> MienError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(told)
+    return error
 
 
 class InputError(MienError):

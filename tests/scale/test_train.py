@@ -65,7 +65,7 @@ def test_options_of_a_cluster_want_one(option: tuple[str, str], drawn_zip: Path,
     pytest.importorskip("ray")
     said = _mien(drawn_zip, tmp_path / "run", *option)
     assert said.returncode == 2
-    assert "are for --engine ray; on one machine: --devices N" in said.stderr
+    assert "--address, --workers and --num-gpus are for --engine ray" in said.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import typer
 
 from mien.cli.console import is_terminal, note, say
-from mien.errors import InputError, InterruptedRunError, unknown_name
+from mien.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from mien.recognize.recognizer import Recognizer
@@ -46,15 +46,6 @@ class JobOptions:
     every: int = 1
     fps: float | None = None
     smooth_s: float | None = None
-
-
-def known_engine(name: str) -> Engine:
-    """What --engine names; raises `InputError` for anything else."""
-    from mien.scale.batch import ENGINES
-
-    if name not in ENGINES:
-        raise unknown_name("engine", name, ENGINES)
-    return cast("Engine", name)
 
 
 def recognize_parts(names: Sequence[str], recognizer: Recognizer, options: JobOptions) -> None:

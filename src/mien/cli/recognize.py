@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mien.cli.cluster import PANEL, AddressOption, NumGpusOption, known_engine
 from mien.cli.console import (
     AbstainOption,
     DetectorOption,
@@ -20,7 +21,7 @@ from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
 
 Kind = Literal["pictures", "videos", "camera"]
-_PICTURES, _VIDEO, _MANY = "Pictures", "Video and camera", "Many pictures, many machines"
+_PICTURES, _VIDEO = "Pictures", "Video and camera"
 
 
 def recognize(
@@ -81,31 +82,26 @@ def recognize(
         typer.Option(
             "--engine",
             help="Write parts into the folder --out: here (local) or on a cluster (ray).",
-            rich_help_panel=_MANY,
+            rich_help_panel=PANEL,
         ),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="Ray cluster; one on this machine if left out.", rich_help_panel=_MANY),
-    ] = None,
+    address: AddressOption = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Parts done at a time, at most.", rich_help_panel=_MANY)
+        int | None, typer.Option("--workers", min=1, help="Parts done at a time, at most.", rich_help_panel=PANEL)
     ] = None,
-    num_gpus: Annotated[
-        float, typer.Option("--num-gpus", min=0.0, help="GPUs of each worker; a share will do.", rich_help_panel=_MANY)
-    ] = 0.0,
-    part: Annotated[int | None, typer.Option("--part", help="Pictures of a part. [256]", rich_help_panel=_MANY)] = None,
+    num_gpus: NumGpusOption = 0.0,
+    part: Annotated[int | None, typer.Option("--part", help="Pictures of a part. [256]", rich_help_panel=PANEL)] = None,
     price: Annotated[
         float | None,
-        typer.Option("--price-per-core-hour", min=0.0, help="For the estimate.", rich_help_panel=_MANY),
+        typer.Option("--price-per-core-hour", min=0.0, help="For the estimate.", rich_help_panel=PANEL),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="The estimate alone.", rich_help_panel=_MANY)] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="The estimate alone.", rich_help_panel=PANEL)] = False,
     to_table: Annotated[
         Path | None,
         typer.Option(
             "--table",
             help="Table of all faces of such a folder: once it is done, or of the one named as input.",
-            rich_help_panel=_MANY,
+            rich_help_panel=PANEL,
         ),
     ] = None,
 ) -> None:
@@ -122,7 +118,7 @@ def recognize(
         write_table(inputs, to_table, overwrite=overwrite)
         return
     if engine is not None:
-        from mien.cli.job import JobOptions, known_engine, recognize_parts
+        from mien.cli.job import JobOptions, recognize_parts
 
         _refuse("for single pictures and videos; leave it out with --engine", {
             "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json})  # fmt: skip

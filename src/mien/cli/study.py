@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.cluster import AddressOption, NumGpusOption, RunsOption, TrainEngineOption, many_on, train_cluster
 from mien.cli.console import (
     DataOption,
     DeviceOption,
@@ -57,6 +58,10 @@ def study(
     skip_unreadable: SkipOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    engine: TrainEngineOption = None,
+    address: AddressOption = None,
+    workers: RunsOption = None,
+    num_gpus: NumGpusOption = 0.0,
 ) -> None:
     """Train what is missing, evaluate, compare and write one report. Interrupted, it goes on where it stopped."""
     from mien.data.votes import Votes
@@ -67,7 +72,8 @@ def study(
     from mien.studies.gather import measure_evidence, report, time_runs
     from mien.training.hardware import detect
 
-    hardware = detect(device, precision)
+    cluster = train_cluster(engine, address, workers, num_gpus)
+    hardware = detect() if cluster else detect(device, precision)
     extra = [[f"seed={seed}"] for seed in _seeds(seeds)] if seeds else [[]]
     wanted = _names(recipes) or list(studies.RECIPES)
     changes = _settings(settings or [], wanted)
@@ -80,7 +86,9 @@ def study(
     if not planned:
         raise InputError("none of these recipes can be trained here; the lines above say why")
     with progress() as bar:
-        runs = studies.study([one.recipe for one in planned], faces, out, tagged, hardware, bar)
+        runs = studies.study(
+            [one.recipe for one in planned], faces, out, tagged, hardware, bar, many_on(cluster, device, precision)
+        )
     if not runs:
         raise InputError("every training diverged, as the lines above say. Lower the rate: --set optimizer.lr=1e-4")
     done = {run.name for run in runs}

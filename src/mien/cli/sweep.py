@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.cluster import AddressOption, NumGpusOption, RunsOption, TrainEngineOption, many_on, train_cluster
 from mien.cli.console import (
     DataOption,
     DeviceOption,
@@ -45,6 +46,10 @@ def sweep(
     votes: VotesOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    engine: TrainEngineOption = None,
+    address: AddressOption = None,
+    workers: RunsOption = None,
+    num_gpus: NumGpusOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe under every combination of settings and rank them by val. The test split is never used.
@@ -56,12 +61,13 @@ def sweep(
     from mien.studies.sweep import sweep as run_sweep
     from mien.training.hardware import detect
 
-    hardware = detect(device, precision)
+    cluster = train_cluster(engine, address, workers, num_gpus)
+    hardware = detect() if cluster else detect(device, precision)
     wanted = combinations(recipe, grids, settings or [])
     faces = opener(data, labels, skip_unreadable=skip_unreadable)
     tagged = Votes.open(votes) if votes else None
     with progress() as bar:
-        found = run_sweep(wanted, faces, out, tagged, hardware, bar)
+        found = run_sweep(wanted, faces, out, tagged, hardware, bar, many_on(cluster, device, precision))
     if as_json:
         say(found.model_dump_json(indent=2))
     else:

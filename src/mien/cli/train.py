@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.cluster import PANEL, AddressOption, NumGpusOption, TrainEngineOption, train_cluster
 from mien.cli.console import (
     DataOption,
     DeviceOption,
@@ -25,8 +26,6 @@ from mien.cli.console import (
     progress,
     say,
 )
-
-_MANY = "Many machines"
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -78,19 +77,12 @@ def train(
         str | None,
         typer.Option("--logger", help="Tell each epoch's figures to csv, tensorboard, wandb or mlflow too."),
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="ray: train on a cluster.", rich_help_panel=_MANY)
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="Ray cluster; one on this machine if left out.", rich_help_panel=_MANY),
-    ] = None,
+    engine: TrainEngineOption = None,
+    address: AddressOption = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Processes, which share each batch.", rich_help_panel=_MANY)
-    ] = 1,
-    num_gpus: Annotated[
-        float, typer.Option("--num-gpus", min=0.0, help="GPUs of each worker.", rich_help_panel=_MANY)
-    ] = 0.0,
+        int | None, typer.Option("--workers", min=1, help="Processes, which share each batch.", rich_help_panel=PANEL)
+    ] = None,
+    num_gpus: NumGpusOption = 0.0,
     find_lr: Annotated[
         bool,
         typer.Option(
@@ -108,10 +100,9 @@ def train(
         raise InputError("--resume goes on with a run, --overwrite replaces it: leave out one of them")
     if find_lr and (resume or devices > 1):
         raise InputError("--find-lr does not train a run, and uses one device: leave out --resume and --devices")
-    if engine is None and (address or workers > 1 or num_gpus):
-        raise InputError("--address, --workers and --num-gpus are for --engine ray; on one machine: --devices N")
-    if engine is not None and (find_lr or devices > 1):
-        raise InputError("--engine trains with --workers: leave out --find-lr and --devices")
+    cluster = train_cluster(engine, address, workers, num_gpus)
+    if cluster and (find_lr or devices > 1):
+        raise InputError("--engine ray trains with --workers: leave out --find-lr and --devices")
     if find_lr and logger:
         raise InputError("--find-lr does not train a run: leave out --logger")
     if find_lr and (start or branch):
@@ -121,7 +112,6 @@ def train(
     if find_lr and chosen.start:
         raise InputError(f"--find-lr begins with fresh weights, recipe '{chosen.name}' with those of {chosen.start}")
 
-    from mien.cli.job import known_engine
     from mien.models.build import complete
     from mien.studies.runs import curves_file
     from mien.studies.runs import train as run_training
@@ -133,10 +123,9 @@ def train(
 
     if find_lr:
         _check_free(out, [data, *([votes] if votes else [])], overwrite=overwrite)
-    on_ray = engine is not None and known_engine(engine) == "ray"
     told = check_logger(logger)
     # A mistake there should not wait for the data; a cluster has devices of its own.
-    hardware = detect() if on_ray else detect(device, precision, devices)
+    hardware = detect() if cluster else detect(device, precision, devices)
     chosen = complete(chosen)
     faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
     tagged, faces = open_votes(votes, faces, ferplus)
@@ -150,11 +139,9 @@ def train(
         branch=Run(branch) if branch else None,
     )
     existing: Existing = "resume" if resume else "replace" if overwrite else "refuse"
-    if on_ray:
-        from mien.scale.batch import Cluster
+    if cluster:
         from mien.scale.train import train_on_ray
 
-        cluster = Cluster(address, workers, num_gpus)
         train_on_ray(chosen, faces, out, cluster, sources, device, precision, existing, told)
         existing = "resume"  # the rest: its curves and its model file
     with progress() as bar:

@@ -63,7 +63,6 @@ class RayCluster:
         """Raises `MissingExtraError` without Ray, `InputError` for an address where none answers."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its default warns of a coming change
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         try:
             import ray
             import ray.data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
-from mien.errors import DivergedError, InputError, InterruptedRunError
+from mien.errors import DivergedError, InputError, InterruptedRunError, MienError
 from mien.exports import leave_onnx
 from mien.recipes.recipe import Recipe
 from mien.report.curves import curves
@@ -83,6 +83,34 @@ def of_size(faces: Faces, size: int) -> FaceSet:
     return faces if isinstance(faces, FaceSet) else faces(size)
 
 
+@dataclass(frozen=True, eq=False)
+class Errand:
+    """One run of many, with all that is needed to train it; another process can carry it out."""
+
+    name: str
+    recipe: Recipe
+    faces: FaceSet  # of train and val
+    out: Path
+    votes: Votes | None  # where the recipe gives them a share of its targets
+    hardware: Hardware
+
+
+# Trains runs and tells of each as it ends: None, or why it could not be trained.
+Many = Callable[[Sequence[Errand]], Iterator[tuple[Errand, MienError | None]]]
+
+
+def carry_out(errand: Errand, progress: Progress | None = None) -> MienError | None:
+    """Train it, or go on where it stopped; an error of ours that stood in the way."""
+    try:
+        sources = Sources(errand.votes)
+        train(errand.recipe, errand.faces, errand.out, sources, errand.hardware, "resume", progress)
+    except InterruptedRunError:
+        raise
+    except MienError as error:
+        return error
+    return None
+
+
 def train_all(
     wanted: Sequence[Wanted],
     faces: Faces,
@@ -90,37 +118,47 @@ def train_all(
     votes: Votes | None = None,
     hardware: Hardware | None = None,
     progress: Progress | None = None,
+    many: Many | None = None,
 ) -> dict[str, str]:
     """Train what is missing of `wanted` under `out`; by name, how the loss of those that diverged stopped being one.
 
     Finished runs are kept, stopped ones go on, one that diverged is tried again and ends nothing. `votes` are for the
-    recipes that give them a share of their targets. The test split is never looked at. Raises `InputError` for folders
-    that hold something else and for networks that cannot be built, before anything is trained; `InterruptedRunError`
-    on Ctrl-C.
+    recipes that give them a share of their targets. `many`: who trains them; one after another here, if left out. The
+    test split is never looked at. Raises `InputError` for folders that hold something else and for networks that cannot
+    be built, before anything is trained; `InterruptedRunError` on Ctrl-C.
     """
     hardware = hardware or detect()
     seen = cache(lambda size: of_size(faces, size).select("train", "val"))
-    waiting = _waiting(wanted, seen, out, hardware)
+    waiting = _waiting(wanted, seen, out, "auto" if many else hardware.precision)  # others have hardware of their own
     logger.info("%d finished before, %d to train", len(wanted) - len(waiting), len(waiting))
+    errands = [
+        Errand(
+            one.name, one.recipe, seen(one.recipe.preprocess.size), out / one.name, used(votes, one.recipe), hardware
+        )
+        for one in waiting
+    ]
     problems: dict[str, str] = {}
-    for i, one in enumerate(waiting, start=1):
-        logger.info("%s: %d of %d", one.name, i, len(waiting))
-        shown, learned = seen(one.recipe.preprocess.size), Sources(used(votes, one.recipe))
-        try:
-            train(one.recipe, shown, out / one.name, learned, hardware, "resume", progress)
-        except DivergedError as error:
-            problems[one.name] = error.what
-            logger.warning("%s: diverged, %s", one.name, error.what)
-        except (InterruptedRunError, KeyboardInterrupt) as stop:
-            raise InterruptedRunError(
-                f"stopped at {one.name}. Finished runs and epochs are kept: run the same command again"
-            ) from stop
-        except InputError as error:
-            raise InputError(f"{one.name}: {error}") from error
+    for errand, error in many(errands) if many else _in_turn(errands, progress):
+        if isinstance(error, DivergedError):
+            problems[errand.name] = error.what
+            logger.warning("%s: diverged, %s", errand.name, error.what)
+        elif error is not None:
+            raise InputError(f"{errand.name}: {error}") from error
     return problems
 
 
-def _waiting(wanted: Sequence[Wanted], seen: Callable[[int], FaceSet], out: Path, hardware: Hardware) -> list[Wanted]:
+def _in_turn(errands: Sequence[Errand], progress: Progress | None) -> Iterator[tuple[Errand, MienError | None]]:
+    for i, errand in enumerate(errands, start=1):
+        logger.info("%s: %d of %d", errand.name, i, len(errands))
+        try:
+            yield errand, carry_out(errand, progress)
+        except (InterruptedRunError, KeyboardInterrupt) as stop:
+            raise InterruptedRunError(
+                f"stopped at {errand.name}. Finished runs and epochs are kept: run the same command again"
+            ) from stop
+
+
+def _waiting(wanted: Sequence[Wanted], seen: Callable[[int], FaceSet], out: Path, precision: str) -> list[Wanted]:
     """Those that are to be trained.
 
     Raises `InputError` for what would otherwise end them halfway: a folder in the way, a network of no sense.
@@ -130,7 +168,7 @@ def _waiting(wanted: Sequence[Wanted], seen: Callable[[int], FaceSet], out: Path
     for one in wanted:
         recipe, shown = one.recipe, seen(one.recipe.preprocess.size)
         run = Run(out / one.name)
-        if decide(run, Request(recipe, shown, hardware.precision), "resume") == "done":
+        if decide(run, Request(recipe, shown, precision), "resume") == "done":
             _complete(run, shown)
             continue
         waiting.append(one)

@@ -20,7 +20,7 @@ from mien.recipes.sections import Pretrained
 from mien.report.content import NotRun
 from mien.studies.estimate import estimate_seconds
 from mien.studies.gather import check_free, keep_data
-from mien.studies.runs import Faces, Wanted, of_size, train_all
+from mien.studies.runs import Faces, Many, Wanted, of_size, train_all
 from mien.training.hardware import Hardware, detect
 from mien.training.run import Run
 from mien.training.targets import Sources, check_sources, used
@@ -39,19 +39,21 @@ def study(
     votes: Votes | None = None,
     hardware: Hardware | None = None,
     progress: Progress | None = None,
+    many: Many | None = None,
 ) -> list[Run]:
     """Train what is missing under `out`, one folder per recipe (see `run_name`), and evaluate all.
 
     What an interrupted study has finished is kept, and a training that was stopped goes on from its last epoch; one
     whose loss diverges is left out, with a line in the log. `votes` are for the recipes that give them a share of their
-    targets. `faces`: all of them, or what gives them as stored for a model of an input size in pixels. Raises
-    `InputError` for folders that hold something else, before anything is trained.
+    targets. `faces`: all of them, or what gives them as stored for a model of an input size in pixels. `many`: who
+    trains the runs; one after another here, if left out. Raises `InputError` for folders that hold something else,
+    before anything is trained.
     """
     hardware, out = hardware or detect(), Path(out)
     check_free(out)
     wanted = [Wanted(run_name(recipe), recipe) for recipe in map(complete, recipes)]
     sized = cache(partial(of_size, faces))  # each size is opened once
-    diverged = train_all(wanted, sized, out, votes, hardware, progress)
+    diverged = train_all(wanted, sized, out, votes, hardware, progress, many)
     runs = [(Run(out / one.name), one.recipe.preprocess.size) for one in wanted if one.name not in diverged]
     for run, size in runs:
         seen = sized(size)

@@ -17,7 +17,7 @@ from mien.files import write_whole
 from mien.outputs import PICTURE, check_ours, csv_with
 from mien.report.search import sweep_curves
 from mien.report.style import save
-from mien.studies.runs import Faces, Wanted, train_all
+from mien.studies.runs import Faces, Many, Wanted, train_all
 from mien.training.hardware import Hardware
 from mien.training.run import Epoch, Run
 
@@ -69,13 +69,15 @@ def sweep(
     votes: Votes | None = None,
     hardware: Hardware | None = None,
     progress: Progress | None = None,
+    many: Many | None = None,
 ) -> Sweep:
     """Train what is missing under `out`, one folder per setting, and write `sweep.csv` and `sweep.png` there.
 
     `wanted`: what `mien.studies.grid.combinations` gives. `faces`: all of them, or what gives them as stored for a
     model of an input size in pixels. Finished runs are kept, stopped ones go on, and a setting that diverges ends
-    nothing. `votes` are for the settings that give them a share of their targets. The test split is never looked at.
-    Raises `InputError`, before anything is trained, where files of somebody else have these names.
+    nothing. `votes` are for the settings that give them a share of their targets. `many`: who trains the runs; one
+    after another here, if left out. The test split is never looked at. Raises `InputError`, before anything is trained,
+    where files of somebody else have these names.
     """
     out = Path(out)
     if not wanted:
@@ -85,7 +87,7 @@ def sweep(
     check_ours(out / "sweep.csv", csv_with("run", "val_accuracy_low", "val_accuracy_high"), overwrite=None)
     if not (out / "sweep.csv").exists():  # else the picture is of that sweep
         check_ours(out / "sweep.png", PICTURE, overwrite=None)
-    return _write(wanted, train_all(wanted, faces, out, votes, hardware, progress), out)
+    return _write(wanted, train_all(wanted, faces, out, votes, hardware, progress, many), out)
 
 
 def _write(settings: Sequence[Wanted], problems: Mapping[str, str], out: Path) -> Sweep:
