@@ -86,8 +86,11 @@ def _write_votes(folder: Path) -> None:
 
 
 # Three end only when stopped, one takes its time: tests/e2e, tests/cli/test_watch.py and test_bench.py run them.
-# One starts a cluster: tests/scale/test_batch.py.
-ELSEWHERE = ("mien serve", "mien page", "mien recognize camera", "mien bench", "mien recognize photos --engine ray")
+# Others start a cluster: tests/scale.
+ELSEWHERE = (
+    "mien serve", "mien page", "mien recognize camera", "mien bench", "mien recognize photos --engine ray",
+    "mien train cnn-v1 --engine ray", "mien sweep cnn-v1 --engine ray",
+)  # fmt: skip
 TRAINING = ("mien train", "mien study", "mien sweep")
 # To leave model.onnx takes longer than such a short training: these do, by train, by study and after a start.
 WITH_A_FILE = ("--out runs/cnn-v2", "--out runs/first", "--recipes cnn-v1,cnn-v2", "--out runs/mine")

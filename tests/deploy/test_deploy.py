@@ -11,11 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import yaml
+from starlette.testclient import TestClient
 
+from mien.recognize.recognizer import Recognizer
+from mien.serve.api import create_app
 from mien.serve.limits import Limits
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -111,14 +115,33 @@ def test_containers_write_nothing_and_are_not_root() -> None:
     assert "HEALTHCHECK" in text
 
 
+def test_replicas_on_kubernetes_are_scaled_by_what_the_server_tells() -> None:
+    pod = next(_kubernetes("Deployment"))["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    allowed = container["securityContext"]
+    assert (pod["securityContext"]["runAsNonRoot"], allowed["readOnlyRootFilesystem"]) == (True, True)
+    assert allowed["capabilities"] == {"drop": ["ALL"]}
+    (metric,) = next(_kubernetes("HorizontalPodAutoscaler"))["spec"]["metrics"]
+    with TestClient(create_app({"mien-tiny": Recognizer("mien-tiny", detector="fast", threads=1)})) as client:
+        assert f"\n{metric['pods']['metric']['name']} 0.0\n" in client.get("/metrics").text
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert client.get(container[probe]["httpGet"]["path"]).status_code == 200
+
+
+def _kubernetes(kind: str) -> Iterator[dict[str, Any]]:
+    found = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
+    return (one for one in found if one["kind"] == kind)
+
+
 def test_who_stops_the_server_waits_for_its_answers() -> None:
     (systemd,) = re.findall(r"^TimeoutStopSec=(\d+)$", (DEPLOY / "mien.service").read_text(), re.MULTILINE)
     (compose,) = re.findall(r"stop_grace_period: (\d+)s", (DEPLOY / "compose.yaml").read_text())
+    kubernetes = next(_kubernetes("Deployment"))["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     (nginx,) = re.findall(r"proxy_read_timeout (\d+)s", (DEPLOY / "nginx.conf").read_text())
-    assert min(int(systemd), int(compose), int(nginx)) > Limits().seconds + 5
+    assert min(int(systemd), int(compose), int(nginx), kubernetes) > Limits().seconds + 5
 
 
-@pytest.mark.parametrize("name", ["mien.service", "compose.yaml"])
+@pytest.mark.parametrize("name", ["mien.service", "compose.yaml", "kubernetes.yaml"])
 def test_the_options_are_those_of_the_command(name: str) -> None:
     shown = subprocess.run([sys.executable, "-c", START, "serve", "--help"], capture_output=True, text=True).stdout
     for option in set(re.findall(r"--[a-z][a-z-]+", (DEPLOY / name).read_text())):
