@@ -134,7 +134,7 @@ def _header(data: bytes, other: bytes, rng: Rng) -> bytes:
 
 def _spliced(data: bytes, other: bytes, rng: Rng) -> bytes:
     """The beginning of one file and the rest of another."""
-    return data[: int(rng.integers(2, len(data)))] + other[int(rng.integers(0, len(other))) :]
+    return data[: int(rng.integers(2, max(len(data), 3)))] + other[int(rng.integers(0, max(len(other), 1))) :]
 
 
 def _stretched(data: bytes, other: bytes, rng: Rng) -> bytes:

@@ -365,6 +365,8 @@ def run(
                 wrong.append(f"{what}: {end}")
                 keep.mkdir(parents=True, exist_ok=True)
                 (keep / f"{len(wrong)}-{Path(wanted[name].file).name}").write_bytes(data)
+            if sum(ends.values()) % 5000 == 0:
+                print(f"{sum(ends.values()):,} of {number:,} cases, {len(wrong):,} wrong", file=sys.stderr, flush=True)
         faulthandler.cancel_dump_traceback_later()
     return ends, wrong, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 
