@@ -114,6 +114,24 @@ def test_a_journal_goes_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"nan": "b.jpg", "id": "/b.jpg", "error": "cut off"},
+        {"nan": "b.jpg", "id": "/b.jpg", "faces": []},
+        {"source": ["b.jpg"], "id": "/b.jpg", "faces": []},
+        {"source": "b.jpg", "id": "/b.jpg", "error": None},
+    ],
+)
+def test_a_line_that_no_row_comes_of_is_refused_at_once(line: dict[str, object], tmp_path: Path) -> None:
+    with Journal(tmp_path / "t.csv", SETTINGS) as journal:
+        journal.add("a.jpg", [FACE])
+    with journal.path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match="line 3 is not what mien writes into a journal"):
+        Journal(tmp_path / "t.csv", SETTINGS)
+
+
 def test_a_journal_belongs_to_what_was_named(tmp_path: Path) -> None:
     """However it is spelled; more may be named later, not less and nothing else."""
     for name in ("A", "A/sub", "B"):

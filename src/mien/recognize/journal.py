@@ -133,6 +133,8 @@ class Journal:
     def _take(self, told: dict[str, Any], number: int) -> None:
         try:
             who, faces, why = _who(told), _faces(told), told.get("error")
+            if not isinstance(told["source"], str):
+                raise TypeError("a source that is no text")
             for face in faces or ():
                 Row(face, 1).values()  # what the table will need of it
         except (KeyError, TypeError, ValueError, AttributeError) as error:
