@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from mien import InputError, MienError, Recognizer
 from mien.scale import batch
-from mien.scale.batch import Cluster, RayCluster, _Worker
+from mien.scale.batch import _Worker
+from mien.scale.cluster import Cluster, RayCluster
 from mien.scale.job import How, Job
 from mien.scale.source import items
 
@@ -36,7 +38,7 @@ def job(album: Path, tmp_path: Path, recognizer: Recognizer) -> Job:
 
 
 def worker(job: Job, recognizer: Recognizer, **other: str) -> _Worker:
-    given = {"out": job.out, "fingerprint": job.fingerprint, "mien": batch.version("mien"), "run": "1", **other}
+    given = {"out": job.out, "fingerprint": job.fingerprint, "mien": version("mien"), "run": "1", **other}
     return _Worker(**given, recognizer=recognizer.__getstate__(), gpu=False)
 
 
@@ -53,7 +55,7 @@ def test_a_worker_does_a_part_and_leaves_nothing_beside_it(job: Job, recognizer:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"mien": "9.9"}, "the job was begun by 9.9. Install the same on all machines"),
+        ({"mien": "9.9"}, "the command has 9.9. Install one on all machines"),
         ({"out": "/elsewhere/faces"}, "does not see /elsewhere/faces: it is no folder that the machines share"),
         ({"fingerprint": "x"}, "sees another job in"),
     ],

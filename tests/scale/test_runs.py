@@ -10,7 +10,7 @@ import pytest
 
 from mien import FaceSet, InputError, Recipe
 from mien.errors import DivergedError, MissingExtraError
-from mien.scale.batch import Cluster
+from mien.scale.cluster import Cluster
 from mien.scale.runs import _train, on_ray
 from mien.studies.grid import combinations
 from mien.studies.sweep import sweep
@@ -24,7 +24,7 @@ SETTINGS = ["epochs=2", "optimizer.name=sgd"]  # of which a rate of 10 diverges
 def test_a_worker_of_another_version_or_without_the_folder_says_so(drawn_faces: FaceSet, tmp_path: Path) -> None:
     recipe = Recipe.load("cnn-v1", ["epochs=1"])
     error = _train(("a", recipe, str(tmp_path / "a"), CPU, "9.9"), drawn_faces, None)
-    assert f"has mien {version('mien')}, this command 9.9. Install one on all machines" in str(error)
+    assert f"has mien {version('mien')}, the command has 9.9. Install one on all machines" in str(error)
     error = _train(("a", recipe, str(tmp_path / "none" / "a"), CPU, version("mien")), drawn_faces, None)
     assert "the machines do not share that folder" in str(error)
     (tmp_path / "b").mkdir()

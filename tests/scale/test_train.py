@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from mien import FaceSet, InputError, Recipe, Run, train
-from mien.scale.batch import Cluster
+from mien.scale.cluster import Cluster
 from mien.scale.train import _check, _Order, train_on_ray
 from mien.training.hardware import detect
 from mien.training.train import begin_run
@@ -52,7 +52,7 @@ def test_a_run_that_is_begun_is_gone_on_with(drawn_faces: FaceSet, tmp_path: Pat
 
 def test_a_worker_of_another_version_or_without_the_folder_says_so(order: _Order) -> None:
     _check(order)
-    with pytest.raises(InputError, match=r"worker .* has mien .*, the training is of 9\.9\. Install one"):
+    with pytest.raises(InputError, match=r"worker .* has mien .*, the command has 9\.9\. Install one"):
         _check(replace(order, mien="9.9"))
     with pytest.raises(InputError, match="the machines do not share that folder"):
         _check(replace(order, out=order.out + "-elsewhere"))

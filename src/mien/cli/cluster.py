@@ -9,7 +9,8 @@ import typer
 from mien.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from mien.scale.batch import Cluster, Engine
+    from mien.scale.batch import Engine
+    from mien.scale.cluster import Cluster
     from mien.studies.runs import Many
 
 PANEL = "Many pictures, many machines"
@@ -41,7 +42,7 @@ def known_engine(name: str) -> Engine:
 def train_cluster(engine: str | None, address: str | None, workers: int | None, num_gpus: float) -> Cluster | None:
     """Where to train; None: on this machine, as without --engine. Raises `InputError` for options that go nowhere."""
     if engine is not None and known_engine(engine) == "ray":
-        from mien.scale.batch import Cluster
+        from mien.scale.cluster import Cluster
 
         return Cluster(address, workers, num_gpus)
     if address or workers or num_gpus:

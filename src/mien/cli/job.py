@@ -16,7 +16,8 @@ from mien.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from mien.recognize.recognizer import Recognizer
-    from mien.scale.batch import Engine, RayCluster
+    from mien.scale.batch import Engine
+    from mien.scale.cluster import RayCluster
     from mien.scale.estimate import Estimate
     from mien.scale.job import How, Job
     from mien.scale.parts import Tally
@@ -50,7 +51,7 @@ class JobOptions:
 
 def recognize_parts(names: Sequence[str], recognizer: Recognizer, options: JobOptions) -> None:
     """Estimate, do what is left of the job, sum up. Exit code 1 where pictures failed, as without --engine."""
-    from mien.scale.batch import Cluster, RayCluster
+    from mien.scale.cluster import Cluster, RayCluster
     from mien.scale.job import Job
     from mien.scale.source import items
 
@@ -186,7 +187,7 @@ def _foretold(found: Estimate, at_a_time: float, options: JobOptions) -> str:
 
 
 def _run(job: Job, left: Sequence[int], recognizer: Recognizer, cluster: RayCluster | None) -> Tally:
-    from mien.scale.batch import run_here
+    from mien.scale.batch import run_here, run_on
     from mien.scale.parts import Tally
 
     counted = Tally()
@@ -195,7 +196,7 @@ def _run(job: Job, left: Sequence[int], recognizer: Recognizer, cluster: RayClus
     total = sum(job.size(part) for part in left)
     progress = _Progress(total)
     try:
-        for tally in cluster.run(job, left, recognizer) if cluster else run_here(job, left, recognizer):
+        for tally in run_on(cluster, job, left, recognizer) if cluster else run_here(job, left, recognizer):
             counted.add(tally)
             progress.tell(counted)
     except KeyboardInterrupt as stop:

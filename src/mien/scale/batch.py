@@ -9,19 +9,18 @@ them in up to ten filtering actors; a number a part does the same with one listi
 from __future__ import annotations
 
 import json
-import logging
-import os
 import secrets
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Literal
 
-from mien.errors import InputError, MissingExtraError, first_line, shortened
+from mien.errors import InputError, MissingExtraError, shortened
 from mien.recognize.recognizer import Recognizer
-from mien.recognize.session import CPU, available_providers, cores
+from mien.recognize.session import CPU, available_providers
 from mien.scale import places
+from mien.scale.cluster import RayCluster, check_version
 from mien.scale.job import Job
 from mien.scale.look import do_part
 from mien.scale.parts import Tally
@@ -33,21 +32,7 @@ _CPUS = 0.9
 _TRIES = 5  # of a part in one run, whose workers die at it: Ray itself would begin it again without end
 _BLOCKS = 10_000  # at most that Ray counts; each then holds several parts
 _FEWER = "Let fewer work at a time (--workers), or take machines with more memory for each core"
-_ADDRESSES = (
-    "Expected HOST:6379 as `ray start --head` prints it, or auto on a machine of the cluster. A cluster that wants a "
-    "token (Ray's default) has to be given its own: RAY_AUTH_TOKEN"
-)
-_ANSWER_S = 10
 _TRIES_FOLDER = "_tries"
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where parts are worked on by Ray. `address`: None starts one here; `workers`: at most so many at a time."""
-
-    address: str | None = None
-    workers: int | None = None
-    gpus: float = 0.0  # of each worker
 
 
 def run_here(job: Job, left: Sequence[int], recognizer: Recognizer) -> Iterator[Tally]:
@@ -56,102 +41,42 @@ def run_here(job: Job, left: Sequence[int], recognizer: Recognizer) -> Iterator[
         yield do_part(job, part, recognizer)
 
 
-class RayCluster:
-    """A connection to Ray. A context manager; the cluster that it started ends with it, one at an address does not."""
+def run_on(connected: RayCluster, job: Job, left: Sequence[int], recognizer: Recognizer) -> Iterator[Tally]:
+    """Do the parts that are left, in any order; what came of each as it is known.
 
-    def __init__(self, cluster: Cluster) -> None:
-        """Raises `MissingExtraError` without Ray, `InputError` for an address where none answers."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its default warns of a coming change
-        try:
-            import ray
-            import ray.data
+    Raises `InputError` for what stops the job: a place that does not answer, a worker that is killed again and
+    again, one of another version, or one that does not see the folder.
+    """
+    import ray
 
-            for name in ("ray", "ray.data"):  # what a person is to know of it, we say
-                logging.getLogger(name).setLevel(logging.ERROR)
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("--engine ray", "scale") from error
-        self._cluster = cluster
-        if cluster.address:
-            _check_address(cluster.address)
-        own = {} if cluster.address else {"include_dashboard": False, **_own_size(cluster)}
-        try:
-            ray.init(
-                address=cluster.address or "local", logging_level=logging.ERROR, log_to_driver=False,
-                runtime_env={"env_vars": _passed_on()}, **own,
-            )  # fmt: skip
-        except (ConnectionError, TimeoutError, RuntimeError, ValueError, OSError) as error:
-            raise _no_cluster(cluster.address or "Ray on this machine", error) from error
-
-    def __enter__(self) -> RayCluster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        import ray
-
-        ray.shutdown()
-
-    @property
-    def cores(self) -> float:
-        """That work at a time."""
-        import ray
-
-        has = float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
-        return min(has, self._cluster.workers or has)
-
-    def run(self, job: Job, left: Sequence[int], recognizer: Recognizer) -> Iterator[Tally]:
-        """Do the parts that are left, in any order; what came of each as it is known.
-
-        Raises `InputError` for what stops the job: a place that does not answer, a worker that is killed again and
-        again, one of another version, or one that does not see the folder.
-        """
-        import ray
-
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        context.max_errored_blocks = 0  # more would leave out whole blocks: errors are rows
-        context.actor_task_retry_on_errors = False  # of ours: what is worth it has been tried again
-        most = max(1, min(self._cluster.workers or int(self.cores), len(left)))
-        parts = ray.data.from_items([{"part": part} for part in left], override_num_blocks=min(len(left), _BLOCKS))
-        done = parts.map_batches(
-            _Worker,
-            fn_constructor_kwargs={"out": job.out, "fingerprint": job.fingerprint, "run": secrets.token_hex(4),
-                                   "mien": version("mien"), "recognizer": recognizer.__getstate__(),
-                                   "gpu": self._cluster.gpus > 0},
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
-            num_cpus=_CPUS,
-            num_gpus=self._cluster.gpus or None,
-        )  # fmt: skip
-        try:
-            for batch in done.iter_batches(batch_size=1, prefetch_batches=0):
-                for told, trouble in zip(batch["tally"], batch["trouble"], strict=True):
-                    if trouble:
-                        raise InputError(str(trouble))
-                    yield _tally(str(told))
-        except ray.exceptions.RayError as error:
-            raise _explained(error) from error
-        tries = places.joined(job.out, _TRIES_FOLDER)
-        for name in places.names_in(tries):  # of workers that were killed; the parts are done since
-            places.remove(places.joined(tries, name))
-
-
-def _check_address(address: str) -> None:
-    """Raise `InputError` where nobody listens: Ray itself asks for minutes."""
-    host, colon, port = address.rpartition(":")
-    if address in ("auto", "local"):
-        return
-    if not colon or not port.isdigit() or "/" in address:
-        raise InputError(f"address {address}: {_ADDRESSES}")
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.max_errored_blocks = 0  # more would leave out whole blocks: errors are rows
+    context.actor_task_retry_on_errors = False  # of ours: what is worth it has been tried again
+    most = max(1, min(connected.cluster.workers or int(connected.cores), len(left)))
+    parts = ray.data.from_items([{"part": part} for part in left], override_num_blocks=min(len(left), _BLOCKS))
+    done = parts.map_batches(
+        _Worker,
+        fn_constructor_kwargs={"out": job.out, "fingerprint": job.fingerprint, "run": secrets.token_hex(4),
+                               "mien": version("mien"), "recognizer": recognizer.__getstate__(),
+                               "gpu": connected.cluster.gpus > 0},
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
+        num_cpus=_CPUS,
+        num_gpus=connected.cluster.gpus or None,
+    )  # fmt: skip
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address, error) from error
-
-
-def _no_cluster(where: str, error: Exception) -> InputError:
-    return InputError(f"{where}: no Ray cluster answers ({first_line(error)}). {_ADDRESSES}")
+        for batch in done.iter_batches(batch_size=1, prefetch_batches=0):
+            for told, trouble in zip(batch["tally"], batch["trouble"], strict=True):
+                if trouble:
+                    raise InputError(str(trouble))
+                yield _tally(str(told))
+    except ray.exceptions.RayError as error:
+        raise _explained(error) from error
+    tries = places.joined(job.out, _TRIES_FOLDER)
+    for name in places.names_in(tries):  # of workers that were killed; the parts are done since
+        places.remove(places.joined(tries, name))
 
 
 class _Worker:
@@ -200,10 +125,7 @@ def _recognizer(given: dict[str, Any], *, gpu: bool) -> Recognizer:
 
 def _opened(out: str, fingerprint: str, mien: str) -> Job:
     here = socket.gethostname()
-    if version("mien") != mien:
-        raise InputError(
-            f"worker {here} has mien {version('mien')}, the job was begun by {mien}. Install the same on all machines"
-        )
+    check_version(mien)
     if not places.exists(places.joined(out, "_job.json")):
         raise InputError(
             f"worker {here} does not see {out}: it is no folder that the machines share. Name s3://, gs:// or a folder "
@@ -217,17 +139,6 @@ def _opened(out: str, fingerprint: str, mien: str) -> Job:
 
 def _tally(told: str) -> Tally:
     return Tally(**json.loads(told))
-
-
-def _own_size(cluster: Cluster) -> dict[str, Any]:
-    """Of a cluster on this machine alone. Little goes through its store: parts are written where they are made."""
-    return {"num_cpus": max(cores(), cluster.workers or 0), "object_store_memory": 200 * 2**20}
-
-
-def _passed_on() -> dict[str, str]:
-    """Of this process' environment, what workers need: where the stores are. Credentials are each machine's own."""
-    names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_NO_SIGN_REQUEST")
-    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _explained(error: BaseException) -> InputError:

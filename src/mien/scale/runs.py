@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import InputError, InterruptedRunError, MienError, first_line
-from mien.scale.batch import Cluster, RayCluster
+from mien.scale.cluster import Cluster, RayCluster, check_version
 from mien.studies.runs import Errand, Many, carry_out
 from mien.training.hardware import detect
 
@@ -72,13 +72,15 @@ def _together(
 def _train(told: tuple[Any, ...], faces: Any, votes: Any) -> MienError | None:
     """A task: one run, to its end."""
     name, recipe, out, (device, precision), mien = told
-    here, folder = socket.gethostname(), Path(out)
-    if version("mien") != mien:
-        return InputError(f"worker {here} has mien {version('mien')}, this command {mien}. Install one on all machines")
+    folder = Path(out)
+    try:
+        check_version(mien)
+    except InputError as error:
+        return error
     if not folder.parent.is_dir():
         return InputError(
-            f"worker {here} does not see {folder.parent}: the machines do not share that folder. Choose an --out that "
-            "all of them have mounted under this name"
+            f"worker {socket.gethostname()} does not see {folder.parent}: the machines do not share that folder. "
+            "Choose an --out that all of them have mounted under this name"
         )
     return carry_out(Errand(name, recipe, faces, folder, votes, detect(device, precision)))
 

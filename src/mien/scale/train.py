@@ -18,7 +18,7 @@ from typing import Any
 from mien.data.faceset import FaceSet
 from mien.errors import InputError, MienError, first_line
 from mien.recipes.recipe import Recipe
-from mien.scale.batch import Cluster, RayCluster
+from mien.scale.cluster import Cluster, RayCluster, check_version
 from mien.training.hardware import Hardware, detect
 from mien.training.loggers import LoggerName
 from mien.training.processes import Launched
@@ -162,10 +162,7 @@ def _work(config: dict[str, Any]) -> MienError | None:
 
 def _check(order: _Order) -> None:
     here, run = socket.gethostname(), Run(Path(order.out))
-    if version("mien") != order.mien:
-        raise InputError(
-            f"worker {here} has mien {version('mien')}, the training is of {order.mien}. Install one on all machines"
-        )
+    check_version(order.mien)
     if not run.begun or run.seen_fingerprint != order.fingerprint:
         raise InputError(
             f"worker {here} does not see the run in {order.out}: the machines do not share that folder. Choose an "
