@@ -111,6 +111,7 @@ MADE = {
         "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png",
         "gradients.png",
     ),
+    "phone": (),
     "serve": (),
     "migrate": ("clip.csv", "marked/clip.mp4"),
     "export": ("model.onnx", "small.onnx"),
