@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ SHORT = ["epochs=1", "early_stopping=null"]
 @pytest.fixture(scope="module")
 def networks(
     drawn_faces: FaceSet, tiny_vit: Path, save_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Run]:
-    """One short run of each kind of network."""
+) -> Callable[[str], Run]:
+    """One short run of each kind of network, trained when it is asked for."""
     folder = tmp_path_factory.mktemp("networks")
     convnext = save_checkpoint(folder / "checkpoint", "convnextv2")
     residual = "model={kind: residual, squeeze: true, stem: 8, widths: [8, 16], depths: [1, 1]}"
@@ -32,12 +33,21 @@ def networks(
         "vit": Recipe.load("vit-v1.3", [*tiny, f"model.backbone={tiny_vit}"]),
         "convnext": Recipe.load("vit-v1.3", [*tiny, f"model.backbone={convnext}", "model.features=mean"]),
     }
-    return {name: train(recipe, drawn_faces, folder / name) for name, recipe in recipes.items()}
+    return cache(lambda name: train(recipes[name], drawn_faces, folder / name))
 
 
-@pytest.mark.parametrize("name", ["cnn-v2", "residual", "vit-scratch", "vit", "convnext"])
-def test_every_kind_of_network_answers_as_in_torch(networks: dict[str, Run], drawn_faces: FaceSet, name: str) -> None:
-    run = networks[name]
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cnn-v2",
+        "residual",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vit-scratch", "vit", "convnext")),
+    ],
+)
+def test_every_kind_of_network_answers_as_in_torch(
+    networks: Callable[[str], Run], drawn_faces: FaceSet, name: str
+) -> None:
+    run = networks(name)
     parity = export(run, drawn_faces)
     assert parity.n == 14
     assert parity.same_emotion == 14
@@ -52,17 +62,17 @@ def test_every_kind_of_network_answers_as_in_torch(networks: dict[str, Run], dra
 
 
 def test_half_the_room_and_nearly_the_same_answers(
-    networks: dict[str, Run], drawn_faces: FaceSet, tmp_path: Path
+    networks: Callable[[str], Run], drawn_faces: FaceSet, tmp_path: Path
 ) -> None:
-    run = networks["cnn-v2"]
+    run = networks("cnn-v2")
     whole = export(run, drawn_faces, tmp_path / "whole.onnx")
     half = export(run, drawn_faces, tmp_path / "half.onnx", "float16")
     assert (tmp_path / "half.onnx").stat().st_size == half.bytes < 0.55 * whole.bytes
     assert whole.largest < half.largest < 1e-2  # rounded, and yet
 
 
-def test_a_mirrored_card_averages_with_the_mirror_image(networks: dict[str, Run], drawn_faces: FaceSet) -> None:
-    run = networks["cnn-v2"]
+def test_a_mirrored_card_averages_with_the_mirror_image(networks: Callable[[str], Run], drawn_faces: FaceSet) -> None:
+    run = networks("cnn-v2")
     export(run, drawn_faces)
     face = drawn_faces.images[0]
     both = Recognizer(run.folder).classify([face, np.ascontiguousarray(face[:, ::-1])])
@@ -70,7 +80,7 @@ def test_a_mirrored_card_averages_with_the_mirror_image(networks: dict[str, Run]
 
 
 def test_a_file_that_answers_otherwise_is_not_written(
-    networks: dict[str, Run], drawn_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    networks: Callable[[str], Run], drawn_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoil(model: onnx.ModelProto) -> None:
         weight = max(model.graph.initializer, key=lambda weight: int(np.prod(weight.dims)))
@@ -79,12 +89,12 @@ def test_a_file_that_answers_otherwise_is_not_written(
 
     monkeypatch.setattr("mien.exports._halve", spoil)
     with pytest.raises(InputError, match=r"differs from torch by .* over 14 faces; .* Nothing was written"):
-        export(networks["cnn-v2"], drawn_faces, tmp_path / "bad.onnx", "float16")
+        export(networks("cnn-v2"), drawn_faces, tmp_path / "bad.onnx", "float16")
     assert not (tmp_path / "bad.onnx").exists()
 
 
-def test_unknown_precision_and_no_faces_are_errors(networks: dict[str, Run], drawn_faces: FaceSet) -> None:
+def test_unknown_precision_and_no_faces_are_errors(networks: Callable[[str], Run], drawn_faces: FaceSet) -> None:
     with pytest.raises(InputError, match=r"unknown precision 'int4'"):
-        export(networks["cnn-v2"], drawn_faces, precision="int4")
+        export(networks("cnn-v2"), drawn_faces, precision="int4")
     with pytest.raises(InputError, match="no face to check the export on"):
-        export(networks["cnn-v2"], drawn_faces.keep(np.zeros(len(drawn_faces), dtype=bool)))
+        export(networks("cnn-v2"), drawn_faces.keep(np.zeros(len(drawn_faces), dtype=bool)))

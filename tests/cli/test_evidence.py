@@ -43,6 +43,7 @@ def groups(drawn_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return file
 
 
+@pytest.mark.slow
 def test_one_page_of_everything(run: Path, drawn_zip: Path, votes: Path, groups: Path, mien) -> None:
     told = mien("evaluate", run, "--data", drawn_zip, "--votes", votes, "--groups", groups, "--report")
     assert told.code == 0, told.err

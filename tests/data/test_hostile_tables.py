@@ -69,7 +69,7 @@ def test_a_row_that_is_cut_is_the_one_that_is_wrong(cut: int, tmp_path: Path) ->
     ("name", "content"),
     [
         ("line.csv.gz", b"emotion,pixels,Usage\n0," + b"1 " * (10 * MIB)),
-        ("rows.csv.gz", b"emotion,pixels,Usage\n" + b"0,1,Training\n" * MIB),
+        pytest.param("rows.csv.gz", b"emotion,pixels,Usage\n" + b"0,1,Training\n" * MIB, marks=pytest.mark.slow),
         ("quoted.csv", b'emotion,pixels,Usage\n0,"' + (b"1 " * 5000 + b"\n") * 900 + b'",Training\n'),
         ("word.csv", b"emotion,pixels,Usage\n0,1 2 3 " + b"4" * MIB + b",Training\n"),
         ("nul.csv", b"emotion,pixels,Usage\n0,1 2\0 3 4,Training\n"),

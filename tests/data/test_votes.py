@@ -55,6 +55,7 @@ def test_labels_by_both_protocols(
         assert found.label_set is FERPLUS8
 
 
+@pytest.mark.slow
 def test_the_real_file_gives_the_counts_that_its_readme_names(fer2013: FaceSet, real_data: Path) -> None:
     votes = Votes.open(real_data / "ferplus.csv")
     for protocol, counts in (("majority", (25_057, 3_199, 3_152)), ("argmax", (28_386, 3_553, 3_545))):

@@ -43,6 +43,7 @@ def drawn(n: int, seed: int = 0, skill: float = 1.5) -> Predictions:
     return predictions(labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_in_95_of_100_sets() -> None:
     """2,000 sets of 500 images, drawn from known chances of what two models answer; the second often copies the first.
 

@@ -83,6 +83,7 @@ def test_halving_takes_means_of_what_is_there(size: tuple[int, int]) -> None:
     torch.testing.assert_close(residual._Halve()(images), torch.nn.AvgPool2d(2, ceil_mode=True)(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "most"), [("small-v2", 3), ("tiny-v2", 5)])
 def test_onnxruntime_stays_in_its_fast_layout(name: str, most: int, tmp_path: Path) -> None:
     """Each convolution that is reached in the plain layout costs a node that reorders its input."""

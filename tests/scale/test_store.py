@@ -12,6 +12,8 @@ import pytest
 from mien import InputError
 from mien.scale import places
 
+pytestmark = pytest.mark.slow
+
 LOCAL = ("--engine", "local", "--part", 8)
 
 

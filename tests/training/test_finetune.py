@@ -49,6 +49,7 @@ def test_color_faces_of_224_pixels_train_a_vit(color_faces: FaceSet, tiny_vit: P
     assert evaluate(run, color_faces, split="test").scores.n == 8
 
 
+@pytest.mark.slow
 def test_color_faces_of_224_pixels_train_a_cnn(color_faces: FaceSet, tmp_path: Path) -> None:
     color = ["data.preprocess={size: 48, color: rgb, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}", "epochs=2"]
     run = train(Recipe.load("cnn-v2", color), color_faces, tmp_path / "cnn")
