@@ -14,6 +14,7 @@ from mien import FaceSet, InputError, Recipe, Recognizer, Run, export
 from mien.training.predict import classify
 from mien.training.train import train
 
+TRANSFORMERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("vit-scratch", "vit", "convnext")]
 SHORT = ["epochs=1", "early_stopping=null"]
 
 
