@@ -71,7 +71,8 @@ class FaceSet(Shown):
         source = open_source(place, labels)
         if source.left_out:
             logger.warning("%s: left out, as no pictures: %s", path, told(source.left_out))
-        label_set, index = match({entry.class_name for entry in source.entries}, source=str(path), wanted=labels)
+        classes = {entry.class_name for entry in source.entries}
+        label_set, index = match(classes, source=str(path), wanted=labels or source.labels)
         pixels = decoded(source, size, progress)
         if pixels.unreadable and not skip_unreadable:
             raise _unreadable_error(place, source.entries, pixels)
