@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +195,24 @@ def test_the_eight_labels_of_ferplus(mien, drawn_zip: Path, votes: Path, tmp_pat
     missing = mien("train", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "no", "--set", "targets.votes=0.5")
     assert missing.code == 2
     assert "learns from votes: pass --votes FILE" in missing.err
+
+
+def test_a_bundled_model_is_evaluated_on_other_classes(mien, drawn_folder: Path, tmp_path: Path) -> None:
+    for number, label in enumerate(("happy", "sad", "fear"), start=1):
+        shutil.copytree(drawn_folder / "test" / label, tmp_path / "set" / "test" / str(number))
+    images, of_fear = (len(list((tmp_path / "set" / "test").glob(f"{name}/PrivateTest*"))) for name in ("*", "3"))
+    refused = mien("evaluate", "mien-tiny", "--data", tmp_path / "set")
+    assert refused.code == 2
+    assert "mien-tiny was trained on angry, disgust" in refused.err
+    assert "--labels 1=" in refused.err
+    named = mien("evaluate", "mien-tiny", "--data", tmp_path / "set", "--labels", "1=joy,2=sad,3=fear", "--json")
+    assert named.code == 0, named.err
+    assert "has no class angry, disgust, neutral, surprise, which mien-tiny may answer" in named.err
+    found = json.loads(named.out)
+    assert found["scores"]["n"] == images
+    assert [row["support"] > 0 for row in found["per_class"]] == [False, False, True, True, False, True, False]
+    fewer = mien("evaluate", "mien-tiny", "--data", tmp_path / "set", "--labels", "1=joy,2=sad,3=-", "--json")
+    assert json.loads(fewer.out)["scores"]["n"] == images - of_fear < images
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path, tmp_path: Path) -> None:

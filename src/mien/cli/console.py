@@ -27,7 +27,12 @@ ModelArgument = Annotated[
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")]
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
 LabelsOption = Annotated[
-    str | None, typer.Option("--labels", help="Class names in order, with commas, where folder names do not say it.")
+    str | None,
+    typer.Option(
+        "--labels",
+        help="Class names in order, with commas, where folder names do not say it; or CLASS=NAME for some classes, and "
+        "CLASS=- for one to leave out.",
+    ),
 ]
 SkipOption = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read; they are listed.")
@@ -133,10 +138,11 @@ def end_with(failed: Sequence[str], *, inputs: int) -> None:
 def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: int = 224) -> FaceSet:
     """Open labeled faces with a progress bar; pictures that are left out are named on standard error."""
     from mien.data.faceset import FaceSet
+    from mien.labels import read_naming
 
-    names = None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+    naming = None if labels is None else read_naming(labels)
     with progress() as bar:
-        faces = FaceSet.open(data, size=size, labels=names, skip_unreadable=skip_unreadable, progress=bar)
+        faces = FaceSet.open(data, size=size, labels=naming, skip_unreadable=skip_unreadable, progress=bar)
     for why in faces.unreadable.values():
         note(f"left out: {why}")
     return faces

@@ -96,6 +96,7 @@ def evaluate(
     everything = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     tagged, faces = open_votes(votes, everything, ferplus)
+    faces = faces.for_labels(opened.card.labels, opened.name)
     if why := opened.unsure_what_it_saw(faces):
         note(f"{why}: leak-free leaves out images of the training set and val here; the model may have seen more")
     with progress() as bar:

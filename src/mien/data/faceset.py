@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.cards import Card
-from mien.data.cache import Decoded, Progress, decoded
-from mien.data.entry import Entry
+from mien.data.cache import Progress, decoded
 from mien.data.sources import open_source
 from mien.errors import InputError, printable, unknown_name
 from mien.images import Pixels
-from mien.labels import LabelSet, match
+from mien.labels import LabelSet, Naming, canonical, match, named_by_class
 from mien.predictions import Predictions
 from mien.shown import Shown
 from mien.walk import told
@@ -55,7 +54,7 @@ class FaceSet(Shown):
         path: str | Path,
         *,
         size: int = 224,
-        labels: Sequence[str] | None = None,
+        labels: Naming | None = None,
         skip_unreadable: bool = False,
         val_seed: int = 0,
         progress: Progress | None = None,
@@ -63,7 +62,8 @@ class FaceSet(Shown):
         """Open a folder, zip, CSV or Parquet of labeled faces; decode it into the cache if it is new.
 
         `size`: largest side that is kept, in pixels; give the recipe's, so that no more is stored than it needs.
-        `labels`: class names in order, overriding what the source's names suggest. Without a `val` split a tenth of
+        `labels`: class names in order, overriding what the source's names suggest; or by class its name here, None for
+        a class that is left out. Without a `val` split a tenth of
         train becomes val: stratified, identical images together, drawn by content and `val_seed`, never from test.
         Raises `InputError`, also for unreadable pictures unless `skip_unreadable`.
         """
@@ -72,13 +72,21 @@ class FaceSet(Shown):
         if source.left_out:
             logger.warning("%s: left out, as no pictures: %s", path, told(source.left_out))
         classes = {entry.class_name for entry in source.entries}
-        label_set, index = match(classes, source=str(path), wanted=labels or source.labels)
+        if isinstance(labels, Mapping):
+            label_set, index = named_by_class(classes, labels, source=str(path))
+        else:
+            label_set, index = match(classes, source=str(path), wanted=labels or source.labels)
         pixels = decoded(source, size, progress)
-        if pixels.unreadable and not skip_unreadable:
-            raise _unreadable_error(place, source.entries, pixels)
-        kept = np.array([i for i in range(len(source.entries)) if i not in pixels.unreadable], dtype=np.int64)
+        chosen = [i for i, entry in enumerate(source.entries) if entry.class_name in index]
+        unreadable = {i: pixels.unreadable[i] for i in chosen if i in pixels.unreadable}
+        if unreadable and not skip_unreadable:
+            raise _unreadable_error(place, len(chosen), list(unreadable.values()))
+        kept = np.array([i for i in chosen if i not in unreadable], dtype=np.int64)
         if not len(kept):
-            raise InputError(f"{path}: not one of its {len(source.entries)} pictures can be read")
+            raise InputError(f"{path}: not one of its {len(chosen)} pictures can be read")
+        if len(chosen) < len(source.entries):
+            out = ", ".join(sorted(classes - set(index)))
+            logger.info("%s: --labels leaves out %d faces of %s", path, len(source.entries) - len(chosen), out)
         entries = [source.entries[i] for i in kept]
         faces = cls(
             source=printable(place.resolve().name),
@@ -91,7 +99,7 @@ class FaceSet(Shown):
             hashes=pixels.hashes[kept],
             shapes=pixels.shapes[kept],
             blank=pixels.blank[kept],
-            unreadable={source.entries[i].name: why for i, why in pixels.unreadable.items()},
+            unreadable={source.entries[i].name: why for i, why in unreadable.items()},
         )
         return faces._checked(str(path), val_seed)
 
@@ -153,15 +161,36 @@ class FaceSet(Shown):
             raise unknown_name("split", split, SPLITS)
         return self.keep(np.isin(self.splits, splits))
 
+    def for_labels(self, labels: Sequence[str], model: str) -> FaceSet:
+        """The faces with the `labels` of the model named `model`, in its order, whatever these classes are called here.
+
+        Data may lack classes that the model answers with. `InputError` where it has others.
+        """
+        if tuple(labels) == self.label_set.labels:
+            return self
+        theirs = LabelSet(model, tuple(labels))
+        stands_for = {label: label if label in labels else canonical(label, theirs) for label in self.label_set.labels}
+        others = [label for label, known in stands_for.items() if known is None]
+        if others:
+            few = len(others) < len(stands_for) - 1
+            advice = f"leave out what it does not know: --labels {','.join(f'{name}=-' for name in others)}; or name"
+            raise InputError(
+                f"{model} was trained on {', '.join(labels)}; {self.source} has {', '.join(self.label_set.labels)}. "
+                f"Evaluate on data with the same classes, or {advice if few else 'name'} them as the model does: "
+                f"--labels {others[0]}={labels[0]},…"
+            )
+        index = np.array([labels.index(known) for known in stands_for.values() if known is not None])
+        absent = [label for label in labels if label not in stands_for.values()]
+        if absent:
+            logger.warning(
+                "%s: has no class %s, which %s may answer; such an answer counts as wrong",
+                self.source, ", ".join(absent), model,
+            )  # fmt: skip
+        return replace(self, label_set=theirs, labels=index[self.labels])
+
     def for_model(self, labels: Sequence[str], model: str, split: str) -> FaceSet:
         """The faces of `split`, for the model named `model` to answer. `InputError` where it knows other `labels`."""
-        if tuple(labels) != self.label_set.labels:
-            raise InputError(
-                f"{model} was trained on {', '.join(labels)}; "
-                f"{self.source} has {', '.join(self.label_set.labels)}. Evaluate on data with the same classes; where "
-                f"they are only in another order, name it: --labels {','.join(labels)}"
-            )
-        chosen = self.select(split)
+        chosen = self.for_labels(labels, model).select(split)
         if not len(chosen):
             raise InputError(f"{self.source} has no {split} split. It has: {', '.join(sorted(set(self.splits)))}")
         return chosen
@@ -209,11 +238,11 @@ class FaceSet(Shown):
         return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
-def _unreadable_error(path: Path, entries: Sequence[Entry], pixels: Decoded) -> InputError:
-    shown = "\n  ".join(list(pixels.unreadable.values())[:5])
-    more = "\n  …" if len(pixels.unreadable) > 5 else ""
+def _unreadable_error(path: Path, count: int, reasons: Sequence[str]) -> InputError:
+    shown = "\n  ".join(reasons[:5])
+    more = "\n  …" if len(reasons) > 5 else ""
     return InputError(
-        f"{path}: {len(pixels.unreadable)} of {len(entries)} pictures cannot be read:\n  {shown}{more}\n"
+        f"{path}: {len(reasons)} of {count} pictures cannot be read:\n  {shown}{more}\n"
         "Repair or remove them, or leave them out: --skip-unreadable"
     )
 

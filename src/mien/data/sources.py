@@ -8,7 +8,7 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,6 +21,7 @@ from mien.data.tables import CsvSource
 from mien.errors import InputError, first_line
 from mien.image_files import HEAD, SUFFIXES
 from mien.images import MAX_BYTES, Pixels, decode
+from mien.labels import Naming
 from mien.walk import files_below, is_hidden, kind_by, left_out_as
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,12 @@ MAX_UNPACKED = 32 * 2**30  # of all members of one zip, in bytes
 MAX_RATIO = 200  # unpacked to packed, of one zip member
 
 
-def open_source(path: Path, labels: Sequence[str] | None = None) -> Source:
+def open_source(path: Path, labels: Naming | None = None) -> Source:
     """The source at `path`: a folder of images, a zip of such a folder, fer2013.csv (or .csv.gz, .csv.zip), or Parquet.
 
     `labels` names the integer labels of a Parquet file that does not name them itself, and numbered folders.
     """
-    numbers = labels is not None
+    numbers = labels is not None and (not isinstance(labels, Mapping) or any(name.isdigit() for name in labels))
     if not path.exists():
         raise InputError(
             f"{path}: does not exist. Give a folder of class folders, a zip of one, fer2013.csv or Parquet"

@@ -113,10 +113,12 @@ def evaluate(
 
     `model`: a run, its folder, a `.onnx` file or a bundled name. A run keeps predictions and the evaluation as JSON in
     its folder; on other data than it was trained on, under the name of that data. Of a model with two heads the labels'
-    head is scored; predictions keep both, and the `votes` that the people's head is held against. Raises `InputError`
-    for other labels than the model's, or an empty split.
+    head is scored; predictions keep both, and the `votes` that the people's head is held against. Classes go by the
+    model's names for them; `faces` may lack some. Raises `InputError` for classes that the model does not know, or an
+    empty split.
     """
     opened = Model.open(model, device=device)
+    faces = faces.for_labels(opened.card.labels, opened.name)
     return scored(opened, faces, opened.predictions(faces, split, votes=votes, progress=progress))
 
 
