@@ -13,8 +13,10 @@ from mien.cli.console import (
     JsonOption,
     LabelsOption,
     PrecisionOption,
+    Reading,
     RecipeArgument,
     SkipOption,
+    SubjectsOption,
     VotesOption,
     note,
     opener,
@@ -41,6 +43,7 @@ def sweep(
     ],
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every run. Repeatable.")] = None,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
     device: DeviceOption = "auto",
@@ -58,7 +61,7 @@ def sweep(
 
     hardware = detect(device, precision)
     wanted = combinations(recipe, grids, settings or [])
-    faces = opener(data, labels, skip_unreadable=skip_unreadable)
+    faces = opener(data, Reading(labels, subjects, skip_unreadable))
     tagged = Votes.open(votes) if votes else None
     with progress() as bar:
         found = run_sweep(wanted, faces, out, tagged, hardware, bar)

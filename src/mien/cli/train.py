@@ -16,8 +16,10 @@ from mien.cli.console import (
     FerplusOption,
     LabelsOption,
     PrecisionOption,
+    Reading,
     RecipeArgument,
     SkipOption,
+    SubjectsOption,
     VotesOption,
     check_picture,
     open_faces,
@@ -50,6 +52,7 @@ def train(
         bool, typer.Option("--overwrite", help="Replace the run that is in --out; with --find-lr what it writes.")
     ] = False,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
     ferplus: FerplusOption = None,
@@ -138,7 +141,7 @@ def train(
     # A mistake there should not wait for the data; a cluster has devices of its own.
     hardware = detect() if on_ray else detect(device, precision, devices)
     chosen = complete(chosen)
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
+    faces = open_faces(data, Reading(labels, subjects, skip_unreadable), size=chosen.preprocess.size)
     tagged, faces = open_votes(votes, faces, ferplus)
     if find_lr:
         _find_lr(chosen, faces, out, hardware)
@@ -172,7 +175,7 @@ def train(
     )
     only_val = "" if (faces.splits == "test").any() else " --split val"
     relabeled = f" --votes {votes} --ferplus {ferplus}" if ferplus else ""
-    named = f" --labels {shlex.quote(labels)}" if labels else ""
+    named = Reading(labels, subjects)
     say(f"next: mien evaluate {run.folder} --data {data}{named}{relabeled}{only_val}")
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import numpy.typing as npt
 
 from mien.cards import Card
 from mien.data.cache import Progress, decoded
+from mien.data.entry import Entry
+from mien.data.persons import groups_of, named_subjects, read_subjects, tenth_of_groups
 from mien.data.sources import open_source
 from mien.errors import InputError, printable, unknown_name
 from mien.images import Pixels
@@ -46,6 +49,7 @@ class FaceSet(Shown):
     hashes: npt.NDArray[np.str_]  # (N,) identity of the native pixels
     shapes: npt.NDArray[np.int32]  # (N, 2) native height and width
     blank: npt.NDArray[np.bool_]  # (N,) one value everywhere
+    persons: npt.NDArray[np.str_]  # (N,) who is on it; empty where nobody is known
     unreadable: Mapping[str, str]  # name → why, of the files that were skipped
 
     @classmethod
@@ -55,6 +59,7 @@ class FaceSet(Shown):
         *,
         size: int = 224,
         labels: Naming | None = None,
+        subjects: str | Path | None = None,
         skip_unreadable: bool = False,
         val_seed: int = 0,
         progress: Progress | None = None,
@@ -64,7 +69,9 @@ class FaceSet(Shown):
         `size`: largest side that is kept, in pixels; give the recipe's, so that no more is stored than it needs.
         `labels`: class names in order, overriding what the source's names suggest; or by class its name here, None for
         a class that is left out. Without a `val` split a tenth of
-        train becomes val: stratified, identical images together, drawn by content and `val_seed`, never from test.
+        train becomes val: stratified, identical images and all of a person together, drawn by content and `val_seed`,
+        never from test. `subjects`: a CSV with the columns name and subject, who is on which picture, in place of what
+        the names of a known set tell.
         Raises `InputError`, also for unreadable pictures unless `skip_unreadable`.
         """
         place = Path(path)
@@ -99,12 +106,20 @@ class FaceSet(Shown):
             hashes=pixels.hashes[kept],
             shapes=pixels.shapes[kept],
             blank=pixels.blank[kept],
+            persons=_persons(entries, subjects),
             unreadable={source.entries[i].name: why for i, why in unreadable.items()},
         )
         return faces._checked(str(path), val_seed)
 
     def _checked(self, path: str, val_seed: int) -> FaceSet:
-        faces = self if "val" in self.splits else self._with_val(val_seed)
+        faces = self if "val" in self.splits else self._with_val(path, val_seed)
+        for pair, count in faces.shared_persons().items():
+            if count:
+                later, _, earlier = pair.partition(" in ")
+                logger.warning(
+                    "%s: %d persons of %s are also in %s: a figure on %s says less of new people",
+                    path, count, later, earlier, later,
+                )  # fmt: skip
         counts = faces.counts()
         for split, per_label in counts.items():
             absent = [label for label, count in per_label.items() if not count]
@@ -117,9 +132,32 @@ class FaceSet(Shown):
             logger.warning("%s: no train split; it can be evaluated on, not trained on", path)
         return faces
 
-    def _with_val(self, seed: int) -> FaceSet:
-        chosen = _stratified_tenth(self.hashes, self.labels, self.splits == "train", len(self.label_set), seed)
+    def _with_val(self, path: str, seed: int) -> FaceSet:
+        train = self.splits == "train"
+        chosen = np.zeros(len(self), dtype=bool)
+        if train.any() and self.persons[train].any():
+            mine = self.keep(train)
+            by_person = tenth_of_groups(groups_of(mine.persons, mine.hashes), mine.labels, seed)
+            if by_person is not None:
+                chosen[train] = by_person
+                there, people = np.unique(mine.persons[by_person]), np.unique(mine.persons)
+                logger.info(
+                    "%s: val is a tenth of train by persons: %d of %d, %d of %d faces; none of them in both",
+                    path, len(there), len(people), by_person.sum(), len(mine),
+                )  # fmt: skip
+                return replace(self, splits=np.where(chosen, "val", self.splits).astype("<U5"))
+            logger.warning("%s: too few persons for a val split of its own: val shares persons with train", path)
+        chosen = _stratified_tenth(self.hashes, self.labels, train, len(self.label_set), seed)
         return replace(self, splits=np.where(chosen, "val", self.splits).astype("<U5"))
+
+    def shared_persons(self) -> dict[str, int]:
+        """`test in train` → how many persons of test are in train too; empty where nobody is known."""
+        if not self.persons.any():
+            return {}
+        there = {split: set(self.persons[self.splits == split].tolist()) - {""} for split in SPLITS}
+        return {
+            f"{later} in {earlier}": len(there[later] & there[earlier]) for earlier, later in combinations(SPLITS, 2)
+        }
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -139,10 +177,11 @@ class FaceSet(Shown):
         return "\n".join(lines)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A row for each face: its name, split, label, identity of its pixels, native size, and whether it is blank."""
+        """A row for each face: name, split, label, identity of its pixels, native size, whether it is blank, person."""
         labels = np.array(self.label_set.labels)[self.labels]
-        columns = (self.names, self.splits, labels, self.hashes, self.shapes[:, 1], self.shapes[:, 0], self.blank)
-        names = ("name", "split", "label", "hash", "width", "height", "blank")
+        sizes = (self.shapes[:, 1], self.shapes[:, 0])
+        columns = (self.names, self.splits, labels, self.hashes, *sizes, self.blank, self.persons)
+        names = ("name", "split", "label", "hash", "width", "height", "blank", "person")
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -217,7 +256,7 @@ class FaceSet(Shown):
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> FaceSet:
         """The faces where `mask` (N,) is true; no pixel is copied."""
-        per_face = ("rows", "labels", "names", "splits", "hashes", "shapes", "blank")
+        per_face = ("rows", "labels", "names", "splits", "hashes", "shapes", "blank", "persons")
         return replace(self, **{key: getattr(self, key)[mask] for key in per_face})
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -236,6 +275,16 @@ class FaceSet(Shown):
         names = np.array(self.label_set.labels)[self.labels]
         lines = sorted(f"{s}\t{n}\t{h}" for s, n, h in zip(self.splits, names, self.hashes, strict=True))
         return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+def _persons(entries: Sequence[Entry], subjects: str | Path | None) -> npt.NDArray[np.str_]:
+    """`(N,)` who is on each picture: as a user's file says, or as the source knows."""
+    if subjects is None:
+        return np.array([entry.person for entry in entries])
+    found = named_subjects([entry.name for entry in entries], read_subjects(subjects), str(subjects))
+    if unknown := found.count(""):
+        logger.warning("%s: tells no subject of %d of %d faces; each counts as one", subjects, unknown, len(found))
+    return np.array(found)
 
 
 def _unreadable_error(path: Path, count: int, reasons: Sequence[str]) -> InputError:
