@@ -215,6 +215,41 @@ def test_a_bundled_model_is_evaluated_on_other_classes(mien, drawn_folder: Path,
     assert json.loads(fewer.out)["scores"]["n"] == images - of_fear < images
 
 
+@pytest.mark.usefixtures("no_onnx_of_train")
+def test_a_cross_validation_by_persons(mien, drawn_folder: Path, tmp_path: Path) -> None:
+    """JAFFE's names on drawn faces: six people, two faces of each emotion."""
+    codes = {
+        "angry": "AN",
+        "disgust": "DI",
+        "fear": "FE",
+        "happy": "HA",
+        "neutral": "NE",
+        "sad": "SA",
+        "surprise": "SU",
+    }
+    people = ("KA", "KL", "KM", "KR", "MK", "NA")
+    (tmp_path / "jaffe").mkdir()
+    for label, code in codes.items():
+        faces = sorted((drawn_folder / "train" / label).iterdir())
+        for i in range(12):
+            name = f"{people[i % 6]}.{code}{i // 6 + 1}.{10 * i}.tiff"
+            shutil.copyfile(faces[i % len(faces)], tmp_path / "jaffe" / name)
+    told = ["train", "cnn-v1", "--data", tmp_path / "jaffe", "--out", tmp_path / "folds", "--folds", "2"]
+    done = mien(*told, "--set", "epochs=1")
+    assert done.code == 0, done.err
+    assert "read as JAFFE, 84 faces" in done.err
+    assert "2 folds by persons: nobody is in two of them" in done.err
+    assert "cnn-v1 on jaffe, 2 folds by persons" in done.out
+    assert re.search(r"out of fold: accuracy \S+ \[.*\(n = 84; 95 % bootstrap intervals over 6 persons\)", done.out)
+    assert (tmp_path / "folds" / "fold-02" / "predictions" / "test.npz").is_file()
+    again = mien(*told, "--set", "epochs=1")
+    assert again.out == done.out
+    for option in (["--teacher", "x"], ["--resume"], ["--branch", "x"]):
+        refused = mien(*told, *option)
+        assert refused.code == 2
+        assert f"leave out {option[0]}" in refused.err
+
+
 def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     answer = mien("data", "stats", drawn_zip, "--plot", tmp_path / "file" / "stats.png")

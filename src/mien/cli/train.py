@@ -27,6 +27,7 @@ from mien.cli.console import (
     progress,
     say,
 )
+from mien.cli.folds import check_folds, train_folds
 
 _MANY = "Many machines"
 
@@ -77,6 +78,15 @@ def train(
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="Processes, one device each; they share each batch.")
     ] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Cross-validation: a run for each of so many parts, in whole persons where they are known, and one "
+            "figure over all faces, each answered by the run that did not see it.",
+        ),
+    ] = None,
     logger: Annotated[
         str | None,
         typer.Option("--logger", help="Tell each epoch's figures to csv, tensorboard, wandb or mlflow too."),
@@ -119,6 +129,18 @@ def train(
         raise InputError("--find-lr does not train a run: leave out --logger")
     if find_lr and (start or branch):
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
+    check_folds(
+        folds,
+        {
+            "--resume": resume,
+            "--overwrite": overwrite,
+            "--find-lr": find_lr,
+            "--teacher": teacher,
+            "--branch": branch,
+            "--engine": engine,
+            "--devices": devices > 1,
+        },
+    )
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
     if find_lr and chosen.start:
@@ -152,6 +174,9 @@ def train(
         start=open_start(start) if start else None,
         branch=Run(branch) if branch else None,
     )
+    if folds is not None:
+        train_folds(chosen, faces, out, folds, sources, hardware, told)
+        return
     existing: Existing = "resume" if resume else "replace" if overwrite else "refuse"
     if on_ray:
         from mien.scale.batch import Cluster
