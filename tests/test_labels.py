@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mien.errors import InputError
-from mien.labels import FER7, FER2013_CSV_CODES, FERPLUS8, LabelSet, canonical, match
+from mien.labels import FER7, FER2013_CSV_CODES, FERPLUS8, LabelSet, canonical, match, named_by_class, read_naming
 
 FER7_NAMES = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 OTHER_NAMES = ["Anger", "disgusted", "afraid", "HAPPINESS", "calm", "sadness", "Surprised"]
@@ -89,3 +89,50 @@ def test_a_misspelt_class_is_named_with_the_nearest_one() -> None:
 def test_no_names_at_all() -> None:
     with pytest.raises(InputError, match="x: no class folders"):
         match([], source="x")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("1=happy,sad", "'sad' is no CLASS=NAME"),
+        ("1=,2=sad", "'1=' is no CLASS=NAME"),
+        ("=happy", "'=happy' is no CLASS=NAME"),
+        ("1=happy,1=-", "names class '1' twice"),
+    ],
+)
+def test_a_naming_that_mixes_or_repeats_says_what_to_write(text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        read_naming(text)
+
+
+def test_numbers_are_named_in_any_order_and_may_be_left_out() -> None:
+    naming = {"1": "surprise", "2": "fear", "3": "-", "7": "happiness"}
+    assert read_naming("1=surprise, 2 = fear,3=-,7=happiness") == naming | {"3": None}
+    label_set, index = named_by_class(["1", "2", "3", "7"], naming | {"3": None}, source="x")
+    assert label_set.labels == ("fear", "happy", "surprise")  # in FER2013's order and under its names
+    assert index == {"1": 2, "2": 0, "7": 1}
+
+
+def test_classes_that_are_not_mentioned_keep_their_names() -> None:
+    eight = [*FER7_NAMES, "Contempt"]
+    label_set, index = named_by_class(eight, {"contempt": None}, source="x")
+    assert label_set is FER7
+    assert index == {name: i for i, name in enumerate(FER7_NAMES)}
+    label_set, index = named_by_class(eight, {"disgust": None}, source="x")
+    assert label_set.labels == tuple(label for label in FERPLUS8.labels if label != "disgust")
+    assert index["Contempt"] == 6
+
+
+def test_two_classes_may_become_one() -> None:
+    naming = {"angry": "bad", "sad": "bad", "happy": "good"}
+    assert named_by_class(["angry", "sad", "happy"], naming, source="x") == (
+        LabelSet("custom", ("bad", "good")),
+        {"angry": 0, "sad": 0, "happy": 1},
+    )
+
+
+def test_naming_a_class_that_is_not_there_and_leaving_out_all() -> None:
+    with pytest.raises(InputError, match=r"speaks of class 'hapy', .* Did you mean 'happy'\? Its classes: happy"):
+        named_by_class(["happy", "sad"], {"hapy": None}, source="x")
+    with pytest.raises(InputError, match="leaves 1 of its classes happy, sad; keep at least two"):
+        named_by_class(["happy", "sad"], {"sad": None}, source="x")

@@ -50,6 +50,8 @@ def inputs(drawn_folder: Path, save_checkpoint, tmp_path_factory: pytest.TempPat
     draw_set(here / "fer2013.zip", 220, seed=1)
     draw_set(here / "other-faces.zip", 100, seed=2)
     shutil.copytree(drawn_folder / "train", here / "mine")
+    of_whom = [f"{face.name},p{i % 8}" for i, face in enumerate(sorted((here / "mine").rglob("*.png")))]
+    (here / "subjects.csv").write_text("\n".join(["name,subject", *of_whom]) + "\n")
     _write_votes(here)
     shutil.copyfile(next((drawn_folder / "test" / "happy").iterdir()), here / "face.png")
     portrait = vendored_folder("pictures") / "astronaut.jpg"
@@ -106,7 +108,7 @@ MADE = {
         "runs/tuned-find-lr.png", "runs/sweep/sweep.png", "runs/study/report.html", "runs/study/cnn-v1/model.onnx",
         "runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json",
     ),
-    "fine-tune": ("runs/mine/model.onnx",),
+    "fine-tune": ("runs/mine/model.onnx", "runs/mine-folds/folds.json", "runs/mine-folds/fold-03/card.json"),
     "evaluate": (
         "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png",
         "gradients.png",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
 
 from mien.errors import InputError, suggestion
+
+# What a user says of classes: their names in order; or by class its name here, None for one that is left out.
+Naming = Sequence[str] | Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,70 @@ def match(names: Iterable[str], *, source: str, wanted: Sequence[str] | None = N
     return own, {name: i for i, name in enumerate(given)}
 
 
+def read_naming(text: str) -> Naming:
+    """What `--labels` says: names in order, or CLASS=NAME for some classes, with a hyphen for one that is left out.
+
+    >>> read_naming("angry, happy"), read_naming("1=surprise,contempt=-")
+    (['angry', 'happy'], {'1': 'surprise', 'contempt': None})
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not any("=" in part for part in parts):
+        return parts
+    named: dict[str, str | None] = {}
+    for part in parts:
+        given, _, name = (word.strip() for word in part.partition("="))
+        if not given or not name:
+            raise InputError(
+                f"--labels: '{part}' is no CLASS=NAME, as others are. Write 1=surprise to name a class and 1=- to "
+                "leave it out, or all names in order without ="
+            )
+        if given in named:
+            raise InputError(f"--labels: names class '{given}' twice. Keep one of them")
+        named[given] = None if name == "-" else name
+    return named
+
+
+def named_by_class(
+    names: Iterable[str], naming: Mapping[str, str | None], *, source: str
+) -> tuple[LabelSet, dict[str, int]]:
+    """As `match`, where a user names some classes; those that are left out have no index.
+
+    Two classes may get one name. Classes that are not mentioned keep theirs. What results need not be a whole known
+    set: whoever names classes has seen them. Raises `InputError` for a class that is not there.
+    """
+    given = sorted(set(names))
+    called: dict[str, str | None] = {name: name for name in given}
+    for wanted, name in naming.items():
+        found = [one for one in given if _same(one, wanted)]
+        if not found:
+            raise InputError(
+                f"{source}: --labels speaks of class '{wanted}', which is not there.{suggestion(wanted, given)} "
+                f"Its classes: {', '.join(given)}"
+            )
+        called[found[0]] = None if name is None else normalize("NFC", name)
+    kept = {name for name in called.values() if name is not None}
+    if len(kept) < 2:
+        raise InputError(f"{source}: --labels leaves {len(kept)} of its classes {', '.join(given)}; keep at least two")
+    label_set, index = _of_some(kept)
+    return label_set, {one: index[name] for one, name in called.items() if name is not None}
+
+
+def _same(given: str, wanted: str) -> bool:
+    return given == normalize("NFC", wanted) or any({given.lower(), wanted.lower()} <= group for group in _SYNONYMS)
+
+
+def _of_some(names: set[str]) -> tuple[LabelSet, dict[str, int]]:
+    """A label set of these names and the place of each: a known set, some labels of one in its order, or sorted."""
+    for known in KNOWN:
+        labels = {name: canonical(name, known) for name in names}
+        if None not in labels.values():
+            there = tuple(label for label in known.labels if label in labels.values())
+            label_set = known if there == known.labels else LabelSet("custom", there)
+            return label_set, {name: there.index(label) for name, label in labels.items() if label}
+    order = sorted(names)
+    return LabelSet("custom", tuple(order)), {name: order.index(name) for name in order}
+
+
 def _by_number(given: Sequence[str], label_set: LabelSet) -> dict[str, int] | None:
     """Classes that are numbered from 0 or 1 (AffectNet, RAF-DB), each with the label at its place; None for others."""
     if not all(name.isascii() and name.isdigit() and len(name) < 6 for name in given):
@@ -113,7 +180,8 @@ def _index(given: Sequence[str], label_set: LabelSet, source: str) -> dict[str, 
         if label is None:
             raise InputError(
                 f"{source}: unknown class '{name}'.{suggestion(name.lower(), label_set.labels)} Expected the classes "
-                f"{', '.join(label_set.labels)}. Rename it, or name all classes yourself: --labels {','.join(given)}"
+                f"{', '.join(label_set.labels)}. Rename it, leave it out (--labels {name}=-), or name all yourself: "
+                f"--labels {','.join(given)}"
             )
         index[name] = label_set.labels.index(label)
     missing = [label for i, label in enumerate(label_set.labels) if i not in index.values()]

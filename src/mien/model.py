@@ -122,6 +122,7 @@ class Model:
         """
         if split not in _KNOWN:
             raise unknown_name("split", split, _KNOWN)
+        faces = faces.for_labels(self.card.labels, self.name)
         if split == "pooled":
             first, second = (self.predictions(faces, part, votes=votes, progress=progress) for part in ("val", "test"))
             return pool(first, second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +195,59 @@ def test_the_eight_labels_of_ferplus(mien, drawn_zip: Path, votes: Path, tmp_pat
     missing = mien("train", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "no", "--set", "targets.votes=0.5")
     assert missing.code == 2
     assert "learns from votes: pass --votes FILE" in missing.err
+
+
+def test_a_bundled_model_is_evaluated_on_other_classes(mien, drawn_folder: Path, tmp_path: Path) -> None:
+    for number, label in enumerate(("happy", "sad", "fear"), start=1):
+        shutil.copytree(drawn_folder / "test" / label, tmp_path / "set" / "test" / str(number))
+    images, of_fear = (len(list((tmp_path / "set" / "test").glob(f"{name}/PrivateTest*"))) for name in ("*", "3"))
+    refused = mien("evaluate", "mien-tiny", "--data", tmp_path / "set")
+    assert refused.code == 2
+    assert "mien-tiny was trained on angry, disgust" in refused.err
+    assert "--labels 1=" in refused.err
+    named = mien("evaluate", "mien-tiny", "--data", tmp_path / "set", "--labels", "1=joy,2=sad,3=fear", "--json")
+    assert named.code == 0, named.err
+    assert "has no class angry, disgust, neutral, surprise, which mien-tiny may answer" in named.err
+    found = json.loads(named.out)
+    assert found["scores"]["n"] == images
+    assert [row["support"] > 0 for row in found["per_class"]] == [False, False, True, True, False, True, False]
+    fewer = mien("evaluate", "mien-tiny", "--data", tmp_path / "set", "--labels", "1=joy,2=sad,3=-", "--json")
+    assert json.loads(fewer.out)["scores"]["n"] == images - of_fear < images
+
+
+@pytest.mark.usefixtures("no_onnx_of_train")
+def test_a_cross_validation_by_persons(mien, drawn_folder: Path, tmp_path: Path) -> None:
+    """JAFFE's names on drawn faces: six people, two faces of each emotion."""
+    codes = {
+        "angry": "AN",
+        "disgust": "DI",
+        "fear": "FE",
+        "happy": "HA",
+        "neutral": "NE",
+        "sad": "SA",
+        "surprise": "SU",
+    }
+    people = ("KA", "KL", "KM", "KR", "MK", "NA")
+    (tmp_path / "jaffe").mkdir()
+    for label, code in codes.items():
+        faces = sorted((drawn_folder / "train" / label).iterdir())
+        for i in range(12):
+            name = f"{people[i % 6]}.{code}{i // 6 + 1}.{10 * i}.tiff"
+            shutil.copyfile(faces[i % len(faces)], tmp_path / "jaffe" / name)
+    told = ["train", "cnn-v1", "--data", tmp_path / "jaffe", "--out", tmp_path / "folds", "--folds", "2"]
+    done = mien(*told, "--set", "epochs=1")
+    assert done.code == 0, done.err
+    assert "read as JAFFE, 84 faces" in done.err
+    assert "2 folds by persons: nobody is in two of them" in done.err
+    assert "cnn-v1 on jaffe, 2 folds by persons" in done.out
+    assert re.search(r"out of fold: accuracy \S+ \[.*\(n = 84; 95 % bootstrap intervals over 6 persons\)", done.out)
+    assert (tmp_path / "folds" / "fold-02" / "predictions" / "test.npz").is_file()
+    again = mien(*told, "--set", "epochs=1")
+    assert again.out == done.out
+    for option in (["--teacher", "x"], ["--resume"], ["--branch", "x"]):
+        refused = mien(*told, *option)
+        assert refused.code == 2
+        assert f"leave out {option[0]}" in refused.err
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path, tmp_path: Path) -> None:

@@ -166,6 +166,52 @@ def test_numbered_folders_take_the_labels_in_order(tmp_path: Path) -> None:
         FaceSet.open(tmp_path / "1", labels=order)
 
 
+def test_numbered_folders_are_named_one_by_one_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    named = {"0": "neutral", "1": "happy", "7": "contempt", "8": "none"}  # of AffectNet
+    for number, (folder, label) in enumerate(named.items()):
+        for i in range(2):
+            picture(tmp_path / "d" / "train" / folder / f"{label}{i}.png", 10 * number + i)
+    (tmp_path / "d" / "train" / "8" / "none0.png").write_bytes(b"damaged, and left out")
+    caplog.set_level("INFO")
+    faces = FaceSet.open(tmp_path / "d", labels=named | {"8": None})
+    assert sorted({faces.label_set.labels[label] for label in faces.labels}) == ["contempt", "happiness", "neutral"]
+    for name, label in zip(faces.names, faces.labels, strict=True):
+        assert faces.label_set.labels[label].startswith(name.rpartition("/")[2][:4])
+    assert len(faces) == 6
+    assert not faces.unreadable
+    assert "--labels leaves out 2 faces of 8" in caplog.text
+
+
+def test_numbers_of_parquet_are_named_one_by_one(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = []
+    for code in (0, 1, 2):
+        picture(tmp_path / "x.png", code)
+        rows.append({"bytes": (tmp_path / "x.png").read_bytes(), "path": None})
+    parquet.write_table(arrow.table({"image": rows, "label": [0, 1, 2]}), tmp_path / "test.parquet")
+    faces = FaceSet.open(tmp_path / "test.parquet", labels={"0": "sad", "1": None, "2": "happy"})
+    assert faces.label_set.labels == ("happy", "sad")
+    assert faces.labels.tolist() == [1, 0]
+    with pytest.raises(InputError, match=r"one by one: --labels 0=angry,1=-"):
+        FaceSet.open(tmp_path / "test.parquet")
+
+
+def test_faces_go_by_the_labels_of_a_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number, label in enumerate(("Contempt", "happiness", "anger")):
+        picture(tmp_path / "d" / "test" / label / f"{label}.png", number)
+    faces = FaceSet.open(tmp_path / "d", labels={"contempt": None})
+    ours = faces.for_labels(CLASSES, "m")
+    assert ours.label_set.labels == CLASSES
+    assert [CLASSES[label] for label in ours.labels] == ["angry", "happy"]
+    assert [name.rpartition("/")[2] for name in ours.names] == ["anger.png", "happiness.png"]
+    assert "has no class disgust, fear, neutral, sad, surprise, which m may answer" in caplog.text
+    everything = FaceSet.open(tmp_path / "d", labels=["Contempt", "happiness", "anger"])
+    with pytest.raises(InputError, match=r"m was trained on .* does not know: --labels Contempt=-; or name"):
+        everything.for_labels(CLASSES, "m")
+
+
 def test_a_long_name_is_refused_and_not_given_to_every_row(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         for label in CLASSES:

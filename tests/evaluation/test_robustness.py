@@ -52,6 +52,7 @@ def half_and_half(n: int = N, wrong: int = 0) -> FaceSet:
         hashes=np.array([f"{i:032x}" for i in range(n)], dtype=np.str_),
         shapes=np.full((n, 2), 48, dtype=np.int32),
         blank=np.zeros(n, dtype=bool),
+        persons=np.zeros(n, dtype="<U1"),
         unreadable={},
     )
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import OverwriteOption, VotesOption, note, open_faces, open_votes, say
+from mien.cli.console import (
+    LabelsOption,
+    OverwriteOption,
+    Reading,
+    SubjectsOption,
+    VotesOption,
+    note,
+    open_faces,
+    open_votes,
+    say,
+)
 
 if TYPE_CHECKING:
     from mien.cards import Head
@@ -26,6 +36,8 @@ def calibrate(
     data: Annotated[
         str | None, typer.Option("--data", help="Labeled faces with a val split, for a model file: it keeps none.")
     ] = None,
+    labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     votes: VotesOption = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="File to write, for a model file: the given one is not changed.")
@@ -42,7 +54,7 @@ def calibrate(
         check_output(to, MODEL, [one for one in (model, data, votes) if one], overwrite=overwrite)
     faces, tagged = None, None
     if data is not None:
-        everything = open_faces(data, None, skip_unreadable=False, size=opened.card.preprocess.size)
+        everything = open_faces(data, Reading(labels, subjects), size=opened.card.preprocess.size)
         tagged, faces = open_votes(votes, everything, None)
     card = fit(opened, risk, faces, tagged, to, overwrite=overwrite)
     kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)

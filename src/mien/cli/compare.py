@@ -12,7 +12,9 @@ from mien.cli.console import (
     FerplusOption,
     JsonOption,
     LabelsOption,
+    Reading,
     SkipOption,
+    SubjectsOption,
     VotesOption,
     known_truth,
     note,
@@ -42,6 +44,7 @@ def compare(
     votes: VotesOption = None,
     ferplus: FerplusOption = None,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     truth: Annotated[
         str,
@@ -74,7 +77,9 @@ def compare(
     faces, tagged = None, None
     if data is not None:
         size = max(model.card.preprocess.size for model in opened)
-        tagged, faces = open_votes(votes, open_faces(data, labels, skip_unreadable=skip_unreadable, size=size), ferplus)
+        tagged, faces = open_votes(
+            votes, open_faces(data, Reading(labels, subjects, skip_unreadable), size=size), ferplus
+        )
     distinct = len({model.name for model in opened}) == len(opened)
     comparison = compare_models(
         *opened,

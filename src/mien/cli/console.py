@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +29,19 @@ ModelArgument = Annotated[
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")]
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
 LabelsOption = Annotated[
-    str | None, typer.Option("--labels", help="Class names in order, with commas, where folder names do not say it.")
+    str | None,
+    typer.Option(
+        "--labels",
+        help="Class names in order, with commas, where folder names do not say it; or CLASS=NAME for some classes, and "
+        "CLASS=- for one to leave out.",
+    ),
+]
+SubjectsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--subjects",
+        help="CSV with the columns name and subject: who is on which picture. Splits that mien makes part nobody.",
+    ),
 ]
 SkipOption = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read; they are listed.")
@@ -130,13 +144,29 @@ def end_with(failed: Sequence[str], *, inputs: int) -> None:
         raise typer.Exit(2 if inputs == 1 else 1)
 
 
-def open_faces(data: str, labels: str | None, *, skip_unreadable: bool, size: int = 224) -> FaceSet:
+@dataclass(frozen=True)
+class Reading:
+    """How labeled faces are read: what --labels, --subjects and --skip-unreadable say."""
+
+    labels: str | None = None
+    subjects: str | None = None
+    skip_unreadable: bool = False
+
+    def __str__(self) -> str:
+        """As options of a command that opens the same faces."""
+        named = (("--labels", self.labels), ("--subjects", self.subjects))
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in named if value)
+
+
+def open_faces(data: str, how: Reading, *, size: int = 224) -> FaceSet:
     """Open labeled faces with a progress bar; pictures that are left out are named on standard error."""
     from mien.data.faceset import FaceSet
+    from mien.labels import read_naming
 
-    names = None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+    naming = None if how.labels is None else read_naming(how.labels)
+    skip = how.skip_unreadable
     with progress() as bar:
-        faces = FaceSet.open(data, size=size, labels=names, skip_unreadable=skip_unreadable, progress=bar)
+        faces = FaceSet.open(data, size=size, labels=naming, subjects=how.subjects, skip_unreadable=skip, progress=bar)
     for why in faces.unreadable.values():
         note(f"left out: {why}")
     return faces
@@ -157,9 +187,9 @@ def open_votes(path: str | None, faces: FaceSet, ferplus: str | None) -> tuple[V
     return votes, chosen
 
 
-def opener(data: str, labels: str | None, *, skip_unreadable: bool) -> Callable[[int], FaceSet]:
+def opener(data: str, how: Reading) -> Callable[[int], FaceSet]:
     """Opens the faces at a size, each size once."""
-    return cache(lambda size: open_faces(data, labels, skip_unreadable=skip_unreadable, size=size))
+    return cache(lambda size: open_faces(data, how, size=size))
 
 
 def is_terminal() -> bool:

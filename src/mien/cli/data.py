@@ -11,7 +11,9 @@ from mien.cli.console import (
     JsonOption,
     LabelsOption,
     OverwriteOption,
+    Reading,
     SkipOption,
+    SubjectsOption,
     check_picture,
     open_faces,
     save_picture,
@@ -31,13 +33,14 @@ def stats(
     data: SourceArgument,
     plot: Annotated[Path | None, typer.Option("--plot", help="Write the picture of the label distribution.")] = None,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Images per class and split, as a table and a picture."""
     check_picture(plot, [data], overwrite=overwrite)
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable)
+    faces = open_faces(data, Reading(labels, subjects, skip_unreadable))
     counts = {split: found for split, found in faces.counts().items() if sum(found.values())}
     if as_json:
         import json
@@ -58,11 +61,13 @@ def stats(
 
 
 @app.command("audit")
-def audit(data: SourceArgument, labels: LabelsOption = None, as_json: JsonOption = False) -> None:
-    """Repeats, leaks between splits, conflicting labels, blank, tiny and unreadable pictures."""
+def audit(
+    data: SourceArgument, labels: LabelsOption = None, subjects: SubjectsOption = None, as_json: JsonOption = False
+) -> None:
+    """Repeats, leaks and persons between splits, conflicting labels, blank, tiny and unreadable pictures."""
     from mien.data.audit import audit as audit_faces
 
-    found = audit_faces(open_faces(data, labels, skip_unreadable=True))
+    found = audit_faces(open_faces(data, Reading(labels, subjects, skip_unreadable=True)))
     if as_json:
         say(found.model_dump_json(indent=2))
         return
@@ -101,6 +106,11 @@ def _audit_rows(found: Audit) -> list[list[str]]:
     for pair, count in found.shared.items():
         later, _, earlier = pair.partition(" in ")
         rows.append([f"{later} images that are also in {earlier}", f"{count:,}"])
+    if found.persons:
+        rows.append(["persons that are known", f"{found.persons:,}"])
+    for pair, count in found.shared_persons.items():
+        later, _, earlier = pair.partition(" in ")
+        rows.append([f"persons of {later} who are also in {earlier}", f"{count:,}"])
     rows.append(["sets of identical images with different labels", f"{len(found.conflicts):,}"])
     rows += [[f"leak-free images of {split}", f"{count:,}"] for split, count in found.leak_free.items()]
     rows += [

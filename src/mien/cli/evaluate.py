@@ -17,7 +17,9 @@ from mien.cli.console import (
     LabelsOption,
     ModelArgument,
     OverwriteOption,
+    Reading,
     SkipOption,
+    SubjectsOption,
     VotesOption,
     note,
     open_faces,
@@ -43,6 +45,7 @@ def evaluate(
     data: DataOption,
     split: Annotated[str, typer.Option("--split", help="val, test, pooled (both, as in the study) or train.")] = "test",
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
     ferplus: FerplusOption = None,
@@ -93,9 +96,10 @@ def evaluate(
     pages = [name for name, asked in (("report", report), ("suspects", suspects)) if asked]
     if out or not opened.run:  # before the data, whose names a run's folder for them has, are opened
         _check_free(pages, split, out or _folder(opened, None), overwrite=overwrite)
-    everything = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    everything = open_faces(data, Reading(labels, subjects, skip_unreadable), size=opened.card.preprocess.size)
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     tagged, faces = open_votes(votes, everything, ferplus)
+    faces = faces.for_labels(opened.card.labels, opened.name)
     if why := opened.unsure_what_it_saw(faces):
         note(f"{why}: leak-free leaves out images of the training set and val here; the model may have seen more")
     with progress() as bar:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import LabelsOption, OverwriteOption, SkipOption, note, open_faces, progress, say
+from mien.cli.console import (
+    LabelsOption,
+    OverwriteOption,
+    Reading,
+    SkipOption,
+    SubjectsOption,
+    note,
+    open_faces,
+    progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -40,6 +50,7 @@ def export(
         typer.Option("--web", help="Folder to write instead: a page that computes with this model in the browser."),
     ] = None,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -54,14 +65,14 @@ def export(
     if web is not None:
         if to is not None or half or int8:
             raise InputError("--web writes a page with a file in float16: leave out --to, --float16 and --int8")
-        _write_web(model, data, web, labels, skip_unreadable=skip_unreadable, overwrite=overwrite)
+        _write_web(model, data, web, Reading(labels, subjects, skip_unreadable), overwrite=overwrite)
         return
     if data is None:
         raise InputError("--data is missing: the faces on which the file must answer as the model does")
     opened = Model.open(model, device="cpu")
     if to is not None:
         check_output(to, MODEL, [model, data], overwrite=overwrite)
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    faces = open_faces(data, Reading(labels, subjects, skip_unreadable), size=opened.card.preprocess.size)
     precision = "int8" if int8 else "float16" if half else "float32"
     parity = write(opened, faces, to, precision, overwrite=overwrite)
     place = to if to is not None or opened.run is None else opened.run.folder / "model.onnx"
@@ -76,29 +87,24 @@ def export(
         _say_speed(opened, place, parity.bytes)
 
 
-def _write_web(
-    model: str, data: str | None, folder: Path, labels: str | None, *, skip_unreadable: bool, overwrite: bool
-) -> None:
+def _write_web(model: str, data: str | None, folder: Path, how: Reading, *, overwrite: bool) -> None:
     """The page with this model: a model file as it is, a run in float16 once it agrees with it on faces of `data`."""
     from mien.page.site import write_site
     from mien.recognize.recognizer import is_model_file, model_content
 
-    if data is None or is_model_file(model):
-        content = model_content(model)
-    else:
-        content = _in_half(model, data, labels, skip_unreadable=skip_unreadable)
+    content = model_content(model) if data is None or is_model_file(model) else _in_half(model, data, how)
     size = write_site(folder, model, content, overwrite=overwrite)
     say(f"{folder}: a page of {size / 1e6:.1f} MB for any static host. See it: python -m http.server -d {folder}")
 
 
-def _in_half(model: str, data: str, labels: str | None, *, skip_unreadable: bool) -> bytes:
+def _in_half(model: str, data: str, how: Reading) -> bytes:
     import tempfile
 
     from mien.exports import export as write
     from mien.model import Model
 
     opened = Model.open(model, device="cpu")
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=opened.card.preprocess.size)
+    faces = open_faces(data, how, size=opened.card.preprocess.size)
     with tempfile.TemporaryDirectory(prefix="mien-export-") as folder:
         file = Path(folder) / "model.onnx"
         write(opened, faces, file, "float16")

@@ -17,7 +17,9 @@ from mien.cli.console import (
     DeviceOption,
     LabelsOption,
     PrecisionOption,
+    Reading,
     SkipOption,
+    SubjectsOption,
     VotesOption,
     note,
     opener,
@@ -55,6 +57,7 @@ def study(
     ] = False,
     votes: VotesOption = None,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -78,7 +81,7 @@ def study(
     wanted = _names(recipes) or list(studies.RECIPES)
     changes = _settings(settings or [], wanted)
     chosen = [Recipe.load(name, [*changes[name], *seed]) for name in wanted for seed in extra]
-    faces = opener(data, labels, skip_unreadable=skip_unreadable)
+    faces = opener(data, Reading(labels, subjects, skip_unreadable))
     smallest = min(recipe.data.preprocess.size or DEFAULT_SIZE for recipe in chosen)
     tagged = Votes.open(votes) if votes else None
     planned, missing = studies.plan(chosen, out, faces(smallest), tagged, hardware)

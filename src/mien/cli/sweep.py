@@ -14,8 +14,10 @@ from mien.cli.console import (
     JsonOption,
     LabelsOption,
     PrecisionOption,
+    Reading,
     RecipeArgument,
     SkipOption,
+    SubjectsOption,
     VotesOption,
     note,
     opener,
@@ -42,6 +44,7 @@ def sweep(
     ],
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every run. Repeatable.")] = None,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
     device: DeviceOption = "auto",
@@ -64,7 +67,7 @@ def sweep(
     cluster = train_cluster(engine, address, workers, num_gpus)
     hardware = detect() if cluster else detect(device, precision)
     wanted = combinations(recipe, grids, settings or [])
-    faces = opener(data, labels, skip_unreadable=skip_unreadable)
+    faces = opener(data, Reading(labels, subjects, skip_unreadable))
     tagged = Votes.open(votes) if votes else None
     with progress() as bar:
         found = run_sweep(wanted, faces, out, tagged, hardware, bar, many_on(cluster, device, precision))

@@ -17,8 +17,10 @@ from mien.cli.console import (
     FerplusOption,
     LabelsOption,
     PrecisionOption,
+    Reading,
     RecipeArgument,
     SkipOption,
+    SubjectsOption,
     VotesOption,
     check_picture,
     open_faces,
@@ -26,6 +28,7 @@ from mien.cli.console import (
     progress,
     say,
 )
+from mien.cli.folds import check_folds, train_folds
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -49,6 +52,7 @@ def train(
         bool, typer.Option("--overwrite", help="Replace the run that is in --out; with --find-lr what it writes.")
     ] = False,
     labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
     votes: VotesOption = None,
     ferplus: FerplusOption = None,
@@ -73,6 +77,15 @@ def train(
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="Processes, one device each; they share each batch.")
     ] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Cross-validation: a run for each of so many parts, in whole persons where they are known, and one "
+            "figure over all faces, each answered by the run that did not see it.",
+        ),
+    ] = None,
     logger: Annotated[
         str | None,
         typer.Option("--logger", help="Tell each epoch's figures to csv, tensorboard, wandb or mlflow too."),
@@ -107,6 +120,18 @@ def train(
         raise InputError("--find-lr does not train a run: leave out --logger")
     if find_lr and (start or branch):
         raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
+    check_folds(
+        folds,
+        {
+            "--resume": resume,
+            "--overwrite": overwrite,
+            "--find-lr": find_lr,
+            "--teacher": teacher,
+            "--branch": branch,
+            "--engine": engine,
+            "--devices": devices > 1,
+        },
+    )
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
     if find_lr and chosen.start:
@@ -127,7 +152,7 @@ def train(
     # A mistake there should not wait for the data; a cluster has devices of its own.
     hardware = detect() if cluster else detect(device, precision, devices)
     chosen = complete(chosen)
-    faces = open_faces(data, labels, skip_unreadable=skip_unreadable, size=chosen.preprocess.size)
+    faces = open_faces(data, Reading(labels, subjects, skip_unreadable), size=chosen.preprocess.size)
     tagged, faces = open_votes(votes, faces, ferplus)
     if find_lr:
         _find_lr(chosen, faces, out, hardware)
@@ -138,6 +163,9 @@ def train(
         start=open_start(start) if start else None,
         branch=Run(branch) if branch else None,
     )
+    if folds is not None:
+        train_folds(chosen, faces, out, folds, sources, hardware, told)
+        return
     existing: Existing = "resume" if resume else "replace" if overwrite else "refuse"
     if cluster:
         from mien.scale.train import train_on_ray
@@ -159,7 +187,7 @@ def train(
     )
     only_val = "" if (faces.splits == "test").any() else " --split val"
     relabeled = f" --votes {votes} --ferplus {ferplus}" if ferplus else ""
-    named = f" --labels {shlex.quote(labels)}" if labels else ""
+    named = Reading(labels, subjects)
     say(f"next: mien evaluate {run.folder} --data {data}{named}{relabeled}{only_val}")
 
 

@@ -35,6 +35,8 @@ class Audit(BaseModel):
     surplus: int  # images beyond the first of each group
     repeats_within: dict[str, int]  # split → surplus images inside it
     shared: dict[str, int]  # "test in train" → test images whose pixels also stand in train
+    persons: int  # that are known; 0 where pictures do not tell
+    shared_persons: dict[str, int]  # "test in train" → persons of test who are in train too; empty without persons
     conflicts: tuple[Group, ...]  # groups of identical images with different labels
     leak_free: dict[str, int]  # split → images that the leak-free score keeps
     blank: tuple[str, ...]  # names of pictures with one value everywhere
@@ -58,6 +60,8 @@ def audit(faces: FaceSet) -> Audit:
         surplus=int((sizes - 1).sum()),
         repeats_within={split: int((faces.splits == split).sum() - in_split[split].sum()) for split in SPLITS},
         shared=shared,
+        persons=len(set(faces.persons.tolist()) - {""}),
+        shared_persons=faces.shared_persons(),
         conflicts=_conflicts(faces, group, sizes),
         leak_free=_leak_free(faces.splits, group, in_split),
         blank=tuple(map(str, faces.names[faces.blank])),

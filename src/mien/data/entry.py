@@ -31,14 +31,15 @@ _LONGEST, _LONGEST_CLASS = 1000, 200  # letters
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One labeled picture. `split` is None where the layout has no splits."""
+    """One labeled picture. `split` is None where the layout has no splits; `person` is empty where nobody is known."""
 
     name: str
     class_name: str
     split: str | None
+    person: str = ""
 
 
-def labeled(name: str, class_name: str, split: str | None) -> Entry:
+def labeled(name: str, class_name: str, split: str | None, person: str = "") -> Entry:
     """An entry whose names can be written and compared anywhere. `InputError` for names of more letters than are kept.
 
     Letters with accents are one sign each (NFC): macOS writes them as two, so that one class would become two.
@@ -50,14 +51,18 @@ def labeled(name: str, class_name: str, split: str | None) -> Entry:
             )
     if not (name.isascii() and class_name.isascii() and name.isprintable() and class_name.isprintable()):
         name, class_name = printable(name), normalize("NFC", printable(class_name))
-    return Entry(name, class_name, split)
+    return Entry(name, class_name, split, person)
 
 
 class Source(Protocol):
-    """Entries, their loaders in the same order, a digest of the whole content, and what is passed over, by kind."""
+    """Entries, their loaders in the same order, a digest of the whole content, what is passed over, by kind."""
 
     @property
     def left_out(self) -> Counter[str]: ...
+
+    @property
+    def labels(self) -> Sequence[str] | None:
+        """Its classes in order, where they are known and no set that mien knows by name."""
 
     @property
     def entries(self) -> Sequence[Entry]: ...

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.cards import Card
-from mien.data.cache import Decoded, Progress, decoded
+from mien.data.cache import Progress, decoded
 from mien.data.entry import Entry
+from mien.data.persons import groups_of, named_subjects, read_subjects, tenth_of_groups
 from mien.data.sources import open_source
 from mien.errors import InputError, printable, unknown_name
 from mien.images import Pixels
-from mien.labels import LabelSet, match
+from mien.labels import LabelSet, Naming, canonical, match, named_by_class
 from mien.predictions import Predictions
 from mien.shown import Shown
 from mien.walk import told
@@ -47,6 +49,7 @@ class FaceSet(Shown):
     hashes: npt.NDArray[np.str_]  # (N,) identity of the native pixels
     shapes: npt.NDArray[np.int32]  # (N, 2) native height and width
     blank: npt.NDArray[np.bool_]  # (N,) one value everywhere
+    persons: npt.NDArray[np.str_]  # (N,) who is on it; empty where nobody is known
     unreadable: Mapping[str, str]  # name → why, of the files that were skipped
 
     @classmethod
@@ -55,7 +58,8 @@ class FaceSet(Shown):
         path: str | Path,
         *,
         size: int = 224,
-        labels: Sequence[str] | None = None,
+        labels: Naming | None = None,
+        subjects: str | Path | None = None,
         skip_unreadable: bool = False,
         val_seed: int = 0,
         progress: Progress | None = None,
@@ -63,21 +67,33 @@ class FaceSet(Shown):
         """Open a folder, zip, CSV or Parquet of labeled faces; decode it into the cache if it is new.
 
         `size`: largest side that is kept, in pixels; give the recipe's, so that no more is stored than it needs.
-        `labels`: class names in order, overriding what the source's names suggest. Without a `val` split a tenth of
-        train becomes val: stratified, identical images together, drawn by content and `val_seed`, never from test.
+        `labels`: class names in order, overriding what the source's names suggest; or by class its name here, None for
+        a class that is left out. Without a `val` split a tenth of
+        train becomes val: stratified, identical images and all of a person together, drawn by content and `val_seed`,
+        never from test. `subjects`: a CSV with the columns name and subject, who is on which picture, in place of what
+        the names of a known set tell.
         Raises `InputError`, also for unreadable pictures unless `skip_unreadable`.
         """
         place = Path(path)
         source = open_source(place, labels)
         if source.left_out:
             logger.warning("%s: left out, as no pictures: %s", path, told(source.left_out))
-        label_set, index = match({entry.class_name for entry in source.entries}, source=str(path), wanted=labels)
+        classes = {entry.class_name for entry in source.entries}
+        if isinstance(labels, Mapping):
+            label_set, index = named_by_class(classes, labels, source=str(path))
+        else:
+            label_set, index = match(classes, source=str(path), wanted=labels or source.labels)
         pixels = decoded(source, size, progress)
-        if pixels.unreadable and not skip_unreadable:
-            raise _unreadable_error(place, source.entries, pixels)
-        kept = np.array([i for i in range(len(source.entries)) if i not in pixels.unreadable], dtype=np.int64)
+        chosen = [i for i, entry in enumerate(source.entries) if entry.class_name in index]
+        unreadable = {i: pixels.unreadable[i] for i in chosen if i in pixels.unreadable}
+        if unreadable and not skip_unreadable:
+            raise _unreadable_error(place, len(chosen), list(unreadable.values()))
+        kept = np.array([i for i in chosen if i not in unreadable], dtype=np.int64)
         if not len(kept):
-            raise InputError(f"{path}: not one of its {len(source.entries)} pictures can be read")
+            raise InputError(f"{path}: not one of its {len(chosen)} pictures can be read")
+        if len(chosen) < len(source.entries):
+            out = ", ".join(sorted(classes - set(index)))
+            logger.info("%s: --labels leaves out %d faces of %s", path, len(source.entries) - len(chosen), out)
         entries = [source.entries[i] for i in kept]
         faces = cls(
             source=printable(place.resolve().name),
@@ -90,12 +106,20 @@ class FaceSet(Shown):
             hashes=pixels.hashes[kept],
             shapes=pixels.shapes[kept],
             blank=pixels.blank[kept],
-            unreadable={source.entries[i].name: why for i, why in pixels.unreadable.items()},
+            persons=_persons(entries, subjects),
+            unreadable={source.entries[i].name: why for i, why in unreadable.items()},
         )
         return faces._checked(str(path), val_seed)
 
     def _checked(self, path: str, val_seed: int) -> FaceSet:
-        faces = self if "val" in self.splits else self._with_val(val_seed)
+        faces = self if "val" in self.splits else self._with_val(path, val_seed)
+        for pair, count in faces.shared_persons().items():
+            if count:
+                later, _, earlier = pair.partition(" in ")
+                logger.warning(
+                    "%s: %d persons of %s are also in %s: a figure on %s says less of new people",
+                    path, count, later, earlier, later,
+                )  # fmt: skip
         counts = faces.counts()
         for split, per_label in counts.items():
             absent = [label for label, count in per_label.items() if not count]
@@ -108,9 +132,32 @@ class FaceSet(Shown):
             logger.warning("%s: no train split; it can be evaluated on, not trained on", path)
         return faces
 
-    def _with_val(self, seed: int) -> FaceSet:
-        chosen = _stratified_tenth(self.hashes, self.labels, self.splits == "train", len(self.label_set), seed)
+    def _with_val(self, path: str, seed: int) -> FaceSet:
+        train = self.splits == "train"
+        chosen = np.zeros(len(self), dtype=bool)
+        if train.any() and self.persons[train].any():
+            mine = self.keep(train)
+            by_person = tenth_of_groups(groups_of(mine.persons, mine.hashes), mine.labels, seed)
+            if by_person is not None:
+                chosen[train] = by_person
+                there, people = np.unique(mine.persons[by_person]), np.unique(mine.persons)
+                logger.info(
+                    "%s: val is a tenth of train by persons: %d of %d, %d of %d faces; none of them in both",
+                    path, len(there), len(people), by_person.sum(), len(mine),
+                )  # fmt: skip
+                return replace(self, splits=np.where(chosen, "val", self.splits).astype("<U5"))
+            logger.warning("%s: too few persons for a val split of its own: val shares persons with train", path)
+        chosen = _stratified_tenth(self.hashes, self.labels, train, len(self.label_set), seed)
         return replace(self, splits=np.where(chosen, "val", self.splits).astype("<U5"))
+
+    def shared_persons(self) -> dict[str, int]:
+        """`test in train` → how many persons of test are in train too; empty where nobody is known."""
+        if not self.persons.any():
+            return {}
+        there = {split: set(self.persons[self.splits == split].tolist()) - {""} for split in SPLITS}
+        return {
+            f"{later} in {earlier}": len(there[later] & there[earlier]) for earlier, later in combinations(SPLITS, 2)
+        }
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -130,10 +177,11 @@ class FaceSet(Shown):
         return "\n".join(lines)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A row for each face: its name, split, label, identity of its pixels, native size, and whether it is blank."""
+        """A row for each face: name, split, label, identity of its pixels, native size, whether it is blank, person."""
         labels = np.array(self.label_set.labels)[self.labels]
-        columns = (self.names, self.splits, labels, self.hashes, self.shapes[:, 1], self.shapes[:, 0], self.blank)
-        names = ("name", "split", "label", "hash", "width", "height", "blank")
+        sizes = (self.shapes[:, 1], self.shapes[:, 0])
+        columns = (self.names, self.splits, labels, self.hashes, *sizes, self.blank, self.persons)
+        names = ("name", "split", "label", "hash", "width", "height", "blank", "person")
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -152,15 +200,36 @@ class FaceSet(Shown):
             raise unknown_name("split", split, SPLITS)
         return self.keep(np.isin(self.splits, splits))
 
+    def for_labels(self, labels: Sequence[str], model: str) -> FaceSet:
+        """The faces with the `labels` of the model named `model`, in its order, whatever these classes are called here.
+
+        Data may lack classes that the model answers with. `InputError` where it has others.
+        """
+        if tuple(labels) == self.label_set.labels:
+            return self
+        theirs = LabelSet(model, tuple(labels))
+        stands_for = {label: label if label in labels else canonical(label, theirs) for label in self.label_set.labels}
+        others = [label for label, known in stands_for.items() if known is None]
+        if others:
+            few = len(others) < len(stands_for) - 1
+            advice = f"leave out what it does not know: --labels {','.join(f'{name}=-' for name in others)}; or name"
+            raise InputError(
+                f"{model} was trained on {', '.join(labels)}; {self.source} has {', '.join(self.label_set.labels)}. "
+                f"Evaluate on data with the same classes, or {advice if few else 'name'} them as the model does: "
+                f"--labels {others[0]}={labels[0]},…"
+            )
+        index = np.array([labels.index(known) for known in stands_for.values() if known is not None])
+        absent = [label for label in labels if label not in stands_for.values()]
+        if absent:
+            logger.warning(
+                "%s: has no class %s, which %s may answer; such an answer counts as wrong",
+                self.source, ", ".join(absent), model,
+            )  # fmt: skip
+        return replace(self, label_set=theirs, labels=index[self.labels])
+
     def for_model(self, labels: Sequence[str], model: str, split: str) -> FaceSet:
         """The faces of `split`, for the model named `model` to answer. `InputError` where it knows other `labels`."""
-        if tuple(labels) != self.label_set.labels:
-            raise InputError(
-                f"{model} was trained on {', '.join(labels)}; "
-                f"{self.source} has {', '.join(self.label_set.labels)}. Evaluate on data with the same classes; where "
-                f"they are only in another order, name it: --labels {','.join(labels)}"
-            )
-        chosen = self.select(split)
+        chosen = self.for_labels(labels, model).select(split)
         if not len(chosen):
             raise InputError(f"{self.source} has no {split} split. It has: {', '.join(sorted(set(self.splits)))}")
         return chosen
@@ -187,7 +256,7 @@ class FaceSet(Shown):
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> FaceSet:
         """The faces where `mask` (N,) is true; no pixel is copied."""
-        per_face = ("rows", "labels", "names", "splits", "hashes", "shapes", "blank")
+        per_face = ("rows", "labels", "names", "splits", "hashes", "shapes", "blank", "persons")
         return replace(self, **{key: getattr(self, key)[mask] for key in per_face})
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -208,11 +277,21 @@ class FaceSet(Shown):
         return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
-def _unreadable_error(path: Path, entries: Sequence[Entry], pixels: Decoded) -> InputError:
-    shown = "\n  ".join(list(pixels.unreadable.values())[:5])
-    more = "\n  …" if len(pixels.unreadable) > 5 else ""
+def _persons(entries: Sequence[Entry], subjects: str | Path | None) -> npt.NDArray[np.str_]:
+    """`(N,)` who is on each picture: as a user's file says, or as the source knows."""
+    if subjects is None:
+        return np.array([entry.person for entry in entries])
+    found = named_subjects([entry.name for entry in entries], read_subjects(subjects), str(subjects))
+    if unknown := found.count(""):
+        logger.warning("%s: tells no subject of %d of %d faces; each counts as one", subjects, unknown, len(found))
+    return np.array(found)
+
+
+def _unreadable_error(path: Path, count: int, reasons: Sequence[str]) -> InputError:
+    shown = "\n  ".join(reasons[:5])
+    more = "\n  …" if len(reasons) > 5 else ""
     return InputError(
-        f"{path}: {len(pixels.unreadable)} of {len(entries)} pictures cannot be read:\n  {shown}{more}\n"
+        f"{path}: {len(reasons)} of {count} pictures cannot be read:\n  {shown}{more}\n"
         "Repair or remove them, or leave them out: --skip-unreadable"
     )
 

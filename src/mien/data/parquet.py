@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mien.data.messages import is_compressed
 from mien.data.pages import check_pages
 from mien.errors import InputError, MissingExtraError, first_line, shortened
 from mien.images import MAX_BYTES
+from mien.labels import Naming
 
 _ARROW = ".arrow"
 _BATCH, _BATCH_BYTES = 256, 2**27  # rows at a time; fewer where each may be a large value of a dictionary
@@ -29,7 +30,7 @@ class ParquetSource:
     own metadata.
     """
 
-    def __init__(self, files: Sequence[Path], path: Path, labels: Sequence[str] | None) -> None:
+    def __init__(self, files: Sequence[Path], path: Path, labels: Naming | None) -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
@@ -38,6 +39,7 @@ class ParquetSource:
         self._files = [file for file in files if not file.name.startswith("cache-")]
         self._root = path
         self.left_out: Counter[str] = Counter()
+        self.labels: Sequence[str] | None = None
         splits = [self._split(file) for file in self._files]
         unknown = next((file for file, split in zip(self._files, splits, strict=True) if split is None), None)
         if unknown and len(splits) > 1 and (any(splits) or unknown.suffix != _ARROW):
@@ -136,7 +138,7 @@ def _check_types(schema: Any, file: Path) -> None:
         raise InputError(f"{file}: its column label holds {found}, expected whole numbers or names")
 
 
-def _classes(file: Path, labels: Sequence[str] | None) -> list[str]:
+def _classes(file: Path, labels: Naming | None) -> list[str]:
     with _opened(file) as (schema, batches):
         _check_types(schema, file)
         values: list[object] = []
@@ -152,15 +154,22 @@ def _classes(file: Path, labels: Sequence[str] | None) -> list[str]:
 
 
 def _parquet_classes(
-    metadata: dict[bytes, bytes], values: Sequence[object], labels: Sequence[str] | None, file: Path
+    metadata: dict[bytes, bytes], values: Sequence[object], labels: Naming | None, file: Path
 ) -> list[str]:
     if not values:
         raise InputError(f"{file}: has no rows. Download it again, or leave the file out")
     if all(isinstance(value, str) for value in values):
         return [str(value) for value in values]
-    names = _class_label_names(metadata) or labels
+    names = _class_label_names(metadata)
+    if not names and isinstance(labels, Mapping):
+        return [str(value) for value in values]  # as numbered folders, which these labels name
+    if not names and labels is not None and not isinstance(labels, Mapping):
+        names = labels
     if not names:
-        raise InputError(f"{file}: its labels are numbers without names. Name them in order: --labels angry,disgust,…")
+        raise InputError(
+            f"{file}: its labels are numbers without names. Name them in order: --labels angry,disgust,…; or one by "
+            "one: --labels 0=angry,1=-,…"
+        )
     codes = [value for value in values if type(value) is int and 0 <= value < len(names)]
     if len(codes) != len(values):
         strange = next(v for v in values if not (type(v) is int and 0 <= v < len(names)))

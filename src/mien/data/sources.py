@@ -3,43 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from mien.data.entry import Entry, Loader, Source, file_digest
-from mien.data.folders import entries
+from mien.data.layouts import class_folders, published
+from mien.data.listing import Face, Files, Layout
 from mien.data.parquet import ParquetSource
 from mien.data.tables import CsvSource
 from mien.errors import InputError, first_line
 from mien.image_files import HEAD, SUFFIXES
-from mien.images import MAX_BYTES
+from mien.images import MAX_BYTES, Pixels, decode
+from mien.labels import Naming
 from mien.walk import files_below, is_hidden, kind_by, left_out_as
+
+logger = logging.getLogger(__name__)
 
 MAX_UNPACKED = 32 * 2**30  # of all members of one zip, in bytes
 MAX_RATIO = 200  # unpacked to packed, of one zip member
 
 
-def open_source(path: Path, labels: Sequence[str] | None = None) -> Source:
+def open_source(path: Path, labels: Naming | None = None) -> Source:
     """The source at `path`: a folder of images, a zip of such a folder, fer2013.csv (or .csv.gz, .csv.zip), or Parquet.
 
-    `labels` names the integer labels of a Parquet file that does not name them itself.
+    `labels` names the integer labels of a Parquet file that does not name them itself, and numbered folders.
     """
+    numbers = labels is not None and (not isinstance(labels, Mapping) or any(name.isdigit() for name in labels))
     if not path.exists():
         raise InputError(
             f"{path}: does not exist. Give a folder of class folders, a zip of one, fer2013.csv or Parquet"
         )
     if path.is_dir():
         tables = sorted([*path.rglob("*.parquet"), *path.rglob("*.arrow")])
-        return ParquetSource(tables, path, labels) if tables else FolderSource(path)
+        return ParquetSource(tables, path, labels) if tables else FolderSource(path, numbers=numbers)
     if not path.is_file():
         raise InputError(f"{path}: no file but a pipe, socket or device; write the data to a file first")
     name = path.name.lower()
     if name.endswith(".zip"):
-        return _in_zip(path)
+        return _in_zip(path, numbers)
     if name.endswith((".csv", ".csv.gz")):
         return CsvSource(path)
     if name.endswith((".parquet", ".arrow")):
@@ -48,63 +56,111 @@ def open_source(path: Path, labels: Sequence[str] | None = None) -> Source:
 
 
 class FolderSource:
-    """`<split>/<class>/x.png` with the splits that are there, `<class>/<split>/x.png`, or class folders alone."""
+    """A folder: a published data set that is known by its layout, or class folders with or without splits."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, numbers: bool = False) -> None:
+        """`numbers`: the user names the numbers of folders."""
         self._root = path
-        self._files, self.left_out = [], Counter[str]()
+        pictures: list[str] = []
+        others: list[str] = []
+        left_out = Counter[str]()
         for file in files_below(path):
             kind = left_out_as(file)
-            if kind is None:
-                self._files.append(file.relative_to(path).as_posix())
-            else:
-                self.left_out[kind] += 1
-        self._files.sort()
-        self.entries: Sequence[Entry] = entries(self._files, str(path), self.left_out)
+            (pictures if kind is None else others).append(file.relative_to(path).as_posix())
+            if kind is not None:
+                left_out[kind] += 1
+        files = Files(str(path), sorted(pictures), others, lambda place: _read_file(path / place, place))
+        layout = _laid_out(files, left_out, numbers)
+        self._faces, self.left_out, self.labels = layout.faces, _no_pictures(layout), layout.labels
+        self.entries: Sequence[Entry] = [face.entry for face in layout.faces]
 
     def loaders(self) -> Iterator[Loader]:
-        for name in self._files:
-            yield lambda file=self._root / name, name=name: _read_file(file, name)  # type: ignore[misc]
+        for face in self._faces:
+            yield lambda face=face: _picture(_read_file(self._root / face.file, face.file), face)  # type: ignore[misc]
 
     def digest(self) -> str:
         total = hashlib.blake2b(digest_size=16)
-        for name in self._files:
-            total.update(os.fsencode(name) + b"\0")
-            try:
-                with (self._root / name).open("rb") as file:
-                    total.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError:
-                total.update(b"unreadable")  # its loader will say why
+        known: dict[str, bytes] = {}  # a photo of several faces is read once
+        for face in self._faces:
+            if face.file not in known:
+                known[face.file] = self._content(face.file)
+            total.update(os.fsencode(face.file) + b"\0" + known[face.file])
+            if face.box:
+                total.update(repr(face.box).encode())
         return total.hexdigest()
+
+    def _content(self, place: str) -> bytes:
+        try:
+            with (self._root / place).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError:
+            return b"unreadable"  # its loader will say why
 
 
 class ZipSource:
-    """A zip of the folder layout. Members are read one at a time and never unpacked to disk."""
+    """A zip of the same. Members are read one at a time and never unpacked to disk."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, *, numbers: bool = False) -> None:
         self._path, self._archive = path, archive  # it stays open as long as its loaders may be called
-        self.left_out: Counter[str] = Counter()
+        left_out: Counter[str] = Counter()
         self._members: dict[str, zipfile.ZipInfo] = {}  # by their places, sorted
+        pictures: list[str] = []
+        others: list[str] = []
         for member in sorted(archive.infolist(), key=_place):
             place = _place(member)
             if place.endswith("/") or is_hidden(place):
                 continue
+            self._members[place] = member
             kind = kind_by(place, lambda member=member: _head(archive, member))  # type: ignore[misc]
-            if kind is None:
-                self._members[place] = member
-            else:
-                self.left_out[kind] += 1
-        self.entries: Sequence[Entry] = entries(list(self._members), str(path), self.left_out)
+            (pictures if kind is None else others).append(place)
+            if kind is not None:
+                left_out[kind] += 1
+        layout = _laid_out(Files(str(path), pictures, others, self._read), left_out, numbers)
+        self._layout, self.left_out, self.labels = layout, _no_pictures(layout), layout.labels
+        self.entries: Sequence[Entry] = [face.entry for face in layout.faces]
+
+    def _read(self, place: str) -> bytes:
+        return _read_member(self._archive, self._members[place], place)
 
     def loaders(self) -> Iterator[Loader]:
-        for name, member in self._members.items():
-            yield lambda name=name, member=member: _read_member(self._archive, member, name)  # type: ignore[misc]
+        for face in self._layout.faces:
+            yield lambda face=face: _picture(self._read(face.file), face)  # type: ignore[misc]
 
     def digest(self) -> str:
-        return file_digest(self._path)
+        whole = file_digest(self._path)
+        if not self._layout.name:
+            return whole
+        # Which of its pictures are faces, and where, is ours to tell and may change.
+        told = "\n".join(f"{face.file}\t{face.box}" for face in self._layout.faces)
+        return hashlib.blake2b(f"{whole}\n{told}".encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
-def _in_zip(path: Path) -> Source:
+def _laid_out(files: Files, left_out: Counter[str], numbers: bool) -> Layout:
+    layout = published(files, numbers=numbers)
+    if layout is None:
+        return class_folders(files, left_out)
+    logger.info("%s: %s", files.source, layout)
+    return layout
+
+
+def _no_pictures(layout: Layout) -> Counter[str]:
+    """What is counted as no picture: a published set's other files are its own."""
+    return Counter() if layout.name else layout.left_out
+
+
+def _picture(content: bytes, face: Face) -> bytes | Pixels:
+    """The encoded picture, or the pixels of the face in it."""
+    if face.box is None:
+        return content
+    pixels = decode(content, face.file)
+    left, top, right, bottom = (max(0, place) for place in face.box)
+    crop = pixels[top:bottom, left:right]
+    if not crop.size:
+        raise InputError(f"{face.entry.name}: its box {face.box} lies outside of the photo")
+    return np.ascontiguousarray(crop)
+
+
+def _in_zip(path: Path, numbers: bool) -> Source:
     """Pictures in a zip, or the one table in a zip that holds no picture."""
     try:
         archive = zipfile.ZipFile(path)
@@ -116,7 +172,7 @@ def _in_zip(path: Path) -> Source:
     tables = [place for place in places if place.lower().endswith(".csv")]
     if len(tables) == 1 and not any(place.lower().endswith(SUFFIXES) for place in places):
         return CsvSource(path)
-    return ZipSource(path, archive)
+    return ZipSource(path, archive, numbers=numbers)
 
 
 def _place(member: zipfile.ZipInfo) -> str:

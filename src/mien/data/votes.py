@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 from unicodedata import normalize
 
 import numpy as np
@@ -16,11 +15,11 @@ import numpy.typing as npt
 
 from mien.data.csv_rows import rows
 from mien.data.faceset import FaceSet
-from mien.errors import InputError, printable, shortened, unknown_name
+from mien.data.ferplus import answers, check_protocol
+from mien.errors import InputError, printable, shortened
 from mien.labels import FERPLUS8, LabelSet, canonical
 from mien.predictions import Predictions
 
-Protocol = Literal["majority", "argmax"]
 _NO_EMOTION = ("unknown", "nf")  # the taggers' other answers: no face, or cannot tell
 _NAME, _ROW_NAME, _USAGE = "path", "image name", "usage"
 _DIGITS = 4  # of a count of votes
@@ -117,25 +116,11 @@ def beside(predictions: Predictions, votes: Votes | None) -> Predictions:
 def relabeled(faces: FaceSet, votes: Votes, protocol: str) -> FaceSet:
     """The faces with the eight labels of FER+ in place of their own; without those that the protocol gives no label.
 
-    `majority` drops single votes, then asks for more than half of those that are left; `argmax` takes the most frequent
-    answer, the first of equals. Either way faces that come out as unknown or as no face are left out.
-    Source: Barsoum et al. 2016, section 3, and the code that goes with it.
+    `protocol`: majority or argmax; see `mien.data.ferplus`.
     """
-    if protocol not in get_args(Protocol):
-        raise unknown_name("protocol", protocol, get_args(Protocol), see="mien train --help")
-    table = votes.table(faces.names)
-    if protocol == "majority":
-        table = np.where(table > 1, table, 0)
-    top = table.argmax(axis=1)
-    most, total = table.max(axis=1), table.sum(axis=1)
-    indices = np.array([_ferplus_index(name) for name in votes.columns])[top]
-    kept = (total > 0) & (indices >= 0) & ((2 * most > total) | (protocol == "argmax"))
+    check_protocol(protocol)
+    indices, kept = answers(votes.table(faces.names), votes.columns, protocol)
     return replace(faces.keep(kept), label_set=FERPLUS8, labels=indices[kept])
-
-
-def _ferplus_index(column: str) -> int:
-    label = canonical(column, FERPLUS8)
-    return FERPLUS8.labels.index(label) if label else -1
 
 
 def _is_answer(name: str) -> bool:

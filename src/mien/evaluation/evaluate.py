@@ -1,6 +1,6 @@
 """Evaluation: the numbers that a set of predictions earns, each with its uncertainty.
 
-Shapes: N images, K classes, B bootstrap draws, C columns of a tally.
+Shapes: N images, K classes, B bootstrap draws, C columns of a tally, G clusters.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
@@ -16,6 +18,7 @@ from mien.errors import InputError
 from mien.evaluation.bootstrap import (
     Estimate,
     Frozen,
+    Ints,
     bootstrap_figures,
     class_figures,
     confusion_counts,
@@ -113,10 +116,12 @@ def evaluate(
 
     `model`: a run, its folder, a `.onnx` file or a bundled name. A run keeps predictions and the evaluation as JSON in
     its folder; on other data than it was trained on, under the name of that data. Of a model with two heads the labels'
-    head is scored; predictions keep both, and the `votes` that the people's head is held against. Raises `InputError`
-    for other labels than the model's, or an empty split.
+    head is scored; predictions keep both, and the `votes` that the people's head is held against. Classes go by the
+    model's names for them; `faces` may lack some. Raises `InputError` for classes that the model does not know, or an
+    empty split.
     """
     opened = Model.open(model, device=device)
+    faces = faces.for_labels(opened.card.labels, opened.name)
     return scored(opened, faces, opened.predictions(faces, split, votes=votes, progress=progress))
 
 
@@ -134,11 +139,19 @@ def evaluation_file(model: Model, faces: FaceSet, split: str) -> Path:
 
 
 def score(
-    predictions: Predictions, model: str, *, temperature: float = 1.0, draws: int = 2000, seed: int = 0
+    predictions: Predictions,
+    model: str,
+    *,
+    temperature: float = 1.0,
+    clusters: Ints | None = None,
+    draws: int = 2000,
+    seed: int = 0,
 ) -> Evaluation:
     """What `predictions` of the model named `model` are worth, with 95 % intervals from `draws` bootstrap resamples.
 
     `predictions` are the network's own; what is scored are the answers that it gives at the `temperature` of its card.
+    `clusters` `(N,)`: which images belong together, as those of a person; resamples then are of whole clusters (Davison
+    and Hinkley 1997, section 3.8), of single images without it.
     Macro F1 and mean class accuracy run over the classes that have an image here; nll counts probabilities as at least
     1e-7. Raises `InputError` when there is no image, or a label that is no class.
     """
@@ -146,8 +159,11 @@ def score(
     untempered = None if temperature == 1 else calibration(predictions, seed=seed)
     predictions = predictions.tempered(temperature)
     k, mask = len(predictions.label_names), predictions.leak_free
-    scores = _scores(predictions, draws, seed)
-    leak_free = scores if mask.all() else _scores(predictions.keep(mask), draws, seed) if mask.any() else None
+    together = np.arange(len(predictions)) if clusters is None else clusters
+    scores = _scores(predictions, together, draws, seed)
+    leak_free = None
+    if mask.any():
+        leak_free = scores if mask.all() else _scores(predictions.keep(mask), together[mask], draws, seed)
     counts = confusion_counts(predictions.labels, predictions.predicted, k)
     return Evaluation(
         model=model,
@@ -192,10 +208,16 @@ def check_scorable(predictions: Predictions, model: str) -> None:
         )
 
 
-def _scores(predictions: Predictions, draws: int, seed: int) -> Scores:
+def _scores(predictions: Predictions, clusters_N: Ints, draws: int, seed: int) -> Scores:
     point = point_figures(predictions.labels, predictions.probabilities)
     tally_NC = tally(predictions.labels, predictions.probabilities)
-    (samples,) = bootstrap_figures([tally_NC], draws, seed)
+    # What a cluster adds is the sum of what its images add; one image a cluster is the bootstrap of images.
+    cluster_N = np.unique(clusters_N, return_inverse=True)[1]
+    sums_GC = tally_NC
+    if cluster_N.max() + 1 < len(cluster_N):
+        sums_GC = np.zeros((int(cluster_N.max()) + 1, tally_NC.shape[1]))
+        np.add.at(sums_GC, cluster_N, tally_NC)
+    (samples,) = bootstrap_figures([sums_GC], draws, seed)
     return Scores(
         n=len(predictions),
         accuracy=estimate(point.accuracy[0], samples.accuracy),
