@@ -1,6 +1,6 @@
 """Quality: what a face offers to be read: how many pixels, how sharp, how bright, how far turned.
 
-Measured on the upright crop and on the detector's points, at no cost worth telling.
+Measured on the upright crop and on the detector's points, in .1 to .5 ms a face.
 """
 
 from __future__ import annotations
