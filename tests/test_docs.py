@@ -19,6 +19,7 @@ from mien.evaluation.printed import format_estimate
 from mien.labels import FER7
 from mien.recipes.recipe import names
 from mien.recognize.rows import columns
+from mien.recognize.summaries import Summaries
 from mien.training.run import Epoch
 
 ROOT = Path(__file__).parents[1]
@@ -75,6 +76,21 @@ def test_the_codebook_has_every_column() -> None:
     spss = parts["How to read it in R and in SPSS"]
     (listed,) = re.findall(r"/VARIABLES=(.*?)\.\n", spss, flags=re.DOTALL)
     assert listed.split()[::2] == bundled
+
+
+def test_the_codebook_has_every_column_of_a_summary() -> None:
+    page = (DOCS / "reference" / "codebook.md").read_text(encoding="utf-8")
+    told = {name: first_cells(text) for name, text in sections(sections(page, 2)["Summaries of videos"], 3).items()}
+    summaries = Summaries(FER7.labels)
+    written = {
+        "By face": summaries.columns("by-face"), "By video": summaries.columns("by-video"),
+        "By group": summaries.group_columns(),
+    }  # fmt: skip
+    short = {
+        name: list(dict.fromkeys(re.sub("^(share|mean)_.*", r"\1_LABEL", column) for column in columns))
+        for name, columns in written.items()
+    }
+    assert told == short
 
 
 def first_cells(text: str) -> list[str]:

@@ -58,6 +58,10 @@ def inputs(drawn_folder: Path, save_checkpoint, tmp_path_factory: pytest.TempPat
     shutil.copyfile(portrait, here / "photo.jpg")
     shutil.copytree(portrait.parent, here / "photos")
     _write_clip(here / "clip.mp4", portrait)
+    (here / "interviews").mkdir()
+    for name in ("p1.mp4", "p2.mp4"):
+        shutil.copyfile(here / "clip.mp4", here / "interviews" / name)
+    (here / "participants.csv").write_text(*blocks("text", PAGES["video"]))
     save_checkpoint(root / "shared" / "models" / "dinov2-small", "vit", blocks=12)
     return root
 
@@ -102,7 +106,10 @@ MADE = {
     "README": ("faces.csv", "marked/astronaut.jpg", "clip.csv", "timeline.png", "runs/mine/model.onnx"),
     "quickstart": ("probabilities.png", "runs/first/model.onnx", "runs/first/predictions/test.npz"),
     "recognize": ("probabilities.png", "marked/photo.jpg", "faces.csv"),
-    "video": ("clip.csv", "timeline.png", "marked/clip.mp4"),
+    "video": (
+        "clip.csv", "timeline.png", "marked/clip.mp4", "interviews.csv", "marked/p2.mp4", "summed-by-face.csv",
+        "summed-by-video.csv", "grouped-by-condition.csv",
+    ),
     "train": (
         "faces.zip", "stats.png", "runs/cnn-v2/model.onnx", "runs/vit/model.safetensors", "runs/both/card.json",
         "runs/tuned-find-lr.png", "runs/sweep/sweep.png", "runs/study/report.html", "runs/study/cnn-v1/model.onnx",

@@ -21,6 +21,7 @@ MARK = "mien"  # PNG: tEXt chunk "Software"; JPEG: comment; Parquet: key of the 
 MODEL_MARK = "mien.card"  # ONNX: key of the metadata
 FILM_MARK = b"\0\0\0\x10freemien-mp4"  # MP4: an empty box at the end, which players skip
 TABLE_START = "source,frame,time_s,"  # CSV: the columns with which every table of faces has begun
+_SUMMARY_STARTS = ("source,face_id,first_s,", "source,length_s,faces,", "group,videos,videos_with_face,")
 _PARQUET_MARK = b"\x18\x04mien\x18\x05table"  # key and value of the metadata, in the footer's compact Thrift
 _METADATA = 14  # field of ModelProto
 LARGEST_MODEL = 2**31  # bytes: no protocol buffer is larger
@@ -172,6 +173,15 @@ def _table(path: Path) -> bool:
     return {"source", "frame", "time_s", "format"} <= _keys(_head(path).partition(b"\n")[0])
 
 
+def _summary(path: Path) -> bool:
+    if path.suffix.lower() == ".parquet":
+        return _parquet(path)
+    if path.suffix.lower() == ".csv":
+        return _head(path).startswith(tuple(start.encode() for start in _SUMMARY_STARTS))
+    first = _keys(_head(path).partition(b"\n")[0])
+    return any(set(start.strip(",").split(",")) <= first for start in _SUMMARY_STARTS)
+
+
 def _page(path: Path) -> bool:
     """HTML; the second is what pages had before they named their generator."""
     head = _head(path)
@@ -199,6 +209,7 @@ COPY = Kind((".jpg", ".jpeg", ".png"), "copies are written as JPEG or PNG", _cop
 MODEL = Kind((".onnx",), "a model file ends in .onnx; choose such a name", _onnx)
 FILM = Kind((".mp4",), "films are written as MP4; expected a name that ends in .mp4", _mp4)
 TABLE = Kind((".csv", ".jsonl", ".parquet"), "tables are written as .csv, .jsonl or .parquet", _table)
+SUMMARY = Kind(TABLE.suffixes, TABLE.expected, _summary)
 PAGE = Kind((".html",), "pages are written as .html", _page)
 
 

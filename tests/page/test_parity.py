@@ -13,6 +13,7 @@ import pytest
 
 from mien import FaceSet
 from mien.images import Pixels
+from mien.recognize.cuts import Cuts, small
 from mien.recognize.faces import Face
 from mien.recognize.recognizer import Recognizer
 from mien.recognize.track import Tracker
@@ -159,3 +160,36 @@ def test_faces_are_followed_as_in_python(page: Any) -> None:
             assert (our["id"], our["emotion"], our["unsure"]) == (number, their.emotion, their.unsure)
             assert our["probabilities"] == pytest.approx(their.probabilities, abs=1e-12)
     assert len(numbers) >= 3
+
+
+CUTS = """async (grays) => {
+  const { Cuts } = await import("/assets/mien-web.js");
+  const cuts = new Cuts();
+  return grays.map((gray) => cuts.nextGray(gray));
+}"""
+CUTS_OF_PICTURES = """async (pictures) => {
+  const { Cuts } = await import("/assets/mien-web.js");
+  const cuts = new Cuts();
+  const found = [];
+  for (const text of pictures) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    found.push(cuts.next(await createImageBitmap(new Blob([bytes], { type: "image/png" }))));
+  }
+  return found;
+}"""
+
+
+def test_cuts_are_those_of_python(page: Any) -> None:
+    """Of mosaics, of each again shifted, darker and hidden in part, and of black ones between them."""
+    rng, film = np.random.default_rng(8), list[Pixels]()
+    for i in range(24):
+        drawn = cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_NEAREST)
+        moved = (np.roll(drawn, 4 * i, axis=1) * 0.7).astype(np.uint8)
+        moved[:, : 6 * i] = 90
+        film += [drawn, moved, *[np.zeros_like(drawn)] * (i % 7 == 6)]
+    cuts = Cuts()
+    theirs = [cuts(image) for image in film]
+    assert 23 <= sum(theirs) < len(film) - 10
+    assert page.evaluate(CUTS, [small(image).ravel().tolist() for image in film]) == theirs
+    ours = page.evaluate(CUTS_OF_PICTURES, [png(image) for image in film])
+    assert sum(our != their for our, their in zip(ours, theirs, strict=True)) <= 1  # the browser shrinks in its own way

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import InputError
-from mien.recognize.inputs import is_video, named_places, pictures
+from mien.recognize.inputs import is_video, named_places, pictures, pictures_and_videos
 
 
 @pytest.fixture
@@ -62,7 +62,9 @@ def test_what_is_missing_or_empty_is_told_when_it_is_its_turn(tree: Path) -> Non
     assert missing.error is None, "whoever opens it says what is wrong"
     assert empty.error
     assert "bare: no pictures found in it" in empty.error
-    assert "videos are named one by one" in empty.error
+    (nothing,) = pictures(named_places(["bare"]), videos_too=True)
+    assert nothing.error
+    assert "bare: no pictures or videos found in it" in nothing.error
 
 
 def test_videos_are_known_by_their_suffix(tree: Path) -> None:
@@ -81,3 +83,15 @@ def test_a_folder_that_cannot_be_read_is_told(tree: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "scandir", closed)
     *_, last = pictures([Path("faces")])
     assert last.error == "faces/deep: cannot be read (Permission denied)"
+
+
+def test_videos_of_folders_are_found_beside_pictures(tree: Path) -> None:
+    Path("films", "deep").mkdir(parents=True)
+    for name in ("b.MOV", "deep/a.mkv", ".c.mp4", "notes.txt"):
+        Path("films", name).write_bytes(b"")
+    films = [Path("films/b.MOV"), Path("films/deep/a.mkv")]
+    assert pictures_and_videos([Path("films")]) == ([], films)
+    named = named_places(["films", "faces", "faces/../faces/film.mp4", "faces/deep/loop/film.mp4", "bare"])
+    assert pictures_and_videos(named) == (
+        [Path("faces"), Path("bare")], [*films, Path("faces/film.mp4")],
+    )  # fmt: skip

@@ -12,9 +12,11 @@ import pytest
 
 from mien.errors import InputError
 from mien.recognize.faces import Face
+from mien.recognize.quality import Quality
 from mien.recognize.rows import FORMATS, Blank, Row, TableFile, columns
 
-FACE = Face("a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, unsure=False)
+QUALITY = Quality(size=31.5, sharpness=0.812, brightness=99.5, roll=-3.5, yaw=12.0)
+FACE = Face("a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, unsure=False, quality=QUALITY)
 ROWS = [
     Row(FACE, 1, frame=12, time_s=0.48),
     Row(Face("c.jpg", "happy", {"happy": 0.51, "sad": 0.49}, (0, 0, 5, 6), None, unsure=True), 2),
@@ -22,12 +24,36 @@ ROWS = [
     Blank("e.jpg", error="e.jpg: not a picture"),
 ]
 COLUMNS = ["source", "frame", "time_s", "status", "error", "face_id", "x", "y", "width", "height", "detection_score",
-           "emotion", "p_happy", "p_sad", "unsure", "format"]  # fmt: skip
+           "emotion", "p_happy", "p_sad", "unsure", "format", "face_size", "sharpness", "brightness", "roll", "yaw",
+           "why_unsure"]  # fmt: skip
 WANTED = [
-    ["a, b.jpg", 12, 0.48, "face", None, 1, 1, 2, 30, 40, 0.8765, "sad", 0.25, 0.75, False, 3],
-    ["c.jpg", None, None, "face", None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True, 3],
-    ["d.mp4", 4, 0.2, "no_face", *[None] * 11, 3],
-    ["e.jpg", None, None, "error", "e.jpg: not a picture", *[None] * 10, 3],
+    [
+        "a, b.jpg",
+        12,
+        0.48,
+        "face",
+        None,
+        1,
+        1,
+        2,
+        30,
+        40,
+        0.8765,
+        "sad",
+        0.25,
+        0.75,
+        False,
+        4,
+        31.5,
+        0.812,
+        99.5,
+        -3.5,
+        12.0,
+        None,
+    ],
+    ["c.jpg", None, None, "face", None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True, 4, *[None] * 5, "not sure"],
+    ["d.mp4", 4, 0.2, "no_face", *[None] * 11, 4, *[None] * 6],
+    ["e.jpg", None, None, "error", "e.jpg: not a picture", *[None] * 10, 4, *[None] * 6],
 ]
 
 

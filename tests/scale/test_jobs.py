@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +154,20 @@ def test_a_video_gives_the_rows_of_one_machine(mien: Callable, clip: Path, tmp_p
     assert done.code == 0, done.err
     assert (tmp_path / "job.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
     assert "1 pictures (5 looks)" in done.err
+
+
+def test_a_folder_of_pictures_and_videos_gives_the_rows_of_one_machine(
+    mien: Callable, album: Path, clip: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(clip, album / "03-film.mp4")
+    shutil.copyfile(clip, album / "more" / "film.MP4")
+    assert mien(album, "--fps", 5, "--out", tmp_path / "plain.csv").code == 1
+    done = mien(album, *LOCAL, "--fps", 5, "--out", tmp_path / "faces", "--table", tmp_path / "job.csv")
+    assert done.code == 1
+    assert (tmp_path / "job.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+    sources = [row["source"] for row in rows((tmp_path / "plain.csv").read_bytes())]
+    assert sources[-1] == str(album / "more" / "film.MP4")
+    assert sources.count(str(album / "03-film.mp4")) == 2
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ def test_a_text_file_lists_paths_and_addresses(album: Path, tmp_path: Path) -> N
     found = list(items([str(listed)]))
     assert [item.source for item in found] == [
         str(album / "03.jpg"),
-        "s3://b/clip.mp4",
         "https://example.org/a.jpg?x=1",
+        "s3://b/clip.mp4",  # videos come last
     ]
-    assert [item.video for item in found] == [False, True, False]
+    assert [item.video for item in found] == [False, False, True]
 
 
 def test_a_list_without_a_line_is_refused(tmp_path: Path) -> None:

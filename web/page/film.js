@@ -1,6 +1,6 @@
 /** Film: a video file, played with live boxes or scanned as fast as the machine can, with a timeline and a table. */
 
-import { Tracker } from "../src/index.js";
+import { Cuts, Tracker } from "../src/index.js";
 import { nextFrame, overlay } from "./camera.js";
 import { byId, make, reason, say } from "./dom.js";
 import { cards } from "./faces.js";
@@ -68,11 +68,12 @@ export class Film {
   /** Live boxes while it plays. */
   async #play() {
     const scan = this.#scanning;
-    const tracker = new Tracker();
+    const [tracker, cuts] = [new Tracker(), new Cuts()];
     try {
       while (!this.video.paused && !this.video.ended && scan === this.#scanning) {
         await nextFrame(this.video);
         if (this.video.paused) break;
+        if (cuts.next(this.video)) tracker.cut();
         const faces = await (await this.state.recognizer).recognize(this.video);
         this.#show(tracker.next(faces, this.video.currentTime));
       }
@@ -92,11 +93,12 @@ export class Film {
     }
     this.#looks = [];
     byId("film-progress").hidden = false;
-    const tracker = new Tracker();
+    const [tracker, cuts] = [new Tracker(), new Cuts()];
     const began = performance.now();
     try {
       for (let time = 0; time < duration && scan === this.#scanning; time += 1 / LOOKS) {
         await seeked(this.video, time);
+        if (cuts.next(this.video)) tracker.cut();
         const faces = tracker.next(await (await this.state.recognizer).recognize(this.video), time);
         if (scan !== this.#scanning) return;
         this.#looks.push({ source: this.#name, time, faces });

@@ -1,4 +1,5 @@
 /** mien-web: faces and their emotions in the browser, on the visitor's own machine. */
 
+export { Cuts } from "./cuts.js";
 export { checkBrowser, Recognizer } from "./recognizer.js";
 export { Tracker } from "./track.js";

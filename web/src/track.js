@@ -52,6 +52,11 @@ export class Tracker {
     });
   }
 
+  /** What was seen is of another shot (`cuts.js`): the faces of the next look are new ones, and nothing is smoothed over. */
+  cut() {
+    this.#tracks = [];
+  }
+
   /** @param {Face} face @param {number} time */
   #begin(face, time) {
     const probabilities = values(face);

@@ -14,6 +14,7 @@ from mien.cli.console import check_picture, counter, end_with, free_place, note,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from mien.cli.watch import Films
     from mien.images import Pixels
     from mien.recognize.faces import Face
     from mien.recognize.inputs import InputFile
@@ -38,31 +39,43 @@ class PictureOptions:
     more_inputs: tuple[str, ...] = ()  # what is read besides the pictures
 
 
-def recognize_files(places: Sequence[Path], recognizer: Recognizer, options: PictureOptions) -> None:
-    """Recognize pictures; those that fail are told again at the end, and the exit code tells it."""
+def recognize_files(
+    places: Sequence[Path], recognizer: Recognizer, options: PictureOptions, films: Films | None = None
+) -> None:
+    """Recognize pictures; those that fail are told again at the end, and the exit code tells it.
+
+    With `films` these come after the pictures, into the same table.
+    """
     from mien.recognize.inputs import check_apart, pictures
     from mien.recognize.rows import check_table
     from mien.recognize.stream import recognize_pictures
+
+    def inputs() -> Iterator[InputFile]:
+        return pictures(places, videos_too=films is not None)
 
     read: list[str | Path] = [*places, *options.more_inputs]
     check_picture(options.plot, read, overwrite=options.overwrite)
     if options.annotate:
         check_apart(options.annotate, places)
-        _Marked(options.annotate).check(pictures(places), overwrite=options.overwrite)
+        _Marked(options.annotate).check(inputs(), overwrite=options.overwrite)
     if options.out:
         check_table(options.out, read, overwrite=options.overwrite)
     with ExitStack() as stack:
         journal = stack.enter_context(_journal(recognizer, places, options)) if options.out else None
         done = _Done(options, journal)
-        count = stack.enter_context(counter("pictures"))
         stack.enter_context(_told_to_go_on(journal, options))
-        for outcome in recognize_pictures(done.left(pictures(places)), recognizer, require_face=options.require_face):
-            count(1)
-            done.take(outcome)
+        with counter("pictures") as count:
+            for outcome in recognize_pictures(done.left(inputs()), recognizer, require_face=options.require_face):
+                count(1)
+                done.take(outcome)
         done.plot()
         if journal and options.out:
-            _write_table(journal, recognizer, options.out)
-    done.end()
+            _write_table(journal, recognizer, options.out, films)
+        elif films:
+            films.run(None)
+    if films:
+        films.end()
+    done.end(films.failed if films else (), films.count if films else 0)
 
 
 class _Done:
@@ -145,12 +158,12 @@ class _Done:
         if self._options.plot:
             _plot(self._shown, self._options.plot)
 
-    def end(self) -> None:
-        """Sum up, list what failed, and end with the exit code that tells it."""
+    def end(self, failed_films: Sequence[str] = (), films: int = 0) -> None:
+        """Sum up, list what failed, also of the films, and end with the exit code that tells it."""
         failed = self._failed
         if self._pictures > 1 and (self._journal or failed):
             note(f"{self._pictures:,} pictures: {self._with_face:,} with a face, {len(failed):,} failed")
-        end_with(failed, inputs=self._pictures + len(self._before))
+        end_with([*failed, *failed_films], inputs=self._pictures + len(self._before) + films)
 
 
 @contextmanager
@@ -177,18 +190,25 @@ def _journal(recognizer: Recognizer, places: Sequence[Path], options: PictureOpt
     return Journal(options.out, settings, places, overwrite=options.overwrite)
 
 
-def _write_table(journal: Journal, recognizer: Recognizer, path: Path) -> None:
+def _write_table(journal: Journal, recognizer: Recognizer, path: Path, films: Films | None) -> None:
     from mien.recognize.rows import TableFile
 
-    if not journal.done:  # a mistake in what was named: a table of errors would be in the way of the next command
+    if not journal.done and not films:  # a table of errors alone would be in the way of the corrected command
         journal.remove()
         note(f"{path}: not written, as no picture could be recognized")
         return
     with TableFile(path, recognizer.labels) as table:
         for rows in journal.rows():
             table.write(rows)
+        if films:
+            films.run(table)
+        if table.rows == table.failed:
+            table.discard()
     journal.remove()
-    note(f"table: {path} ({table.faces:,} {'face' if table.faces == 1 else 'faces'})")
+    if table.rows == table.failed:
+        note(f"{path}: not written, as nothing could be recognized")
+    else:
+        note(f"table: {path} ({table.faces:,} {'face' if table.faces == 1 else 'faces'})")
 
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,14 +21,14 @@ from mien.cli.console import (
 from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
 
-Kind = Literal["pictures", "videos", "camera"]
+Kind = Literal["pictures", "videos", "both", "camera"]
 _PICTURES, _VIDEO = "Pictures", "Video and camera"
 
 
 def recognize(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Pictures, folders of them, patterns, videos, or camera (camera:1, camera:/dev/video2)."),
+        typer.Argument(help="Pictures, videos, folders of them, patterns, or camera (camera:1, camera:/dev/video2)."),
     ],
     model: Annotated[
         str | None,
@@ -77,6 +78,27 @@ def recognize(
         Path | None,
         typer.Option("--timeline", help="Picture of the emotions of each face over time.", rich_help_panel=_VIDEO),
     ] = None,
+    summary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--summary",
+            help="Table of each face (by-face) or video (by-video): shares of time, means, missing time. Beside --out, "
+            "else printed. May be given twice.",
+            rich_help_panel=_VIDEO,
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            "--metadata",
+            help="CSV about the videos, named by its column source: its other columns are added to summaries.",
+            rich_help_panel=_VIDEO,
+        ),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option("--group-by", help="A column of --metadata: a summary by group.", rich_help_panel=_VIDEO),
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +131,8 @@ def recognize(
 
     Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
     """
-    from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
+    from mien.cli.summed import SummaryOptions
+    from mien.cli.watch import Films, WatchOptions, recognize_camera, recognize_videos
     from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
 
     if to_table and engine is None:
@@ -121,7 +144,8 @@ def recognize(
         from mien.cli.job import JobOptions, recognize_parts
 
         _refuse("for single pictures and videos; leave it out with --engine", {
-            "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json})  # fmt: skip
+            "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json, "--summary": summary,
+            "--metadata": metadata, "--group-by": group_by})  # fmt: skip
         recognizer = Recognizer(
             model or DEFAULT, detector=known_detector(detector), detect_size=detect_size, threads=threads,
             abstain=abstain, truth=known_truth(truth), provider=provider,
@@ -136,8 +160,12 @@ def recognize(
     _refuse("for jobs; add --engine local or --engine ray", {
         "--address": address, "--workers": workers, "--num-gpus": num_gpus, "--part": part,
         "--price-per-core-hour": price, "--dry-run": dry_run})  # fmt: skip
-    kind, places = _one_kind(inputs, as_video=as_video)
-    _check_options(kind, plot=plot, require_face=require_face, every=every, fps=fps, smooth=smooth, timeline=timeline)
+    kind, places, videos = _kind(inputs, as_video=as_video)
+    _check_options(kind, {"--plot": plot, "--require-face": require_face}, {
+        "--every": every != 1, "--fps": fps is not None, "--smooth": smooth is not None, "--timeline": timeline,
+        "--summary": summary, "--metadata": metadata, "--group-by": group_by})  # fmt: skip
+    table = Path(out) if out is not None else None
+    summed = SummaryOptions.checked(summary or (), metadata, group_by, table)
     recognizer = Recognizer(
         model or DEFAULT,
         detector=known_detector(detector),
@@ -147,22 +175,28 @@ def recognize(
         truth=known_truth(truth),
         provider=provider,
     )
-    table = Path(out) if out is not None else None
-    if kind == "pictures":
-        options = PictureOptions(
-            out=table, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face,
-            more_inputs=(model,) if model else (),
-        )  # fmt: skip
-        recognize_files(places, recognizer, options)
-        return
+    more = (model,) if model else ()
     watching = WatchOptions(
         every=every, fps=fps, smooth_s=smooth, out=table, annotate=annotate, timeline=timeline, as_json=as_json,
-        overwrite=overwrite, more_inputs=(model,) if model else (),
+        overwrite=overwrite, more_inputs=more, summary=summed,
     )  # fmt: skip
     if kind == "camera":
         recognize_camera(inputs[0], recognizer, watching)
-    else:
-        recognize_videos(places, recognizer, watching)
+        return
+    if kind == "videos":
+        recognize_videos(videos, recognizer, watching)
+        return
+    options = PictureOptions(
+        out=table, annotate=annotate, plot=plot, as_json=as_json, overwrite=overwrite, require_face=require_face,
+        more_inputs=more,
+    )  # fmt: skip
+    if kind == "pictures":
+        recognize_files(places, recognizer, options)
+        return
+    if annotate and annotate.suffix.lower() == ".mp4" and not annotate.is_dir():
+        raise InputError(f"{annotate}: one film for pictures and videos; name a folder for the copies")
+    # The table is begun by the pictures, which a stopped run goes on with.
+    recognize_files(places, recognizer, options, Films(videos, recognizer, replace(watching, out=None)))
 
 
 def _refuse(why: str, options: dict[str, object]) -> None:
@@ -172,32 +206,29 @@ def _refuse(why: str, options: dict[str, object]) -> None:
             raise InputError(f"{option} is {why}")
 
 
-def _one_kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path]]:
-    """What was named: pictures and folders, videos, or one camera; what is made of them differs too much to mix."""
-    from mien.recognize.inputs import is_video, named_places
+def _kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path], list[Path]]:
+    """What was named: pictures, videos, both or one camera; with it the places of pictures, and the videos."""
+    from mien.recognize.inputs import named_places, pictures_and_videos
     from mien.recognize.video import camera_device
 
     if any(camera_device(name) is not None and not Path(name).exists() for name in inputs):
         if len(inputs) > 1:
             raise InputError("a camera cannot be combined with other inputs; name it alone")
-        return "camera", []
-    places = named_places(inputs)
-    videos = places if as_video else [place for place in places if is_video(place)]
-    if videos and len(videos) < len(places):
-        other = next(place for place in places if place not in videos)
-        raise InputError(f"{videos[0]} is a video, {other} is not: recognize videos and pictures in two commands")
-    return ("videos", videos) if videos else ("pictures", places)
+        return "camera", [], []
+    named = named_places(inputs)
+    folder = next((place for place in named if place.is_dir()), None)
+    if as_video and folder:
+        raise InputError(f"{folder}: is a folder, and --as-video takes files; name them, as '{folder}/*.gif'")
+    places, videos = ([], named) if as_video else pictures_and_videos(named)
+    return ("both" if places else "videos") if videos else "pictures", places, videos
 
 
-def _check_options(kind: Kind, *, plot: Path | None, require_face: bool, every: int, fps: float | None,
-                   smooth: float | None, timeline: Path | None) -> None:  # fmt: skip
-    """Raise `InputError` for an option that says nothing of what was named."""
-    of_pictures = {"--plot": plot is not None, "--require-face": require_face}
-    of_videos = {
-        "--every": every != 1, "--fps": fps is not None, "--smooth": smooth is not None,
-        "--timeline": timeline is not None,
-    }  # fmt: skip
-    out_of_place, where = (of_videos, "videos and cameras") if kind == "pictures" else (of_pictures, "pictures")
-    for option, given in out_of_place.items():
-        if given:
-            raise InputError(f"{option} is for {where}; leave it out for {kind}")
+def _check_options(kind: Kind, of_pictures: dict[str, object], of_videos: dict[str, object]) -> None:
+    """Raise `InputError` for an option that was given and says nothing of what was named."""
+    if kind == "pictures":
+        _refuse("for videos and cameras; leave it out for pictures", of_videos)
+    elif kind != "both":
+        _refuse(f"for pictures; leave it out for {kind}", of_pictures)
+    if kind == "camera":
+        names = ("--summary", "--metadata", "--group-by")
+        _refuse("for videos; leave it out for a camera", {name: of_videos[name] for name in names})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from mien.cli.console import check_picture, counter, note, progress, save_picture, say, table
+from mien.cli.summed import SummaryOptions, Summed
 from mien.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class WatchOptions:
     as_json: bool = False
     overwrite: bool = False
     more_inputs: tuple[str, ...] = ()  # what is read besides the videos
+    summary: SummaryOptions = field(default_factory=SummaryOptions)
 
 
 def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: WatchOptions) -> None:
@@ -47,41 +49,70 @@ def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: Wat
     Ctrl-C keeps what was read and raises `InterruptedRunError`. Raises `InputError` for options that cannot be, and
     where the only video fails.
     """
-    pace = _checked(options, paths)
-    failed: list[str] = []
-    too_late: InputError | None = None  # what went wrong when rows were written already, which are worth keeping
-    stopped = False
+    films = Films(paths, recognizer, options)
     with _table(options, recognizer) as rows:
-        for path, (film, timeline) in zip(paths, _places(paths, options), strict=True):
+        films.run(rows, alone=True)
+    _tell_table(rows)
+    films.end()
+    if films.failed:
+        note(f"{len(paths):,} videos: {len(films.failed):,} failed")
+        raise typer.Exit(1)
+
+
+class Films:
+    """Videos that are recognized one after another, and what is to be told of all of them in the end."""
+
+    def __init__(self, paths: Sequence[Path], recognizer: Recognizer, options: WatchOptions) -> None:
+        """Raises `InputError` for options that cannot be, before anything is opened or written."""
+        self._paths, self._recognizer, self._options = paths, recognizer, options
+        self._pace = _checked(options, paths)
+        self._summed = Summed(options.summary, recognizer.labels, overwrite=options.overwrite)
+        self._too_late: InputError | None = None  # what went wrong when rows were written already, worth keeping
+        self._stopped = False
+        self.failed: list[str] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._paths)
+
+    def run(self, rows: TableFile | None, *, alone: bool = False) -> None:
+        """Recognize them into `rows`, until Ctrl-C. `alone`: nothing else is recognized by this command."""
+        for path, (film, timeline) in zip(self._paths, _places(self._paths, self._options), strict=True):
             try:
-                ours = replace(options, annotate=film, timeline=timeline)
-                stopped = _recognize(str(path), recognizer, ours, pace, rows)
+                ours = replace(self._options, annotate=film, timeline=timeline)
+                summary, self._stopped = _recognize(str(path), self._recognizer, ours, self._pace, rows)
+                self._summed.add(str(path), summary)
             except InputError as error:
-                if len(paths) == 1 and (rows is None or not rows.rows):
+                single = alone and len(self._paths) == 1
+                if single and (rows is None or not rows.rows):
                     raise
+                self._summed.add_failed(str(path), str(error))
                 if rows:
                     from mien.recognize.rows import Blank
 
                     rows.write([Blank(str(path), error=str(error))])
-                if len(paths) == 1:
-                    too_late = error
+                if single:
+                    self._too_late = error
                     break
-                failed.append(str(error))
-                note(f"error: {error}")
-                if options.as_json:
-                    say(json.dumps({"source": str(path), "error": str(error)}))
+                self._note(path, error)
             except KeyboardInterrupt:  # between two videos, or while one is summed up
-                stopped = True
-            if stopped:
+                self._stopped = True
+            if self._stopped:
                 break
-    _tell_table(rows)
-    if too_late:
-        raise too_late
-    if stopped:
-        raise InterruptedRunError("stopped; what was read until then is kept")
-    if failed:
-        note(f"{len(paths):,} videos: {len(failed):,} failed")
-        raise typer.Exit(1)
+
+    def _note(self, path: Path, error: InputError) -> None:
+        self.failed.append(str(error))
+        note(f"error: {error}")
+        if self._options.as_json:
+            say(json.dumps({"source": str(path), "error": str(error)}))
+
+    def end(self) -> None:
+        """Write the summaries; raise what was held back until the table was written."""
+        self._summed.end(as_json=self._options.as_json)
+        if self._too_late:
+            raise self._too_late
+        if self._stopped:
+            raise InterruptedRunError("stopped; what was read until then is kept")
 
 
 def recognize_camera(source: str, recognizer: Recognizer, options: WatchOptions) -> None:
@@ -106,8 +137,8 @@ def _recognize(
     rows: TableFile | None,
     *,
     live: bool = False,
-) -> bool:
-    """Recognize one video, all its outputs written and told. True where Ctrl-C ended it."""
+) -> tuple[Summary, bool]:
+    """Recognize one video, all its outputs written and told. With it, whether Ctrl-C ended it."""
     from mien.recognize.film import Film
     from mien.recognize.summary import Summary
     from mien.recognize.track import SMOOTH_S
@@ -136,7 +167,7 @@ def _recognize(
             stopped = True
         summary.end(last_s + 1 / video.fps)
     _tell(source, video.note, summary, options)
-    return stopped
+    return summary, stopped
 
 
 def _as_json(source: str, seen: Seen) -> str:

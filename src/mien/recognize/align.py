@@ -33,18 +33,23 @@ def upright_crop(image: Pixels, face: Detection, alignment: Alignment) -> Pixels
     """
     import cv2
 
-    eyes, mouth = face.points[:2].astype(np.float64), face.points[3].astype(np.float64)
-    middle, across = eyes.mean(axis=0), eyes[1] - eyes[0]
-    down = mouth - middle
-    side = max(float(np.hypot(*across)) / alignment.eye_distance, float(np.hypot(*down)) / alignment.eyes_to_mouth, 1.0)
+    side, angle = placed(face, alignment)
+    middle = face.points[:2].astype(np.float64).mean(axis=0)
     crop = int(np.clip(round(side), _SMALLEST, _LARGEST))
-    angle = np.angle(_direction(across[0], across[1]) + _direction(down[1], -down[0]))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * crop / side
     shift = np.array([alignment.eye_x, alignment.eye_y]) * crop - turn @ middle
     part, corner = _around(image, turn, shift, crop)
     matrix = np.column_stack([turn, shift + turn @ corner])
     moved = cv2.warpAffine(part, matrix, (crop, crop), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.uint8)
+
+
+def placed(face: Detection, alignment: Alignment) -> tuple[float, float]:
+    """Side of the crop in pixels of the picture, and the angle in radians by which the head leans, clockwise."""
+    eyes, mouth = face.points[:2].astype(np.float64), face.points[3].astype(np.float64)
+    across, down = eyes[1] - eyes[0], mouth - eyes.mean(axis=0)
+    side = max(float(np.hypot(*across)) / alignment.eye_distance, float(np.hypot(*down)) / alignment.eyes_to_mouth, 1.0)
+    return side, float(np.angle(_direction(across[0], across[1]) + _direction(down[1], -down[0])))
 
 
 def _around(

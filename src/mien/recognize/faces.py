@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mien.errors import InputError
 from mien.images import Pixels
+from mien.recognize.quality import Quality, Why
 from mien.shown import data_frame, picture_html, table_html
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Face:
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the upright picture
     detection_score: float | None  # 0–1; None where the picture was taken as a face
     unsure: bool  # the most probable emotion is less probable than the threshold
+    quality: Quality | None = None  # None of tables and journals of an older mien
 
     def __str__(self) -> str:
         x, y, width, height = self.box
@@ -50,16 +52,25 @@ class Face:
         """Probability of `emotion`."""
         return self.probabilities[self.emotion]
 
+    @property
+    def why_unsure(self) -> Why | None:
+        """Of an unsure face: "too small", "turned away", or "not sure" where neither is so; else None."""
+        if not self.unsure:
+            return None
+        return self.quality.why if self.quality else "not sure"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON: all but the source, which stands beside."""
         values = asdict(self)
         del values["source"]
-        return {**values, "box": list(self.box)}
+        return {**values, "box": list(self.box), "why_unsure": self.why_unsure}
 
     @classmethod
     def from_dict(cls, source: str, values: dict[str, Any]) -> Face:
         """What `as_dict` gave."""
-        return cls(source=source, **{**values, "box": tuple(values["box"])})
+        own = {name: value for name, value in values.items() if name != "why_unsure"}
+        quality = Quality(**own["quality"]) if own.get("quality") else None
+        return cls(source=source, **{**own, "box": tuple(own["box"]), "quality": quality})
 
 
 @dataclass(frozen=True)

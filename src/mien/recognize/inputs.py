@@ -61,15 +61,45 @@ def is_video(path: Path) -> bool:
     return is_video_content(path)
 
 
-def pictures(places: Sequence[Path]) -> Iterator[InputFile]:
+def pictures_and_videos(places: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Places that hold pictures, for `pictures`, and all videos: those that were named, and those in the folders.
+
+    Each video once, whatever paths lead to it. In folders videos are known by their suffix. A folder in which nothing
+    is found, or that cannot be read as a whole, is among the first: who looks into it says so.
+    """
+    from mien.recognize.journal import identity
+
+    with_pictures: list[Path] = []
+    videos: dict[str, Path] = {}
+    for place in places:
+        if not place.is_dir():
+            if is_video(place):
+                videos.setdefault(identity(str(place)), place)
+            else:
+                with_pictures.append(place)
+            continue
+        closed: list[OSError] = []
+        kinds: set[bool] = set()  # whether a picture was found, whether a video was
+        for path in files_below(place, closed.append):
+            if (kind := left_out_as(path)) in VIDEO_SUFFIXES:
+                videos.setdefault(identity(str(path)), path)
+            if kind is None or kind in VIDEO_SUFFIXES:
+                kinds.add(kind is None)
+        if kinds != {False} or closed:
+            with_pictures.append(place)
+    return with_pictures, list(videos.values())
+
+
+def pictures(places: Sequence[Path], *, videos_too: bool = False) -> Iterator[InputFile]:
     """Files as they are, and the pictures in folders with all that lies below, one by one: memory does not grow.
 
     In folders hidden files are left out, and links to folders are followed. Videos and other files are counted, and the
-    log says so. A file without a suffix is known by its first bytes.
+    log says so; with `videos_too` somebody else takes the videos. A file without a suffix is known by its first bytes.
     """
     for place in places:
         if place.is_dir():
-            yield from _below(place, Path(place.resolve().name) if len(places) > 1 else Path())
+            under = Path(place.resolve().name) if len(places) > 1 else Path()
+            yield from _below(place, under, passed=VIDEO_SUFFIXES if videos_too else ())
         else:
             yield InputFile(place, Path(place.name))
 
@@ -88,7 +118,7 @@ def _fitting(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
 
 
-def _below(folder: Path, prefix: Path) -> Iterator[InputFile]:
+def _below(folder: Path, prefix: Path, passed: Sequence[str]) -> Iterator[InputFile]:
     found = False
     closed: list[OSError] = []
     left_out: Counter[str] = Counter()
@@ -97,6 +127,8 @@ def _below(folder: Path, prefix: Path) -> Iterator[InputFile]:
         if kind is None:
             found = True
             yield InputFile(path, prefix / path.relative_to(folder))
+        elif kind in passed:
+            found = True
         else:
             left_out[kind] += 1
     for error in closed:
@@ -104,5 +136,6 @@ def _below(folder: Path, prefix: Path) -> Iterator[InputFile]:
     if left_out:
         logger.warning("%s: left out, as no pictures: %s", folder, told(left_out))
     if not found and not closed:
-        why = f"no pictures found in it (known: {', '.join(SUFFIXES)}); videos are named one by one"
+        what = "pictures or videos" if passed else "pictures"
+        why = f"no {what} found in it (known: {', '.join((*SUFFIXES, *passed))})"
         yield InputFile(folder, prefix, f"{folder}: {why}")

@@ -25,13 +25,15 @@ from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier, read_model
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
 from mien.recognize.faces import Batch, Face, Faces, Picture, Place
+from mien.recognize.quality import Quality, quality_of
 from mien.recognize.session import CPU, check_provider, cores
 from mien.recognize.vendored import read_vendored, vendored_folder
 
 DEFAULT = "mien-small"  # of the bundled models
+Found: TypeAlias = tuple[Detection, Quality]
 DetectorChoice = Literal["default", "fast", "none"]
 OnError = Literal["raise", "keep"]
-Looked: TypeAlias = tuple[list[Detection], list[Pixels]]  # the faces of a picture, and each as the model sees it
+Looked: TypeAlias = tuple[list[Found], list[Pixels]]  # the faces of a picture, and each as the model sees it
 _PICTURES = 8  # of a list that are in memory at once
 
 
@@ -152,8 +154,8 @@ class Recognizer:
         ends = np.cumsum([0, *map(len, places)])
         return [
             [
-                self._face(source, place, answer, image.shape[:2])
-                for place, answer in zip(faces, answers[start:end], strict=True)
+                self._face(source, found, answer, image.shape[:2])
+                for found, answer in zip(faces, answers[start:end], strict=True)
             ]
             for image, source, faces, (start, end) in zip(images, sources, places, pairwise(ends), strict=True)
         ]
@@ -201,7 +203,10 @@ class Recognizer:
 
     def _look_at(self, images: Sequence[Pixels]) -> list[Looked]:
         if self._detector_name == "none":
-            return [([_whole(image)], [self.card.preprocess.pixels(image)]) for image in images]
+            return [
+                ([(_whole(image), quality_of(image, None, self._alignment))], [self.card.preprocess.pixels(image)])
+                for image in images
+            ]
         workers = min(self.threads or cores(), len(images))
         if workers < 2:
             return [self._look(image, self.detector) for image in images]
@@ -211,9 +216,11 @@ class Recognizer:
 
     def _look(self, image: Pixels, detector: Detector) -> Looked:
         faces, crops = upright_crops(image, detector, self._alignment)
-        return faces, [self.card.preprocess.pixels(crop) for crop in crops]
+        found = [(face, quality_of(crop, face, self._alignment)) for face, crop in zip(faces, crops, strict=True)]
+        return found, [self.card.preprocess.pixels(crop) for crop in crops]
 
-    def _face(self, source: str, place: Detection, answer: npt.NDArray[np.float32], shape: tuple[int, ...]) -> Face:
+    def _face(self, source: str, found: Found, answer: npt.NDArray[np.float32], shape: tuple[int, ...]) -> Face:
+        place, quality = found
         values = {label: float(p) for label, p in zip(self.labels, answer, strict=True)}
         emotion = max(values, key=values.__getitem__)
         return Face(
@@ -223,6 +230,7 @@ class Recognizer:
             box=_clipped(place.box, shape),
             detection_score=None if self._detector_name == "none" else place.score,
             unsure=is_unsure(values[emotion], self.threshold),
+            quality=quality,
         )
 
 

@@ -1,9 +1,10 @@
 """Rows: recognized faces as a table, one row per face per look, written as CSV, JSON lines or Parquet.
 
 Columns: source, frame, time_s, status, error, face_id, x, y, width, height, detection_score, emotion, p_<label> …,
-unsure, format. Boxes are in pixels of the upright picture, probabilities 0–1. `frame` (from 0) and `time_s` (seconds)
-are empty for pictures. `status` is `face`; or `no_face` for a picture or look without one, or `error` for one that
-failed, which have one row, whose columns of a face are empty.
+unsure, format, and those that came later: face_size, sharpness, brightness, roll, yaw, why_unsure. Boxes are in pixels
+of the upright picture, probabilities 0–1, angles in degrees. `frame` (from 0) and `time_s` (seconds) are empty for
+pictures. `status` is `face`; or `no_face` for a picture or look without one, or `error` for one that failed, which have
+one row, whose columns of a face are empty.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
@@ -21,6 +22,7 @@ from mien import formats
 from mien.errors import InputError, MissingExtraError, not_writable
 from mien.outputs import MARK, TABLE, check_output
 from mien.recognize.faces import Face
+from mien.recognize.quality import Quality
 from mien.scratch import scratch_file
 
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -56,7 +58,16 @@ class Row:
             **{f"p_{label}": round(p, 6) for label, p in self.face.probabilities.items()},
             "unsure": self.face.unsure,
             "format": formats.TABLE,
+            **of_quality(self.face.quality),
+            "why_unsure": self.face.why_unsure,
         }
+
+
+def of_quality(quality: Quality | None) -> dict[str, float | None]:
+    """Its columns; empty where it is not known."""
+    names = [field.name for field in fields(Quality)]
+    values = [getattr(quality, name) if quality else None for name in names]
+    return {f"face_{name}" if name == "size" else name: value for name, value in zip(names, values, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -201,6 +212,7 @@ class _Parquet:
             "source": pa.string(), "frame": whole, "time_s": real, "status": pa.string(), "error": pa.string(),
             "face_id": whole, "x": whole, "y": whole, "width": whole, "height": whole, "detection_score": real,
             "emotion": pa.string(), **{f"p_{label}": real for label in labels}, "unsure": pa.bool_(), "format": whole,
+            **dict.fromkeys(of_quality(None), real), "why_unsure": pa.string(),
         }  # fmt: skip
         self._schema = pa.schema(list(types.items()), metadata={MARK: "table"})
         self._writer = pq.ParquetWriter(path, self._schema)

@@ -33,6 +33,7 @@ class FaceSummary:
     changes: int = 0  # of the shown emotion
     unsure_s: float = 0.0
     course: dict[int, Floats] = field(default_factory=dict, repr=False)  # bin → (2, K)
+    weighed: dict[str, float] = field(default_factory=dict, repr=False)  # emotion → its probability times seconds
 
     @property
     def seen_s(self) -> float:
@@ -43,6 +44,12 @@ class FaceSummary:
         """Share of the time it was seen, by emotion, 0–1; they sum to 1."""
         whole = self.seen_s
         return {label: seconds / whole if whole else 0.0 for label, seconds in self.seconds.items()}
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean probability of each emotion over the time it was seen; they sum to 1."""
+        whole = self.seen_s
+        return {label: self.weighed.get(label, 0.0) / whole if whole else 0.0 for label in self.seconds}
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the course."""
@@ -115,6 +122,8 @@ class Summary:
         for row in self._before:
             face = self._faces[row.face_id]
             face.seconds[row.face.emotion] += seconds
+            for label, p in row.face.probabilities.items():
+                face.weighed[label] = face.weighed.get(label, 0.0) + seconds * p
             face.unsure_s += seconds if row.face.unsure else 0.0
             face.last_s = until_s
             self._draw(face, row, until_s)

@@ -53,8 +53,9 @@ class _Track:
 class Tracker:
     """Gives faces their numbers, from 1 in order of appearance, and steadies their emotions.
 
-    It knows faces by place and size alone: whoever takes the place of a lost face within `lost_s`, at a cut for
-    example, takes its number.
+    It knows faces by place and size alone: whoever takes the place of a lost face within `lost_s` takes its number,
+    and who is away for longer comes back under another one. At a cut of the film `cut` is to be called; see
+    `mien.recognize.cuts`.
     """
 
     def __init__(self, *, smooth_s: float = SMOOTH_S, lost_s: float = LOST_S, threshold: float = 0.0) -> None:
@@ -89,6 +90,10 @@ class Tracker:
                 self._go_on(track, face, time_s)
             answers.append((track.face_id, self._steadied(track, face)))
         return answers
+
+    def cut(self) -> None:
+        """What was seen is of another shot: the faces of the next look are new ones, and nothing is smoothed over."""
+        self._tracks = []
 
     def _begin(self, face: Face, time_s: float) -> _Track:
         self._ids += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mien.recognize.cuts import Cuts
 from mien.recognize.recognizer import Recognizer
 from mien.recognize.rows import Row
 from mien.recognize.track import SMOOTH_S, Tracker
@@ -35,8 +36,10 @@ def watch(
     `pace` says which frames are looked at; without one, each. In the others, the boxes lie evenly between those of the
     looks around (where these are further apart than some 80 million pixels of film, those of the look before), and the
     emotions are those of the look before; they have an image only with `all_images`. `smooth_s`:
-    time constant of the smoothing in seconds, 0 for none. A camera's frames come one by one, without any delay.
+    time constant of the smoothing in seconds, 0 for none. At a cut of the film, faces get new numbers and smoothing
+    begins anew. A camera's frames come one by one, without any delay, and without cuts.
     """
+    cuts = None if video.is_camera else Cuts()
     tracker = Tracker(smooth_s=smooth_s, threshold=recognizer.threshold)
     frames = video.frames(pace, all_images=all_images)
     before: tuple[Row, ...] = ()
@@ -44,12 +47,12 @@ def watch(
         looked = [frame for frame in some if frame.look]
         images = [frame.image for frame in looked if frame.image is not None]
         found = recognizer.recognize(images, [video.source] * len(images))
-        rows = {
-            frame.index: tuple(
-                Row(face, number, frame.index, frame.time_s) for number, face in tracker(faces, frame.time_s)
-            )
-            for frame, faces in zip(looked, found, strict=True)
-        }
+        rows: dict[int, tuple[Row, ...]] = {}
+        for frame, image, faces in zip(looked, images, found, strict=True):
+            if cuts and cuts(image):
+                tracker.cut()
+            followed = tracker(faces, frame.time_s)
+            rows[frame.index] = tuple(Row(face, number, frame.index, frame.time_s) for number, face in followed)
         for i, frame in enumerate(some):
             if frame.look:
                 before = rows[frame.index]

@@ -17,13 +17,17 @@ from mien import formats
 from mien.errors import InputError, first_line
 from mien.outputs import MARK
 from mien.recognize.faces import Face
-from mien.recognize.rows import Blank, Row, TableFile
+from mien.recognize.quality import Quality
+from mien.recognize.rows import Blank, Row, TableFile, of_quality
 from mien.scale import places
 from mien.scale.job import Job
 
 Rows = Sequence[Row | Blank]
 _TALLY = "mien.tally"  # key of a part's metadata
-_OF_FACE = ("face_id", "x", "y", "width", "height", "detection_score", "emotion", "unsure")
+_QUALITY = tuple(of_quality(None))
+_OF_FACE = (
+    "face_id", "x", "y", "width", "height", "detection_score", "emotion", "unsure", *_QUALITY, "why_unsure",
+)  # fmt: skip
 _KINDS = 50  # of failures that are told apart in one part
 
 
@@ -125,7 +129,8 @@ def _schema(labels: Sequence[str], told: dict[str, str]) -> Any:
     whole, real = pa.int64(), pa.float64()
     face = pa.struct(
         [("face_id", whole), ("x", whole), ("y", whole), ("width", whole), ("height", whole), ("detection_score", real),
-         ("emotion", pa.string()), *((f"p_{label}", real) for label in labels), ("unsure", pa.bool_())]
+         ("emotion", pa.string()), *((f"p_{label}", real) for label in labels), ("unsure", pa.bool_()),
+         *((name, real) for name in _QUALITY), ("why_unsure", pa.string())]
     )  # fmt: skip
     columns = [
         ("source", pa.string()), ("frame", whole), ("time_s", real), ("status", pa.string()), ("error", pa.string()),
@@ -155,6 +160,7 @@ def _unpacked(values: dict[str, Any], labels: Sequence[str]) -> Rows:
                 box=(face["x"], face["y"], face["width"], face["height"]),
                 detection_score=face["detection_score"],
                 unsure=face["unsure"],
+                quality=_quality(face),
             ),
             face["face_id"],
             frame,
@@ -162,6 +168,13 @@ def _unpacked(values: dict[str, Any], labels: Sequence[str]) -> Rows:
         )
         for face in values["faces"]
     ]
+
+
+def _quality(face: dict[str, Any]) -> Quality | None:
+    """None in parts of format 1."""
+    if face.get("face_size") is None:
+        return None
+    return Quality(**{name.removeprefix("face_"): face[name] for name in _QUALITY})
 
 
 def _readable(value: Any) -> Any:

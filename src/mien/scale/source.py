@@ -17,7 +17,7 @@ from typing import Any
 
 from mien.errors import InputError, MissingExtraError, first_line
 from mien.image_files import SUFFIXES
-from mien.recognize.inputs import VIDEO_SUFFIXES, is_video, named_places, pictures
+from mien.recognize.inputs import VIDEO_SUFFIXES, is_video, named_places, pictures, pictures_and_videos
 from mien.recognize.journal import identity
 from mien.scale import places
 from mien.walk import is_hidden, told
@@ -40,18 +40,24 @@ class Item:
 
 
 def items(names: Sequence[str], *, as_video: bool = False) -> Iterator[Item]:
-    """What `names` (files, folders, patterns, lists, addresses) hold, in order, one by one.
+    """What `names` (files, folders, patterns, lists, addresses) hold, one by one: pictures in order, then videos.
 
     Local folders give what `mien recognize` finds in them, under the same names, each file once. Raises `InputError`
     for a name that gives nothing and for a list that cannot be read.
     """
     known: set[str] = set()
+    videos: list[Item] = []
     for item in _all(names, as_video=as_video):
         who = item.place if places.is_address(item.place) else identity(item.place)
         who = who if item.row is None else f"{who}#{item.row}"
-        if who not in known:
-            known.add(who)
+        if who in known:
+            continue
+        known.add(who)
+        if item.video:
+            videos.append(item)
+        else:
             yield item
+    yield from videos
 
 
 def _all(names: Sequence[str], *, as_video: bool) -> Iterator[Item]:
@@ -94,11 +100,14 @@ def _local(name: str, *, as_video: bool) -> Iterator[Item]:
     if any(place.is_dir() and is_video(place) for place in found):
         raise InputError(f"{name}: is no picture, video or folder")
     for place in found:
-        if not place.is_dir() and (as_video or is_video(place)):
+        if as_video and not place.is_dir():
             yield Item(str(place), str(place), video=True)
             continue
-        for one in pictures([place]):
+        with_pictures, videos = pictures_and_videos([place])
+        for one in pictures(with_pictures, videos_too=True):
             yield Item(str(one.path), str(one.path), error=one.error)
+        for video in videos:
+            yield Item(str(video), str(video), video=True)
 
 
 def _at_address(name: str, *, as_video: bool) -> Iterator[Item]:
@@ -136,14 +145,14 @@ def re_of(pattern: str) -> re.Pattern[str]:
 
 
 def _chosen(folder: str, names: Iterator[str], *, as_video: bool) -> Iterator[Item]:
-    """The pictures of a folder at an address; what is left out is counted, and the log says so."""
+    """The pictures and videos of a folder at an address; what is left out is counted, and the log says so."""
     left_out: Counter[str] = Counter()
     found = False
     for name in names:
         suffix = PurePosixPath(name).suffix.lower()
         if is_hidden(name.removeprefix(folder).lstrip("/")):
             continue
-        if suffix in SUFFIXES or (as_video and suffix in VIDEO_SUFFIXES):
+        if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES:
             found = True
             yield _named(name, as_video=as_video)
         else:
@@ -151,7 +160,9 @@ def _chosen(folder: str, names: Iterator[str], *, as_video: bool) -> Iterator[It
     if left_out:
         logger.warning("%s: left out, as no pictures: %s", folder, told(left_out))
     if not found:
-        raise InputError(f"{folder}: no pictures found in it (known: {', '.join(SUFFIXES)})")
+        raise InputError(
+            f"{folder}: no pictures or videos found in it (known: {', '.join((*SUFFIXES, *VIDEO_SUFFIXES))})"
+        )
 
 
 def _named(name: str, *, as_video: bool = False) -> Item:

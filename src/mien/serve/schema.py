@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.recognize.faces import Face
+from mien.recognize.quality import Why
 
 _DIGITS = 6  # of a probability
 
@@ -28,6 +30,16 @@ class RecognizeRequest(BaseModel):
     images: list[PictureIn | str] = Field(min_length=1, fail_fast=True)
 
 
+class QualityOut(BaseModel):
+    """What a face offers to be read."""
+
+    size: float = Field(description="Side of the square that the model sees, in pixels of the picture as decoded.")
+    sharpness: float = Field(description="Of edges to all contrast, at 48 pixels; more is sharper.")
+    brightness: float = Field(description="Mean gray, 0–255.")
+    roll: float | None = Field(description="Degrees, clockwise; null where the whole picture was taken as a face.")
+    yaw: float | None = Field(description="Degrees, positive to the right of the picture; an estimate.")
+
+
 class FaceOut(BaseModel):
     """One face."""
 
@@ -38,6 +50,8 @@ class FaceOut(BaseModel):
     probabilities: dict[str, float] = Field(description="0–1 by label, in the order of the model; they sum to 1.")
     detection_score: float | None = Field(description="0–1; null where the whole picture was taken as a face.")
     unsure: bool = Field(description="The most probable emotion is less probable than the threshold of the model.")
+    why_unsure: Why | None = Field(description="too small, turned away or not sure; null for a sure answer.")
+    quality: QualityOut | None
 
 
 class PictureOut(BaseModel):
@@ -108,4 +122,6 @@ def face_out(face: Face) -> FaceOut:
         probabilities={label: round(p, _DIGITS) for label, p in face.probabilities.items()},
         detection_score=None if score is None else round(score, _DIGITS),
         unsure=face.unsure,
+        why_unsure=face.why_unsure,
+        quality=QualityOut(**asdict(face.quality)) if face.quality else None,
     )
