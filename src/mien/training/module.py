@@ -6,7 +6,6 @@ Shapes: B images, K classes.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -20,13 +19,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.errors import DivergedError, InputError
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
+from mien.training.average import Average
 from mien.training.graphs import Recorded, recorded
 from mien.training.hardware import training_attention
 from mien.training.loaders import Batch, Batches, Examples, Resident, chance, class_weights, resident_on, train_order
@@ -36,7 +35,6 @@ from mien.training.teacher import Teacher
 from mien.training.unfreeze import parameter_groups, set_phase
 
 _EVAL_BATCH = 256
-_Pairs = tuple[list[torch.Tensor], list[torch.Tensor]]
 _CHECK_EVERY = 50  # steps: looking at the loss makes a GPU wait
 
 
@@ -298,44 +296,6 @@ class _Mean(Metric):
 
     def compute(self) -> torch.Tensor:
         return self.total / self.weight
-
-
-class Average(AveragedModel):
-    """The moving average of a network's weights and statistics, of short memory at first and then of `decay` per step.
-
-    Source: Polyak and Juditsky 1992; the short memory at first is that of tf.train.ExponentialMovingAverage. Of torch's
-    class the copy of the network and the count of steps are used: its loop over the weights takes a GPU a kernel for
-    each of them, and reads the count at every step, for which all that was begun must end.
-    """
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        super().__init__(network, use_buffers=True)
-        self.requires_grad_(False)
-        self._decay = decay
-        self._steps: int | None = None
-        self._numbers: _Pairs = ([], [])  # theirs and ours
-        self._counts: _Pairs = ([], [])  # of steps, which have no mean
-
-    @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """Called once a step, first when weights and device are those of the training."""
-        if self._steps is None:
-            self._steps = int(self.n_averaged)  # of an earlier part of the training, where it was resumed
-            for pair in zip(_state(self.module), _state(model), strict=True):
-                chosen = self._numbers if pair[0].is_floating_point() else self._counts
-                for part, tensor in zip(chosen, pair, strict=True):
-                    part.append(tensor)
-        steps = self._steps
-        share = 1 - min(self._decay, (1 + steps) / (10 + steps)) if steps else 1.0
-        torch._foreach_lerp_(*self._numbers, share)
-        if self._counts[0]:
-            torch._foreach_copy_(*self._counts)
-        self._steps += 1
-        self.n_averaged += 1
-
-
-def _state(network: nn.Module) -> list[torch.Tensor]:
-    return [one.detach() for one in itertools.chain(network.parameters(), network.buffers())]
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

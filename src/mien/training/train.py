@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -36,6 +33,7 @@ from mien.training.loggers import LoggerName, check_logger
 from mien.training.module import TrainingModule
 from mien.training.predict import predict
 from mien.training.processes import decided_by_first, first_of_this_machine, is_first
+from mien.training.provenance import commit_here, versions
 from mien.training.resume import Decision, Existing, Request, begin, decide
 from mien.training.run import Run, best_epoch, monitored
 from mien.training.start import check_start, open_start, take_weights
@@ -45,7 +43,6 @@ from mien.training.trainer import make_trainer, quiet_lightning, told_when_out_o
 from mien.training.unfreeze import check_unfreeze, frozen_depth, set_phase
 
 _LOOKED_AT = 512  # faces of the training set, to learn how they are cut
-_PACKAGES = ("mien", "torch", "lightning", "torchmetrics", "numpy", "opencv-python-headless", "pillow")
 
 _Masks = dict[str, npt.NDArray[np.bool_]]  # by split, over the faces of train and val
 _Targets = dict[str, npt.NDArray[np.float32] | None]  # by split
@@ -142,7 +139,7 @@ def _train(run: Run, task: _Task, how: Decision, hardware: Hardware, progress: P
     """Begin the run or go on with it, to its end."""
     request, recipe, seen = task.request, task.request.recipe, task.request.seen
     network, wanted, teacher = _ready_network(task)
-    commit = _commit()
+    commit = commit_here()
     _set_up(hardware)
     trainer = make_trainer(recipe, run, hardware, progress, request.logger)
     if how != "resume":  # only now, when everything else is known to fit
@@ -316,7 +313,7 @@ def _told(
         precision=hardware.precision,
         threads=torch.get_num_threads() if hardware.device == "cpu" else None,
         minutes=round((once + sum(row.seconds for row in history)) / 60, 2),
-        versions=_versions(recipe),
+        versions=versions(recipe),
         commit=commit,
     )
 
@@ -330,33 +327,3 @@ def _alignment(seen: FaceSet, seed: int) -> Alignment | None:
 
 def _backbone_name(recipe: Recipe) -> str | None:
     return display_name(recipe.model.backbone) if isinstance(recipe.model, Pretrained) else None
-
-
-def _versions(recipe: Recipe) -> dict[str, str]:
-    """Of what is installed; mien itself may run from a checkout that is not."""
-    packages = (*_PACKAGES, "transformers") if isinstance(recipe.model, Pretrained) else _PACKAGES
-    found = {}
-    for name in packages:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def _commit() -> str | None:
-    """Commit of the checkout that this code runs from, with `+` when its sources were changed since.
-
-    A copy without git has what `MIEN_COMMIT` says.
-    """
-    root = Path(__file__).resolve().parents[3]
-    if not (root / ".git").exists():
-        return os.environ.get("MIEN_COMMIT") or None
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        )
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "src"], cwd=root, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + "+" * bool(changes.stdout.strip())
