@@ -80,7 +80,7 @@ def test_frozen_work_is_done_once_and_blocks_are_released(
 
 
 def test_whichever_process_is_killed_the_run_goes_on_to_the_same_numbers(drawn_zip: Path, tmp_path: Path) -> None:
-    settings = (*PLAIN, "epochs=5", "data.augment.flip=0.5")
+    settings = ("cnn-v1", "data.batch_size=8", "epochs=15", "data.augment.flip=0.5")  # long enough to be killed
     whole, _ = trained(drawn_zip, tmp_path / "whole", settings, "--devices", "2")
     stopped = Run(tmp_path / "stopped")
     for after, first in ((1, False), (2, True)):  # the second process is killed, then the one that started it
@@ -98,7 +98,7 @@ def test_whichever_process_is_killed_the_run_goes_on_to_the_same_numbers(drawn_z
             os.kill(running.pid if first else children[0], 9)
             running.wait(_WAIT)  # not for ever: whoever is left over ends too
             _until_gone(children[0])
-    assert 2 <= len(stopped.history) < 5
+    assert 2 <= len(stopped.history) < 15
     done, _ = trained(drawn_zip, stopped.folder, settings, "--devices", "2", "--resume")
     same(done, whole, 0)
 
