@@ -300,6 +300,19 @@ def test_bytes_of_a_parquet_file_changed_at_random_give_faces_or_one_error(tmp_p
     assert outcomes == {"faces", "refused"}
 
 
+@pytest.mark.parametrize("pictures", [len(ROWS) - 1, len(ROWS) + 1, 0])
+def test_columns_of_different_length_are_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int
+) -> None:
+    """As of a page whose header was changed (fuzz): pyarrow hands out what is there."""
+    path = parquet_file(tmp_path / "train.parquet")
+    monkeypatch.setattr("mien.data.parquet._pictures", lambda _: iter([png(ROWS[0][1])] * pictures))
+    with pytest.raises(
+        InputError, match=rf"damaged: has {len(ROWS)} labels and {pictures} pictures. Download it again"
+    ):
+        FaceSet.open(path)
+
+
 def test_a_zip_member_that_lies_of_its_size_takes_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "d.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

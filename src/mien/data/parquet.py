@@ -44,10 +44,12 @@ class ParquetSource:
         unknown = next((file for file, split in zip(self._files, splits, strict=True) if split is None), None)
         if unknown and len(splits) > 1 and (any(splits) or unknown.suffix != _ARROW):
             raise InputError(f"{unknown}: cannot tell its split. Begin file names with train, validation or test")
+        classes = [_classes(file, labels) for file in self._files]
+        self._rows = list(map(len, classes))
         self.entries: Sequence[Entry] = [
             labeled(f"{self._name(file)}_{row}", name, split)
-            for file, split in zip(self._files, splits, strict=True)
-            for row, name in enumerate(_classes(file, labels))
+            for file, split, names in zip(self._files, splits, classes, strict=True)
+            for row, name in enumerate(names)
         ]
 
     def _split(self, file: Path) -> str | None:
@@ -59,10 +61,13 @@ class ParquetSource:
         return f"{file.parent.name}_{file.stem}" if file.suffix == _ARROW and len(self._files) > 1 else file.stem
 
     def loaders(self) -> Iterator[Loader]:
-        for file in self._files:
-            called = self._name(file)
-            for row, value in enumerate(_pictures(file)):
-                yield lambda value=value, name=f"{called}_{row}": _picture(value, name)  # type: ignore[misc]
+        for file, rows in zip(self._files, self._rows, strict=True):
+            called, row = self._name(file), 0
+            for row, value in enumerate(_pictures(file), start=1):
+                if row <= rows:
+                    yield lambda value=value, name=f"{called}_{row - 1}": _picture(value, name)  # type: ignore[misc]
+            if row != rows:  # a damaged page may hold fewer values than its rows, which pyarrow does not notice
+                raise InputError(f"{file}: damaged: has {rows:,} labels and {row:,} pictures. Download it again")
 
     def digest(self) -> str:
         return hashlib.blake2b("".join(map(file_digest, self._files)).encode(), digest_size=16).hexdigest()
