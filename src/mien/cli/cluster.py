@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mien.scale.cluster import Cluster
     from mien.studies.runs import Many
 
-PANEL = "Many pictures, many machines"
+PANEL = "Many machines"
 TrainEngineOption = Annotated[
     str | None, typer.Option("--engine", help="ray: train on a cluster.", rich_help_panel=PANEL)
 ]
