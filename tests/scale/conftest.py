@@ -5,48 +5,27 @@ from __future__ import annotations
 import http.client
 import shutil
 import socket
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mien.cli.main import main
 from mien.recognize.vendored import vendored_folder
 from mien.scale import places
 
 PORTRAIT = vendored_folder("pictures") / "astronaut.jpg"
 
 
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def mien(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+def mien(mien: Callable[..., Any]) -> Callable[..., Any]:
     """`mien recognize` with the quick model and detector."""
-
-    def call(*arguments: object) -> Answer:
-        words = ["mien", "recognize", *map(str, arguments), "--model", "mien-tiny", "--detector", "fast"]
-        monkeypatch.setattr(sys, "argv", words)
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-        out, err = capsys.readouterr()
-        return Answer(code, out, err)
-
-    return call
+    return lambda *arguments: mien("recognize", *arguments, "--model", "mien-tiny", "--detector", "fast")
 
 
 @pytest.fixture
@@ -68,7 +47,7 @@ def album(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plain(mien: Callable[..., Answer], album: Path, tmp_path: Path) -> bytes:
+def plain(mien: Callable[..., Any], album: Path, tmp_path: Path) -> bytes:
     """The table of one machine, without parts."""
     assert mien(album, "--out", tmp_path / "plain.csv").code == 1
     return (tmp_path / "plain.csv").read_bytes()
