@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from torch import nn
 
 from mien import FaceSet, InputError, Recipe, Recognizer, Run, export
+from mien.model_files import with_features
+from mien.recognize.classifier import Classifier
 from mien.training.predict import classify
 from mien.training.train import train
 
@@ -37,6 +40,11 @@ def networks(
     return cache(lambda name: train(recipes[name], drawn_faces, folder / name))
 
 
+def linear_layer(run: Run) -> nn.Linear:
+    """The last one of the network."""
+    return [module for module in run.load_model().modules() if isinstance(module, nn.Linear)][-1]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -58,6 +66,10 @@ def test_every_kind_of_network_answers_as_in_torch(
     assert recognizer.card == run.card
     answers = recognizer.classify(crops)
     np.testing.assert_allclose(answers, classify(run.load_model(), run.card, crops), atol=1e-4)
+    with_its_features = Classifier.read(with_features((run.folder / "model.onnx").read_bytes(), name), name)
+    said, seen = with_its_features.with_features(crops)
+    assert seen.shape == (5, linear_layer(run).in_features)
+    np.testing.assert_allclose(said, recognizer.of_all_heads(crops), atol=1e-6)
     np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(recognizer.classify(crops[:1]), answers[:1], atol=1e-5)  # any number at a time
 

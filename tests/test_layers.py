@@ -34,7 +34,7 @@ BASE = (
 LAYERS = (
     BASE,
     ("recognize", "data", "models", "recipes"),
-    ("training", "quantize", "page", "compat"),
+    ("training", "quantize", "model_files", "page", "compat"),
     ("model",),
     ("evaluation",),
     ("explanation", "exports"),

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cards import Card
+from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, not_writable
+from mien.evaluation.shift import references
 from mien.exports import model_place
 from mien.files import write_whole
 from mien.images import Pixels
 from mien.model import Model, Named
+from mien.model_files import with_features, with_reference
 from mien.predictions import Truth
-from mien.recognize.classifier import with_card
+from mien.recognize.classifier import Classifier, with_card
+from mien.recognize.recognizer import model_file
+from mien.recognize.shift import Reference
 from mien.training.run import Run
 
 if TYPE_CHECKING:
@@ -69,6 +74,40 @@ def calibrate(
     if content is not None:
         _write(file, content)
     return card
+
+
+def reference(
+    model: Named,
+    faces: FaceSet,
+    to: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[Reference]:
+    """Give a model file its features as a second output, and the references that `mien check` holds faces against.
+
+    They are made of the val images of `faces` that are not in train. Of a run `model.onnx` is rewritten; another file
+    stays as it is, and the new one is written to `to`. Raises `InputError` where too few such images are there, the
+    network has no features, or `to` would replace what is not ours, without `overwrite`.
+    """
+    opened = Model.open(model, device="cpu")
+    if (opened.run is None) != (to is not None):
+        what = "name the file to write: --to NEW.onnx" if to is None else "--to is for a model file. Leave it out"
+        raise InputError(f"{opened.name}: {what}")
+    if to is None:
+        assert opened.run is not None
+        place = model_file(opened.run.folder)
+        content = place.read_bytes()
+    else:
+        place, content = model_place(to, opened, overwrite=overwrite), opened.content
+    content = with_features(content, opened.name)
+    classifier = Classifier.read(content, opened.name, card=opened.card)
+    free = opened.unseen(faces.for_labels(opened.card.labels, opened.name), "val")
+    found = references(classifier.with_features, free, opened.card, progress)
+    for one in found:
+        content = with_reference(content, one, opened.name)
+    _write(place, content)
+    return found
 
 
 def card(

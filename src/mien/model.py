@@ -23,6 +23,7 @@ from mien.errors import InputError, unknown_name
 from mien.images import Pixels
 from mien.predictions import Predictions, Truth, pool
 from mien.recognize.recognizer import Recognizer, bundled, is_model_file, unknown_model
+from mien.recognize.shift import Reference
 from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
 
@@ -32,6 +33,7 @@ _BATCH = 256
 
 Floats32: TypeAlias = npt.NDArray[np.float32]
 Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats32]  # face crops → probabilities (N, K) or (N, O)
+Features: TypeAlias = Callable[[Sequence[Pixels]], tuple[Floats32, Floats32]]  # → probabilities (N, O), features
 Named: TypeAlias = "str | Path | Run | Model"
 
 
@@ -140,6 +142,24 @@ class Model:
         made = beside(kept, votes)
         made.save(path)
         return made
+
+    def unseen(self, faces: FaceSet, split: str) -> FaceSet:
+        """The faces of a split that training did not see, as far as that is known: see `predictions`."""
+        chosen = faces.select(split)
+        train = self._seen[0] if self._seen else faces.hashes[faces.splits == "train"]
+        return chosen.keep(~np.isin(chosen.hashes, train))
+
+    @property
+    def watched(self) -> tuple[Features, Reference] | None:
+        """What tells faces that are unlike those of val: the features of crops, and what they are held against.
+
+        None for a model without a model file, or one that holds no reference.
+        """
+        file = self._file
+        if self.run is not None and (self.run.folder / "model.onnx").is_file():
+            file = Recognizer(self.run.folder, detector="none")
+        found = file.reference if file else None
+        return (file.with_features, found) if file and found else None
 
     def kept(self, split: str) -> Predictions:
         """What it said before of the data that it was trained on. Raises `InputError` where it keeps nothing."""

@@ -16,11 +16,13 @@ from mien.cli.console import (
     note,
     open_faces,
     open_votes,
+    progress,
     say,
 )
 
 if TYPE_CHECKING:
     from mien.cards import Head
+    from mien.model import Model
     from mien.predictions import Predictions
 
 
@@ -42,6 +44,13 @@ def calibrate(
     to: Annotated[
         Path | None, typer.Option("--to", help="File to write, for a model file: the given one is not changed.")
     ] = None,
+    reference: Annotated[
+        bool,
+        typer.Option(
+            "--reference",
+            help="Instead: give the model file a reference of its val faces, for mien check. Needs --data.",
+        ),
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Fit temperature and threshold of each head again, on val images that are not in the training set."""
@@ -52,6 +61,9 @@ def calibrate(
     opened = Model.open(model)
     if to is not None and opened.run is None:
         check_output(to, MODEL, [one for one in (model, data, votes) if one], overwrite=overwrite)
+    if reference:
+        _refer(opened, data, Reading(labels, subjects), to, overwrite=overwrite)
+        return
     faces, tagged = None, None
     if data is not None:
         everything = open_faces(data, Reading(labels, subjects), size=opened.card.preprocess.size)
@@ -65,6 +77,24 @@ def calibrate(
         note("the people's head stays as it is: it is fitted on taggers' votes (--votes FILE)")
     if to is not None:
         say(f"written: {to}")
+
+
+def _refer(model: Model, data: str | None, how: Reading, to: Path | None, *, overwrite: bool) -> None:
+    from mien.actions import reference
+    from mien.errors import InputError
+
+    if data is None:
+        raise InputError("--reference is made of val faces: name the data that the model was measured on, --data PATH")
+    faces = open_faces(data, how, size=model.card.preprocess.size)
+    with progress() as bar:
+        found = reference(model, faces, to, overwrite=overwrite, progress=bar)
+    for one in found:
+        cut = "as they came" if one.detector == "none" else "cut anew, as the faces of photos are"
+        say(
+            f"reference of {one.faces:,} val faces, {cut}: {one.false_alarms} false alarms in {one.looked:,} draws of "
+            f"{one.drawn} others"
+        )
+    say(f"written: {to or model.name}")
 
 
 def _tell(run: str, which: str, kept: Predictions, head: Head) -> None:

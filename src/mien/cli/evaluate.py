@@ -118,6 +118,7 @@ def evaluate(
             Asked(
                 faces=of_split(faces, split) if robust else None,
                 classify=opened.outputs if robust else None,
+                watched=opened.watched if robust else None,
                 most=robust_faces or None,
                 votes=tagged,
                 groups=of_groups,

@@ -12,6 +12,7 @@ from mien.cli import (
     bench,
     calibrate,
     card,
+    check,
     compare,
     data,
     ensemble,
@@ -53,6 +54,7 @@ app.command("ensemble")(ensemble.ensemble)
 app.command("export")(export.export)
 app.command("page")(page.page)
 app.command("recognize")(recognize.recognize)
+app.command("check")(check.check)
 app.command("models")(models.models)
 app.command("serve")(serve.serve)
 app.command("bench")(bench.bench)

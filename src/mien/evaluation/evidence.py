@@ -16,8 +16,10 @@ from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
-from mien.model import Classify
+from mien.evaluation.shift import ShiftAlarm, shift_alarm
+from mien.model import Classify, Features
 from mien.predictions import Predictions
+from mien.recognize.shift import Reference
 
 
 class PeopleHead(Frozen):
@@ -45,6 +47,7 @@ class Evidence(Frozen):
     humans: HumanCeiling | None = None
     groups: Groups | None = None
     people: PeopleHead | None = None
+    shift: ShiftAlarm | None = None
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
@@ -52,7 +55,9 @@ class Evidence(Frozen):
         if people and before.people:
             robust = people.robustness or before.people.robustness
             people = people.model_copy(update={"robustness": robust})
-        parts = {name: getattr(self, name) or getattr(before, name) for name in ("robustness", "humans", "groups")}
+        parts = {
+            name: getattr(self, name) or getattr(before, name) for name in ("robustness", "humans", "groups", "shift")
+        }
         return self.model_copy(update={**parts, "people": people})
 
 
@@ -62,6 +67,7 @@ class Asked:
 
     faces: FaceSet | None = None  # those of the split; with them and `classify` robustness is measured
     classify: Classify | None = None  # the model itself, all its heads side by side
+    watched: tuple[Features, Reference] | None = None  # what its alarm is measured with, beside robustness
     most: int | None = None  # faces at most for robustness; all of them if left out
     votes: Votes | None = None  # of taggers, for the human ceiling, and for the figures of a people's head
     groups: Mapping[str, str] | None = None  # name → group
@@ -98,6 +104,9 @@ def evidence(
             robust, robust_people = robustness_of_heads(classify, faces, answers, people, *how)
         else:
             robust = robustness(lambda crops: classify(crops)[:, card.columns("labels")], faces, answers, *how)
+    shift = None
+    if robust is not None and asked.faces is not None and asked.watched is not None:
+        shift = shift_alarm(asked.watched, asked.faces, robust, seed=seed, progress=progress)
     return Evidence(
         evaluation=evaluation or score(predictions, name, temperature=card.temperature, seed=seed),
         abstention=abstention(answers, card.threshold, card.risk),
@@ -105,6 +114,7 @@ def evidence(
         humans=humans,
         groups=by_group(answers, asked.groups, known=asked.known, seed=seed) if asked.groups else None,
         people=_people_head(voted, card.head("people"), robust_people, seed) if people is not None else None,
+        shift=shift,
     )
 
 

@@ -6,6 +6,7 @@ Which cut that is, a card says (`Alignment`): where the eyes lie in its train fa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from mien.recognize.detector import Detection, Detector
 # `measure_alignment` of 2,048 train faces of FER2013, for models whose card says nothing.
 FER2013 = Alignment(eye_distance=0.3746, eye_x=0.5, eye_y=0.4031, eyes_to_mouth=0.3616, faces=2048)
 _SMALLEST, _LARGEST = 48, 1024  # side of a crop in pixels
-_LOOK = 192  # side at which train faces are looked at
+LOOK = 192  # side at which faces of a data set are looked at
 _FEWEST = 30  # found faces that make a measurement
 _FIRST = 64  # faces after which a set without real faces is given up
 
@@ -73,7 +74,7 @@ def measure_alignment(faces: Iterable[Pixels], detector: Detector | None = None)
 
     `faces`: crops `(H, W)` or `(H, W, 3)` uint8, in random order. Each is enlarged and framed before it is looked at.
     """
-    look = detector or Detector(size=_LOOK)
+    look = detector or Detector(size=LOOK)
     found: list[npt.NDArray[np.float64]] = []
     seen = 0
     for seen, image in enumerate(faces, start=1):
@@ -89,6 +90,15 @@ def measure_alignment(faces: Iterable[Pixels], detector: Detector | None = None)
         return Alignment(eye_distance=distance, eye_x=x, eye_y=y, eyes_to_mouth=mouth, faces=seen)
     except ValidationError:  # pictures with faces in them, but no face crops
         return None
+
+
+def recut(image: Pixels, alignment: Alignment, detector: Detector | None = None) -> Pixels | None:
+    """A face crop of a data set cut anew, as `upright_crop` cuts faces from photos; None where no face is found."""
+    face = _largest((detector or Detector(size=LOOK))(_framed(image)))
+    if face is None:
+        return None
+    frame = np.array([image.shape[1] // 4, image.shape[0] // 4], dtype=np.float32)
+    return upright_crop(image, replace(face, points=face.points - frame), alignment)
 
 
 def _framed(image: Pixels) -> Pixels:

@@ -1,6 +1,6 @@
 """Classifier: one model file on onnxruntime: face crops in, probabilities out.
 
-Shapes: N faces, K classes of a head, O outputs of all heads side by side.
+Shapes: N faces, K classes of a head, O outputs of all heads side by side, D features.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mien.outputs import LARGEST_MODEL, MODEL_MARK
 from mien.predictions import Truth
 from mien.recognize.network import check_network
 from mien.recognize.session import CPU, open_session
+from mien.recognize.shift import FEATURES, Reference, reference_key
 
 CARD_KEY = MODEL_MARK  # of the metadata of a model file
 _BATCH = 32
@@ -33,6 +34,7 @@ class Classifier:
     def __init__(self, session: Any, card: Card, source: str) -> None:
         self._session, self.card, self._source = session, card, source
         self._input = session.get_inputs()[0].name
+        self._outputs = [output.name for output in session.get_outputs()]
 
     @classmethod
     def open(
@@ -90,14 +92,54 @@ class Classifier:
         both = self._softmax(np.concatenate([shown, shown[..., ::-1]]))
         return np.asarray((both[: len(shown)] + both[len(shown) :]) / 2)
 
+    def with_features(self, crops: Sequence[Pixels]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """`probabilities` `(N, O)`, and the features `(N, D)` that the network made them of.
+
+        Of a face and its mirror image the mean, where the card asks for both. Raises `InputError` for a file that does
+        not give its features.
+        """
+        if FEATURES not in self._outputs:
+            raise InputError(
+                f"{self._source}: does not give the features of a face, which mien check looks at. Write a file that "
+                f"does: mien calibrate {self._source} --reference --data PATH --to NEW.onnx"
+            )
+        said, seen = [], []
+        for start in range(0, len(crops), _BATCH):
+            shown = self.card.preprocess(crops[start : start + _BATCH])
+            both = np.concatenate([shown, shown[..., ::-1]]) if self.card.mirror else shown
+            logits, features = self._run(both, [self._outputs[0], FEATURES])
+            heads, sides = self._probabilities(logits, len(both)), len(both) // len(shown)
+            said.append(heads.reshape(sides, len(shown), -1).mean(axis=0))
+            seen.append(np.asarray(features, dtype=np.float32).reshape(sides, len(shown), -1).mean(axis=0))
+        if not said:
+            return self.probabilities(crops), np.zeros((0, 0), dtype=np.float32)
+        features_ND = np.concatenate(seen)
+        if not np.isfinite(features_ND).all():
+            raise InputError(f"{self._source}: its features are not finite numbers: its weights are damaged. {_ANEW}")
+        return np.concatenate(said), features_ND
+
+    def reference(self, detector: str) -> Reference | None:
+        """What faces of its measurement are like, cut by this detector; None where the file does not hold it.
+
+        Raises `InputError` for a damaged one.
+        """
+        text = self._session.get_modelmeta().custom_metadata_map.get(reference_key(detector))
+        return None if text is None else Reference.parse(text, self._source)
+
     def _softmax(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        (logits,) = self._run(shown, self._outputs[:1])
+        return self._probabilities(logits, len(shown))
+
+    def _run(self, shown: npt.NDArray[np.float32], outputs: list[str]) -> list[Any]:
         try:
-            (logits,) = self._session.run(None, {self._input: shown})
+            return list(self._session.run(outputs, {self._input: shown}))
         except Exception as error:  # onnxruntime has a class of its own for each way to fail
             raise InputError(
                 f"{self._source}: its network cannot be computed ({first_line(error)}). {_ANEW}"
             ) from error
-        wanted = (len(shown), sum(self.card.widths))
+
+    def _probabilities(self, logits: Any, count: int) -> npt.NDArray[np.float32]:
+        wanted = (count, sum(self.card.widths))
         if np.shape(logits) != wanted or logits.dtype.kind != "f":
             raise InputError(
                 f"{self._source}: its network answers {logits.dtype} {np.shape(logits)}, "
@@ -156,7 +198,8 @@ def _opened(session: Any, source: str) -> Classifier:
 
 def _checked(session: Any, source: str) -> Classifier:
     card = _card(session, source)
-    if (len(session.get_inputs()), len(session.get_outputs())) != (1, 1):
+    names = [output.name for output in session.get_outputs()]
+    if len(session.get_inputs()) != 1 or names[1:] not in ([], [FEATURES]):
         raise InputError(f"{source}: its network has more than one input or output. {_ANEW}")
     outputs = session.get_outputs()[0].shape
     if not outputs or outputs[-1] != sum(card.widths):

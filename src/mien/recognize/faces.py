@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Picture: TypeAlias = "str | Path | bytes | Image.Image | Pixels"
 _LONGEST_SIDE = 900  # pixels of a picture in a notebook
+_SHIFTED = "(unlike the faces that the model was measured on: accuracy and share of wrong answers are not known)"
 _BAR = 12  # characters of a bar in a terminal
 
 
@@ -92,11 +93,20 @@ class Faces(list[Face]):
     """
 
     def __init__(
-        self, faces: Iterable[Face], place: Place, picture: Picture | None = None, error: str | None = None
+        self,
+        faces: Iterable[Face],
+        place: Place,
+        picture: Picture | None = None,
+        error: str | None = None,
+        *,
+        shifted: bool = False,
     ) -> None:
-        """`error`: why there are none, where the picture could not be read; see `on_error` of `Recognizer`."""
+        """`error`: why there are none, where the picture could not be read; see `on_error` of `Recognizer`.
+
+        `shifted`: `Recognizer.watch` found that such faces are unlike those that the model was measured on.
+        """
         super().__init__(faces)
-        self.place, self.picture, self.error = place, picture, error
+        self.place, self.picture, self.error, self.shifted = place, picture, error, shifted
 
     @property
     def source(self) -> str:
@@ -119,8 +129,10 @@ class Faces(list[Face]):
         return self.place.face_ids or tuple(range(1, len(self) + 1))
 
     def __str__(self) -> str:
-        """A line for each face."""
-        return "\n".join(map(str, self)) if self else self.error or f"{self.source}: no face found"
+        """A line for each face, and one more where what the model promises is not known to hold."""
+        if not self:
+            return self.error or f"{self.source}: no face found"
+        return "\n".join([*map(str, self), *([_SHIFTED] if self.shifted else [])])
 
     def rows(self) -> list[Row | Blank]:
         """What a table says of them: a row for each face, or one for a picture without a face or that failed."""

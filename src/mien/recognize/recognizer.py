@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,10 @@ from mien.recognize.faces import Batch, Face, Faces, Picture, Place
 from mien.recognize.quality import Quality, quality_of
 from mien.recognize.session import CPU, check_provider, cores
 from mien.recognize.vendored import read_vendored, vendored_folder
+
+if TYPE_CHECKING:
+    from mien.recognize.monitor import Monitor
+    from mien.recognize.shift import Reference
 
 DEFAULT = "mien-small"  # of the bundled models
 Found: TypeAlias = tuple[Detection, Quality]
@@ -77,6 +81,7 @@ class Recognizer:
         self.truth: Truth = truth or self.card.truth
         self.threshold = abstain if abstain is not None else self._head.threshold or 0.0
         self._alignment = self.card.alignment or FER2013
+        self._monitor: Monitor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What it was opened with: in another process the model is opened anew, from the same place."""
@@ -141,6 +146,11 @@ class Recognizer:
         """
         from mien.recognize.sequences import of_video
 
+        if self._monitor is not None:
+            raise InputError(
+                f"{source}: the faces of a film are few, seen many times, and watch() takes them to be of different "
+                "people or occasions. Open another Recognizer for films"
+            )
         return of_video(self, source, (every, fps), smooth_s, keep_frames=keep_frames)
 
     def recognize(self, images: Sequence[Pixels], sources: Sequence[str]) -> list[list[Face]]:
@@ -150,7 +160,7 @@ class Recognizer:
         """
         looked = self._look_at(images)
         places = [faces for faces, _ in looked]
-        answers = self.classify([crop for _, crops in looked for crop in crops])
+        answers = self._watched([crop for _, crops in looked for crop in crops])
         ends = np.cumsum([0, *map(len, places)])
         return [
             [
@@ -164,9 +174,50 @@ class Recognizer:
         """Probabilities `(N, K)` in the order of `labels`, for uint8 face crops of any size, gray or RGB."""
         return self._classifier.classify(crops, self.truth)
 
+    def watch(self) -> Monitor:
+        """From now on hold every face that is recognized against those that the model was measured on.
+
+        What is found out so far is in the monitor that is given back. Once it is an alarm, `shifted` of the answers
+        says so: what the model promises is not known to hold for them. For pictures whose faces are of different
+        people or occasions; films, which show few faces many times, are refused. Raises `InputError` for a model file
+        without a reference for this detector.
+        """
+        from mien.recognize.monitor import Monitor
+
+        if self.reference is None:
+            raise InputError(
+                f"{self._given[0]}: has no reference for faces that the detector '{self._detector_name}' cuts. Take "
+                "detector default (photos) or none (crops), and a model file that has them: mien calibrate "
+                f"{self._given[0]} --reference --data PATH --to NEW.onnx"
+            )
+        self._monitor = Monitor(self.reference)
+        return self._monitor
+
+    @property
+    def reference(self) -> Reference | None:
+        """What `watch` holds faces against that this detector cuts; None where the model file does not hold it."""
+        return self._classifier.reference(self._detector_name)
+
+    @property
+    def shifted(self) -> bool:
+        """Whether `watch` is on and has found an alarm."""
+        return self._monitor is not None and self._monitor.alarm
+
+    def with_features(self, crops: Sequence[Pixels]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """`of_all_heads`, and the features `(N, D)` behind them; `InputError` for a file that does not give them."""
+        return self._classifier.with_features(crops)
+
     def of_all_heads(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """Probabilities `(N, O)` of every head of the card side by side, before any temperature."""
         return self._classifier.probabilities(crops)
+
+    def _watched(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
+        """As `classify`; the monitor, where there is one, sees them too."""
+        if self._monitor is None:
+            return self.classify(crops)
+        said, features = self._classifier.with_features(crops)
+        self._monitor.add(said, features)
+        return self.card.answers(said, self.truth)
 
     def _some(self, pictures: Sequence[Picture], start: int, on_error: OnError) -> list[Faces]:
         """The faces of a few pictures, which are numbered from `start` where they have no name."""
@@ -176,7 +227,7 @@ class Recognizer:
         found = dict(zip(good, self.recognize([read[i] for i in good], [names[i] for i in good]), strict=True))  # type: ignore[misc]
         places = [Place(name, self.labels) for name in names]
         return [
-            Faces(found.get(i, ()), place, picture, image if isinstance(image, str) else None)
+            Faces(found.get(i, ()), place, picture, image if isinstance(image, str) else None, shifted=self.shifted)
             for i, (place, picture, image) in enumerate(zip(places, pictures, read, strict=True))
         ]
 

@@ -34,7 +34,7 @@ def _pictures(recognizer: Recognizer, folder: Path, on_error: OnError) -> Iterat
         if outcome.error and on_error == "raise":
             raise InputError(outcome.error)
         path = str(outcome.input.path)
-        yield Faces(outcome.faces, Place(path, recognizer.labels), path, outcome.error)
+        yield Faces(outcome.faces, Place(path, recognizer.labels), path, outcome.error, shifted=recognizer.shifted)
 
 
 def of_video(

@@ -1,0 +1,63 @@
+"""mien check: whether faces are like those that a model's figures were measured on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.console import DetectSizeOption, JsonOption, ProviderOption, counter, note, say
+
+if TYPE_CHECKING:
+    from mien.recognize.shift import Shift
+
+
+def check(
+    inputs: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or patterns.")],
+    model: Annotated[str, typer.Option("--model", help="Bundled model, run folder, or .onnx file.")] = "mien-small",
+    detector: Annotated[
+        str, typer.Option("--detector", help="default: faces are found in photos; none: each picture is a face crop.")
+    ] = "default",
+    detect_size: DetectSizeOption = 640,
+    threads: Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")] = None,
+    provider: ProviderOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether these faces are like those that the model was measured on; at least 50 of them.
+
+    Exit code 0: no sign that they are unlike; 1: alarm, or some pictures could not be read; 2: a mistake.
+    """
+    from mien.errors import InputError
+    from mien.recognize.inputs import named_places, pictures, pictures_and_videos
+    from mien.recognize.recognizer import Recognizer, known_detector
+    from mien.recognize.stream import recognize_pictures
+
+    places, videos = pictures_and_videos(named_places(inputs))
+    if videos:
+        raise InputError(
+            f"{videos[0]}: a film shows few faces many times, and mien check takes faces to be of different people "
+            "or occasions. Name pictures"
+        )
+    recognizer = Recognizer(
+        model, detector=known_detector(detector), detect_size=detect_size, threads=threads, provider=provider
+    )
+    monitor = recognizer.watch()
+    failed = 0
+    with counter("pictures") as count:
+        for outcome in recognize_pictures(pictures(places), recognizer):
+            count(1)
+            if outcome.error:
+                failed += 1
+                note(f"error: {outcome.error}")
+    found = monitor.overall()
+    say(json.dumps(_told(found, failed)) if as_json else str(found))
+    if failed:
+        note(f"{failed:,} pictures could not be read")
+    if found.alarm or failed:
+        raise typer.Exit(1)
+
+
+def _told(found: Shift, failed: int) -> dict[str, object]:
+    return {**asdict(found), "alarm": found.alarm, "failed": failed}

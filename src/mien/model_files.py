@@ -1,0 +1,74 @@
+"""Model files: an ONNX file of ours that gives the features of a face too, and holds what they are held against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mien.errors import InputError, MissingExtraError, first_line
+from mien.recognize.shift import FEATURES, Reference, reference_key
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+_LAYERS = ("Gemm", "MatMul", "QGemm", "MatMulInteger")
+_PASSED = ("Add", "Identity", "Reshape", "DequantizeLinear", "QuantizeLinear", "Cast")  # between layer and output
+
+
+def with_features(content: bytes, source: str) -> bytes:
+    """The same network with a second output, the input of its last linear layer; answers stay bit for bit.
+
+    Raises `InputError`, which names `source`, for a network that does not end in one linear layer.
+    """
+    model = _opened(content, source)
+    if any(output.name == FEATURES for output in model.graph.output):
+        return content
+    from onnx import TensorProto, helper
+
+    name = _before_last_layer(model, source)
+    model.graph.node.append(helper.make_node("Identity", [name], [FEATURES]))
+    model.graph.output.append(helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["batch", None]))
+    return bytes(model.SerializeToString())
+
+
+def with_reference(content: bytes, reference: Reference, source: str) -> bytes:
+    """The same file with `reference` in its metadata, in place of the one for the same detector."""
+    model, key = _opened(content, source), reference_key(reference.detector)
+    kept = [(one.key, one.value) for one in model.metadata_props if one.key != key]
+    del model.metadata_props[:]
+    for name, value in [*kept, (key, reference.model_dump_json())]:
+        model.metadata_props.add(key=name, value=value)
+    return bytes(model.SerializeToString())
+
+
+def _opened(content: bytes, source: str) -> ModelProto:
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("writing into a model file", "train") from error
+    try:
+        return onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own
+        raise InputError(f"{source}: not a model file ({first_line(error)})") from error
+
+
+def _before_last_layer(model: ModelProto, source: str) -> str:
+    """The name of what the last linear layer multiplies with its weights."""
+    makers: dict[str, NodeProto] = {name: node for node in model.graph.node for name in node.output}
+    name = model.graph.output[0].name
+    while (node := makers.get(name)) is not None:
+        if node.op_type in _LAYERS:
+            return _of_numbers(node.input[0], makers)
+        if node.op_type not in _PASSED:
+            break
+        name = next((one for one in node.input if one in makers), "")
+    raise InputError(
+        f"{source}: its network does not end in one linear layer, so it has no features to look at. "
+        "An ensemble is looked at by one of its members"
+    )
+
+
+def _of_numbers(name: str, makers: dict[str, NodeProto]) -> str:
+    """Past the steps that turn decimal numbers into whole ones."""
+    while (node := makers.get(name)) is not None and node.op_type == "QuantizeLinear":
+        name = node.input[0]
+    return name
