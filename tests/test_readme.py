@@ -96,6 +96,7 @@ def _write_votes(folder: Path) -> None:
 ELSEWHERE = (
     "mien serve", "mien page", "mien recognize camera", "mien bench", "mien recognize photos --engine ray",
     "mien train cnn-v1 --engine ray", "mien sweep cnn-v1 --engine ray",
+    "mien check", "mien calibrate runs/cnn-v2 --reference",  # need hundreds of faces
 )  # fmt: skip
 TRAINING = ("mien train", "mien study", "mien sweep")
 # To leave model.onnx takes longer than such a short training: these do, by train, by study and after a start.
