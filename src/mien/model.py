@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mien import hub
 from mien.cards import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
@@ -38,16 +39,25 @@ Named: TypeAlias = "str | Path | Run | Model"
 class Model:
     """A trained model of whatever kind, opened for questions."""
 
-    def __init__(self, name: str, card: Card, source: Run | Recognizer, place: Path | None, device: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        card: Card,
+        source: Run | Recognizer,
+        place: Path | None = None,
+        device: str = "cpu",
+        origin: Run | None = None,
+    ) -> None:
         """Use `Model.open`. `place`: of a model file that is not bundled."""
         self.name, self.card = name, card
+        self.origin = origin  # what came with a bundled model, or one on the hub, of the run that made it
         self.run = source if isinstance(source, Run) else None  # None: a file alone, without gradients or what is kept
         self._file = source if isinstance(source, Recognizer) else None
         self.place, self._device = place, device
 
     @classmethod
     def open(cls, model: Named, *, device: str = "auto") -> Model:
-        """`model`: a run, its folder, a `.onnx` file that mien wrote, or a bundled name.
+        """`model`: a run, its folder, a `.onnx` file that mien wrote, a bundled name, or `hf://user/name@revision`.
 
         `device`: auto, cpu, cuda or mps, where a run's network computes; a model file does so on the CPU. Raises
         `InputError` for anything else. Files of a run are read when they are asked for: one that keeps no weights can
@@ -62,14 +72,25 @@ class Model:
                 raise InputError(
                     f"{model}: a model file computes on the cpu. Leave out --device {device}, or name a run folder"
                 )
-            file = Recognizer(model, detector="none")
-            return cls(Path(model).stem, file.card, file, None if model in bundled() else Path(model), "cpu")
+            return cls._of_file(model)
         run = Run(Path(model))
         if not run.folder.exists() and len(run.folder.parts) == 1:
             raise unknown_model(str(model))
         if not (run.folder / "card.json").is_file():
             run = Run.open(model)  # raises, and says what is missing
         return cls(run.name, run.card, run, None, device)
+
+    @classmethod
+    def _of_file(cls, model: str | Path) -> Model:
+        if hub.is_address(model):
+            snapshot = hub.fetched(model)
+            place, origin = snapshot.folder / "model.onnx", Run(snapshot.folder, snapshot.address)
+            file = Recognizer(snapshot.folder, detector="none")
+            return cls(snapshot.name, file.card, file, place, origin=origin)
+        file, name = Recognizer(model, detector="none"), Path(model).stem
+        if model in bundled():
+            return cls(name, file.card, file, origin=Run(vendored_folder("starts") / name))
+        return cls(name, file.card, file, Path(model))
 
     @property
     def content(self) -> bytes:
@@ -172,7 +193,7 @@ class Model:
         """Identities of the images that training and selection saw; None of a file, which does not hold them."""
         if self.run is not None:
             return self.run.seen()
-        return Run(vendored_folder("starts") / self.name).seen() if self.place is None else None
+        return self.origin.seen() if self.origin and self.origin.keeps_seen else None
 
     def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:
         chosen = faces.for_model(self.card.labels, self.name, split)
