@@ -28,7 +28,7 @@ from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
 
 SPLITS = ("val", "test", "pooled")
-_KNOWN = (*SPLITS, "train")  # the last for its predictions alone, which another model may learn from
+_KNOWN = (*SPLITS, "train", "all")  # train for its predictions alone, which another model may learn from
 _BATCH = 256
 
 Floats32: TypeAlias = npt.NDArray[np.float32]
@@ -134,12 +134,12 @@ class Model:
     def predictions(
         self, faces: FaceSet, split: str, *, votes: Votes | None = None, progress: Progress | None = None
     ) -> Predictions:
-        """What it says of `val`, `test`, `train` or `pooled` (val and test) of `faces`, before any temperature.
+        """What it says of `val`, `test`, `train`, `pooled` (val and test) or `all` of `faces`, before any temperature.
 
         A run reads back what it said before of the same images, and keeps what it says now; `votes` of taggers are kept
         beside the answers of a people's head. Images that training or selection saw are marked: a run and a bundled
-        model know them, of another file they are those in train and val of `faces`. Raises `InputError` for other
-        labels than the model's, or an empty split.
+        model know them, of another file they are those in train and val of `faces`, if these are its own. Raises
+        `InputError` for other labels than the model's, or an empty split.
         """
         if split not in _KNOWN:
             raise unknown_name("split", split, _KNOWN)
@@ -150,7 +150,7 @@ class Model:
         if self.run is None:
             return beside(self._made(faces, split, progress), votes)
         path = self.folder_for(faces, "predictions") / f"{split}.npz"
-        kept = _read(path, faces.select(split))
+        kept = _read(path, of_split(faces, split))
         if kept is not None and (votes is None or kept.people is None):
             return kept
         if kept is None:
@@ -180,7 +180,10 @@ class Model:
         return folder if own else folder / f"{faces.source}-{faces.fingerprint[:8]}"
 
     def unsure_what_it_saw(self, faces: FaceSet) -> str | None:
-        """Why leak-free figures on `faces` may leave out too little; None where all that it has seen is known."""
+        """Why leak-free figures on `faces` may leave out too little; None where all that it has seen is known.
+
+        Then they leave out images of the train and val splits here, and of `all` none.
+        """
         training = self.card.training
         if self._seen is not None:
             return None
@@ -204,12 +207,20 @@ class Model:
             blocks.append(self.outputs(list(chosen.gather(rows))))
             if progress:
                 progress("predicting", step, len(starts))
-        seen = self._seen or tuple(faces.hashes[faces.splits == part] for part in ("train", "val"))
+        seen = self._seen or self._taken_as_seen(faces, split)
         return chosen.predictions(self.card, split, np.concatenate(blocks), seen)
+
+    def _taken_as_seen(self, faces: FaceSet, split: str) -> tuple[npt.NDArray[np.str_], ...]:
+        """Of a file that does not know it: the train and val faces here; of all faces of other data none."""
+        others = faces.select("train", "val").fingerprint != self.card.training.fingerprint
+        parts = ((), ()) if split == "all" and others else (("train",), ("val",))
+        return tuple(faces.select(*part).hashes for part in parts)
 
 
 def of_split(faces: FaceSet, split: str) -> FaceSet:
-    """The faces of a split, in the order of its predictions: pooled is val, then test."""
+    """The faces of a split, in the order of its predictions: pooled is val, then test; all as they are."""
+    if split == "all":
+        return faces
     if split != "pooled":
         return faces.select(split)
     return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))

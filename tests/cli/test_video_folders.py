@@ -121,6 +121,35 @@ def test_the_pictures_of_a_stopped_run_are_not_done_again(
     assert len([row for row in rows("t.csv") if row["status"] == "face"]) == 16
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_summaries_of_a_job_in_parts_are_those_without_parts(mien: Mien, folder: Path, suffix: str) -> None:
+    (folder / "both" / "bad.mp4").write_text("no video")
+    asked = ("--summary", "by-face", "--summary", "by-video", "--metadata", "about.csv", "--group-by", "condition")
+    assert mien("recognize", "both", *QUICK, "--out", f"t{suffix}", *asked).code == 1
+    local = ("--engine", "local", "--part", "8", "--out", "faces")
+    done = mien("recognize", "both", *QUICK, *local, "--table", f"p{suffix}", *asked)
+    assert done.code == 1, done.err
+    written = sorted(folder.glob(f"t-*{suffix}"))
+    assert len(written) == 3
+    for one in written:
+        assert one.read_bytes() == one.with_name("p" + one.name[1:]).read_bytes()
+    again = mien("recognize", "both", *QUICK, *local, "--summary", "by-video")  # of parts that are done
+    assert "by-video" in again.out
+    assert "both/p1.mp4" in again.out
+
+
+def test_parts_of_an_older_mien_have_no_summaries_and_say_so(
+    mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = ("--engine", "local", "--part", "8", "--out", "faces")
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.scale.parts._SUMMARY", "of.another")
+        assert mien("recognize", "both", *QUICK, *local).code == 0
+    told = mien("recognize", "both", *QUICK, *local, "--summary", "by-video")
+    assert told.code == 2
+    assert "older mien, which kept no summaries" in told.err
+
+
 def test_options_of_both_kinds_are_taken_where_both_are(mien: Mien, folder: Path) -> None:
     (folder / "photos").mkdir()
     (folder / "both" / "z.jpg").rename(folder / "photos" / "z.jpg")

@@ -187,6 +187,14 @@ def open_votes(path: str | None, faces: FaceSet, ferplus: str | None) -> tuple[V
     return votes, chosen
 
 
+def labels_of_votes(labels: str | None, ferplus: str | None) -> tuple[str | None, dict[str, str | None] | None]:
+    """What --labels says of the source, and what it says of the labels that --ferplus puts in place of the source's."""
+    from mien.labels import read_naming
+
+    naming = read_naming(labels) if labels and ferplus else None
+    return (None, naming) if isinstance(naming, dict) else (labels, None)
+
+
 def opener(data: str, how: Reading) -> Callable[[int], FaceSet]:
     """Opens the faces at a size, each size once."""
     return cache(lambda size: open_faces(data, how, size=size))
