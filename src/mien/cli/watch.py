@@ -18,6 +18,7 @@ from mien.errors import InputError, InterruptedRunError
 if TYPE_CHECKING:
     from mien.cli.live import View
     from mien.recognize.film import Film
+    from mien.recognize.finished import Finished
     from mien.recognize.recognizer import Recognizer
     from mien.recognize.rows import TableFile
     from mien.recognize.summary import FaceSummary, Summary
@@ -50,8 +51,17 @@ def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: Wat
     where the only video fails.
     """
     films = Films(paths, recognizer, options)
-    with _table(options, recognizer) as rows:
-        films.run(rows, alone=True)
+    if options.out and len(paths) > 1:
+        with films.finished(options.out) as kept:
+            films.run(kept)
+            with _table(options, recognizer, hold=False) as rows:
+                assert rows is not None
+                for look in kept.looks():
+                    rows.write(look)
+            kept.remove()
+    else:
+        with _table(options, recognizer) as rows:
+            films.run(rows, alone=True)
     _tell_table(rows)
     films.end()
     if films.failed:
@@ -75,13 +85,39 @@ class Films:
     def count(self) -> int:
         return len(self._paths)
 
-    def run(self, rows: TableFile | None, *, alone: bool = False) -> None:
-        """Recognize them into `rows`, until Ctrl-C. `alone`: nothing else is recognized by this command."""
+    def finished(self, table: Path, *, hold: bool = True) -> Finished:
+        """Where what is finished stands until the table at `table` is written. Raises `InputError`."""
+        from mien.recognize.finished import Finished
+        from mien.recognize.track import SMOOTH_S
+
+        ours = self._options
+        settings = {
+            **self._recognizer.settings, "every": ours.every, "fps": ours.fps,
+            "smooth_s": SMOOTH_S if ours.smooth_s is None else ours.smooth_s,
+        }  # fmt: skip
+        found = Finished(table, settings, self._paths, overwrite=ours.overwrite, hold=hold)
+        if found.count:
+            note(f"going on: {found.count:,} of {len(self._paths):,} videos are done already")
+        return found
+
+    def run(self, rows: TableFile | Finished | None, *, alone: bool = False) -> None:
+        """Recognize them into `rows`, until Ctrl-C. `alone`: nothing else is recognized by this command.
+
+        Raises `InterruptedRunError` where the same command goes on, with what is finished in `rows`.
+        """
+        from mien.recognize.finished import Finished
+
+        kept = rows if isinstance(rows, Finished) else None
         for path, (film, timeline) in zip(self._paths, _places(self._paths, self._options), strict=True):
+            if kept and (before := kept.summary(path)):
+                self._summed.add(str(path), before)
+                continue
             try:
                 ours = replace(self._options, annotate=film, timeline=timeline)
                 summary, self._stopped = _recognize(str(path), self._recognizer, ours, self._pace, rows)
                 self._summed.add(str(path), summary)
+                if kept and not self._stopped:
+                    kept.end(path, summary)
             except InputError as error:
                 single = alone and len(self._paths) == 1
                 if single and (rows is None or not rows.rows):
@@ -91,12 +127,18 @@ class Films:
                     from mien.recognize.rows import Blank
 
                     rows.write([Blank(str(path), error=str(error))])
+                if kept:
+                    kept.end(path, None)
                 if single:
                     self._too_late = error
                     break
                 self._note(path, error)
             except KeyboardInterrupt:  # between two videos, or while one is summed up
                 self._stopped = True
+            if self._stopped and kept:
+                without = " without --overwrite" if self._options.overwrite else ""
+                went_on = f"the same command{without} goes on with {path}" if kept.count else "no table was written"
+                raise InterruptedRunError(f"stopped. {kept.count:,} of {self.count:,} videos are done; {went_on}")
             if self._stopped:
                 break
 
@@ -134,7 +176,7 @@ def _recognize(
     recognizer: Recognizer,
     options: WatchOptions,
     pace: Pace,
-    rows: TableFile | None,
+    rows: TableFile | Finished | None,
     *,
     live: bool = False,
 ) -> tuple[Summary, bool]:
@@ -176,7 +218,7 @@ def _as_json(source: str, seen: Seen) -> str:
     return json.dumps({"source": source, "frame": seen.frame.index, "time_s": time_s, "faces": faces})
 
 
-def _take(seen: Seen, source: str, summary: Summary, rows: TableFile | None, film: Film | None) -> None:
+def _take(seen: Seen, source: str, summary: Summary, rows: TableFile | Finished | None, film: Film | None) -> None:
     if seen.frame.look:
         summary.add(seen.rows, seen.frame.time_s)
         if rows:
@@ -193,6 +235,7 @@ def _take(seen: Seen, source: str, summary: Summary, rows: TableFile | None, fil
 def _checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
     """The pace; `InputError` for options that cannot be, before anything is opened or written."""
     from mien.outputs import FILM, check_output
+    from mien.recognize.finished import place_of
     from mien.recognize.inputs import check_apart
     from mien.recognize.rows import check_absent, check_table
     from mien.recognize.track import Tracker
@@ -201,7 +244,8 @@ def _checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
     read: list[str | Path] = [*paths, *options.more_inputs]
     if options.out:
         check_table(options.out, read, overwrite=options.overwrite)
-        check_absent(options.out, overwrite=options.overwrite)
+        begun = len(paths) > 1 and place_of(options.out).is_file()
+        check_absent(options.out, overwrite=options.overwrite or begun)
     if options.annotate and _is_film(options.annotate) and len(paths) > 1:
         raise InputError(f"{options.annotate}: one film for {len(paths)} videos; name a folder for them")
     if options.annotate and not _is_film(options.annotate):
@@ -240,14 +284,15 @@ def _places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | N
 
 
 @contextmanager
-def _table(options: WatchOptions, recognizer: Recognizer) -> Iterator[TableFile | None]:
+def _table(options: WatchOptions, recognizer: Recognizer, *, hold: bool = True) -> Iterator[TableFile | None]:
     if options.out is None:
         yield None
         return
     from mien.recognize.rows import TableFile
     from mien.scratch import held_alone
 
-    with held_alone(options.out), TableFile(options.out, recognizer.labels) as rows:
+    held = held_alone(options.out) if hold else nullcontext()
+    with held, TableFile(options.out, recognizer.labels) as rows:
         yield rows
         if rows.rows == rows.failed:  # nothing, or errors alone: it would be in the way of the corrected command
             rows.discard()
