@@ -289,7 +289,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def answers() -> str:
-    """What `mien.evaluate`, `compare` and `cross_validate` give: the fields of their answers, and of what those hold."""
+    """What `evaluate`, `compare` and `cross_validate` give: the fields of their answers, and of what those hold."""
     found: dict[type[BaseModel], None] = {}
     for function in (mien.evaluate, mien.compare, mien.cross_validate):
         home = sys.modules[function.__module__]

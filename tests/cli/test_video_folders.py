@@ -182,7 +182,7 @@ def test_what_is_finished_is_not_mixed_with_another_command(
     journal = folder / "t.csv.videos.journal"
     whole = journal.read_bytes()
     for words, why in (
-        (("both", *QUICK, "--every", "2"), "every was 1, now 2"),
+        (("both", *QUICK, "--smooth", "0"), "smooth_s was 0.4, now 0.0"),
         (("both/p3.mp4", "both/later/p2.avi", *QUICK), "was begun with other videos"),
     ):
         got = mien("recognize", *words, "--out", "t.csv")
