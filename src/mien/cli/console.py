@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mien.predictions import Truth
 
 ModelArgument = Annotated[
-    str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")
+    str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, a bundled model, or hf://user/name.")
 ]
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")]
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]

@@ -32,7 +32,9 @@ def recognize(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Bundled model, run folder with a model.onnx, or such a file. [mien-small]"),
+        typer.Option(
+            "--model", help="Bundled model, run folder with a model.onnx, such a file, or hf://user/name. [mien-small]"
+        ),
     ] = None,
     detector: DetectorOption = "default",
     detect_size: DetectSizeOption = 640,
