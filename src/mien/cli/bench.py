@@ -17,7 +17,7 @@ def bench(
         list[str] | None,
         typer.Option(
             "--model",
-            help="Bundled model, run folder, .onnx file or hf://user/name; may be given again. All bundled if left out.",
+            help="Bundled model, run folder, .onnx or hf://user/name; may be given again. All bundled if left out.",
         ),
     ] = None,
     provider: ProviderOption = "cpu",
