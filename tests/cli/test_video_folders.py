@@ -106,7 +106,7 @@ def test_a_bad_file_of_either_kind_is_a_row_and_the_exit_code_tells_it(mien: Mie
 def test_the_pictures_of_a_stopped_run_are_not_done_again(
     mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mien.cli.watch import Films
+    from mien.cli.films import Films
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt

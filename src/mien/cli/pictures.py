@@ -15,7 +15,7 @@ from mien.cli.console import check_picture, counter, end_with, free_place, note,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mien.cli.watch import Films
+    from mien.cli.films import Films
     from mien.images import Pixels
     from mien.recognize.faces import Face
     from mien.recognize.inputs import InputFile

@@ -133,8 +133,9 @@ def recognize(
 
     Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
     """
+    from mien.cli.films import Films, recognize_videos
     from mien.cli.summed import SummaryOptions
-    from mien.cli.watch import Films, WatchOptions, recognize_camera, recognize_videos
+    from mien.cli.watch import WatchOptions, recognize_camera
     from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
 
     if to_table and engine is None:
