@@ -48,7 +48,8 @@ def make_clip(path: Path, seconds: int) -> None:
 def watch_once(clip: Path, detector: str, threads: int | None, every: int, *, film: bool) -> None:
     """Prints its figures as JSON; run in a process of its own."""
     from mien import Recognizer
-    from mien.cli.watch import WatchOptions, recognize_videos
+    from mien.cli.films import recognize_videos
+    from mien.cli.watch import WatchOptions
 
     recognizer = Recognizer(detector=detector, threads=threads)
     recognizer([np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)])  # opens the networks: that is no part of a long video

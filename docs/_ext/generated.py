@@ -289,9 +289,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def answers() -> str:
-    """What `mien.evaluate` and `mien.compare` give: the fields of their answers, and of what those hold."""
+    """What `evaluate`, `compare` and `cross_validate` give: the fields of their answers, and of what those hold."""
     found: dict[type[BaseModel], None] = {}
-    for function in (mien.evaluate, mien.compare):
+    for function in (mien.evaluate, mien.compare, mien.cross_validate):
         home = sys.modules[function.__module__]
         _gather(getattr(home, str(inspect.signature(function).return_annotation)), found)
     return "\n\n".join(_answer(kind) for kind in found)

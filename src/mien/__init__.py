@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from mien.recipes.recipe import Recipe
     from mien.recognize.faces import Batch, Face, Faces
     from mien.recognize.recognizer import Recognizer
+    from mien.studies.folds import cross_validate
     from mien.studies.runs import train
     from mien.studies.study import study
     from mien.studies.sweep import sweep
     from mien.training.run import Run
     from mien.training.targets import Sources
+    from mien.uploads import push
 
     __version__: str
 
@@ -45,10 +47,12 @@ _HOMES = {
     "calibrate": "mien.actions",
     "card": "mien.actions",
     "compare": "mien.evaluation.compare",
+    "cross_validate": "mien.studies.folds",
     "ensemble": "mien.actions",
     "evaluate": "mien.evaluation.evaluate",
     "explain": "mien.actions",
     "export": "mien.exports",
+    "push": "mien.uploads",
     "study": "mien.studies.study",
     "sweep": "mien.studies.sweep",
     "train": "mien.studies.runs",
@@ -58,7 +62,8 @@ _OF_TRAIN = ("torch", "lightning", "torchmetrics", "transformers", "safetensors"
 __all__ = [
     "Batch", "Face", "FaceSet", "Faces", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run",
     "Sources", "Votes",
-    "calibrate", "card", "compare", "ensemble", "evaluate", "explain", "export", "study", "sweep", "train",
+    "calibrate", "card", "compare", "cross_validate", "ensemble", "evaluate", "explain", "export", "push", "study",
+    "sweep", "train",
 ]  # fmt: skip
 
 

@@ -14,6 +14,8 @@ TABLE = 4  # 2: the number itself, as the last column; 3: `status` and `error`, 
 SUMMARY = 1
 REFERENCE = 1
 JOURNAL = 4  # 2: the number itself; 3: what was named, who is who whatever the path, what failed; 4: quality
+FINISHED = 1  # what is finished of a run over several videos
+HUB = 1  # `mien.json` of a repository on the hub
 PARTS = 2  # what a job of several machines leaves: one row a picture, with a list of faces; 2: quality
 
 

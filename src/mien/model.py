@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mien import hub
 from mien.cards import Card
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
@@ -28,7 +29,7 @@ from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
 
 SPLITS = ("val", "test", "pooled")
-_KNOWN = (*SPLITS, "train")  # the last for its predictions alone, which another model may learn from
+_KNOWN = (*SPLITS, "train", "all")  # train for its predictions alone, which another model may learn from
 _BATCH = 256
 
 Floats32: TypeAlias = npt.NDArray[np.float32]
@@ -40,16 +41,25 @@ Named: TypeAlias = "str | Path | Run | Model"
 class Model:
     """A trained model of whatever kind, opened for questions."""
 
-    def __init__(self, name: str, card: Card, source: Run | Recognizer, place: Path | None, device: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        card: Card,
+        source: Run | Recognizer,
+        place: Path | None = None,
+        device: str = "cpu",
+        origin: Run | None = None,
+    ) -> None:
         """Use `Model.open`. `place`: of a model file that is not bundled."""
         self.name, self.card = name, card
+        self.origin = origin  # what came with a bundled model, or one on the hub, of the run that made it
         self.run = source if isinstance(source, Run) else None  # None: a file alone, without gradients or what is kept
         self._file = source if isinstance(source, Recognizer) else None
         self.place, self._device = place, device
 
     @classmethod
     def open(cls, model: Named, *, device: str = "auto") -> Model:
-        """`model`: a run, its folder, a `.onnx` file that mien wrote, or a bundled name.
+        """`model`: a run, its folder, a `.onnx` file that mien wrote, a bundled name, or `hf://user/name@revision`.
 
         `device`: auto, cpu, cuda or mps, where a run's network computes; a model file does so on the CPU. Raises
         `InputError` for anything else. Files of a run are read when they are asked for: one that keeps no weights can
@@ -64,14 +74,25 @@ class Model:
                 raise InputError(
                     f"{model}: a model file computes on the cpu. Leave out --device {device}, or name a run folder"
                 )
-            file = Recognizer(model, detector="none")
-            return cls(Path(model).stem, file.card, file, None if model in bundled() else Path(model), "cpu")
+            return cls._of_file(model)
         run = Run(Path(model))
         if not run.folder.exists() and len(run.folder.parts) == 1:
             raise unknown_model(str(model))
         if not (run.folder / "card.json").is_file():
             run = Run.open(model)  # raises, and says what is missing
         return cls(run.name, run.card, run, None, device)
+
+    @classmethod
+    def _of_file(cls, model: str | Path) -> Model:
+        if hub.is_address(model):
+            snapshot = hub.fetched(model)
+            place, origin = snapshot.folder / "model.onnx", Run(snapshot.folder, snapshot.address)
+            file = Recognizer(snapshot.folder, detector="none")
+            return cls(snapshot.name, file.card, file, place, origin=origin)
+        file, name = Recognizer(model, detector="none"), Path(model).stem
+        if model in bundled():
+            return cls(name, file.card, file, origin=Run(vendored_folder("starts") / name))
+        return cls(name, file.card, file, Path(model))
 
     @property
     def content(self) -> bytes:
@@ -115,12 +136,12 @@ class Model:
     def predictions(
         self, faces: FaceSet, split: str, *, votes: Votes | None = None, progress: Progress | None = None
     ) -> Predictions:
-        """What it says of `val`, `test`, `train` or `pooled` (val and test) of `faces`, before any temperature.
+        """What it says of `val`, `test`, `train`, `pooled` (val and test) or `all` of `faces`, before any temperature.
 
         A run reads back what it said before of the same images, and keeps what it says now; `votes` of taggers are kept
         beside the answers of a people's head. Images that training or selection saw are marked: a run and a bundled
-        model know them, of another file they are those in train and val of `faces`. Raises `InputError` for other
-        labels than the model's, or an empty split.
+        model know them, of another file they are those in train and val of `faces`, if these are its own. Raises
+        `InputError` for other labels than the model's, or an empty split.
         """
         if split not in _KNOWN:
             raise unknown_name("split", split, _KNOWN)
@@ -131,7 +152,7 @@ class Model:
         if self.run is None:
             return beside(self._made(faces, split, progress), votes)
         path = self.folder_for(faces, "predictions") / f"{split}.npz"
-        kept = _read(path, faces.select(split))
+        kept = _read(path, of_split(faces, split))
         if kept is not None and (votes is None or kept.people is None):
             return kept
         if kept is None:
@@ -179,7 +200,10 @@ class Model:
         return folder if own else folder / f"{faces.source}-{faces.fingerprint[:8]}"
 
     def unsure_what_it_saw(self, faces: FaceSet) -> str | None:
-        """Why leak-free figures on `faces` may leave out too little; None where all that it has seen is known."""
+        """Why leak-free figures on `faces` may leave out too little; None where all that it has seen is known.
+
+        Then they leave out images of the train and val splits here, and of `all` none.
+        """
         training = self.card.training
         if self._seen is not None:
             return None
@@ -192,7 +216,7 @@ class Model:
         """Identities of the images that training and selection saw; None of a file, which does not hold them."""
         if self.run is not None:
             return self.run.seen()
-        return Run(vendored_folder("starts") / self.name).seen() if self.place is None else None
+        return self.origin.seen() if self.origin and self.origin.keeps_seen else None
 
     def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:
         chosen = faces.for_model(self.card.labels, self.name, split)
@@ -203,12 +227,20 @@ class Model:
             blocks.append(self.outputs(list(chosen.gather(rows))))
             if progress:
                 progress("predicting", step, len(starts))
-        seen = self._seen or tuple(faces.hashes[faces.splits == part] for part in ("train", "val"))
+        seen = self._seen or self._taken_as_seen(faces, split)
         return chosen.predictions(self.card, split, np.concatenate(blocks), seen)
+
+    def _taken_as_seen(self, faces: FaceSet, split: str) -> tuple[npt.NDArray[np.str_], ...]:
+        """Of a file that does not know it: the train and val faces here; of all faces of other data none."""
+        others = faces.select("train", "val").fingerprint != self.card.training.fingerprint
+        parts = ((), ()) if split == "all" and others else (("train",), ("val",))
+        return tuple(faces.select(*part).hashes for part in parts)
 
 
 def of_split(faces: FaceSet, split: str) -> FaceSet:
-    """The faces of a split, in the order of its predictions: pooled is val, then test."""
+    """The faces of a split, in the order of its predictions: pooled is val, then test; all as they are."""
+    if split == "all":
+        return faces
     if split != "pooled":
         return faces.select(split)
     return faces.keep(np.concatenate([np.flatnonzero(faces.splits == part) for part in ("val", "test")]))

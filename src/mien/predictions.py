@@ -46,7 +46,7 @@ class Predictions:
     computed from this file alone.
     """
 
-    split: str  # val, test, or pooled (both together)
+    split: str  # val, test, pooled (both together), train, or all
     label_names: tuple[str, ...]
     names: npt.NDArray[np.str_]  # (N,)
     hashes: npt.NDArray[np.str_]  # (N,) identity of the pixels
@@ -103,11 +103,11 @@ class Predictions:
 
     @property
     def leak_free(self) -> npt.NDArray[np.bool_]:
-        """`(N,)` images that training and selection never saw: for `test` not in train or val, otherwise not in train.
+        """`(N,)` images that were never seen: of `test` and `all` those not in train or val, else those not in train.
 
         The pooled test counts val in, as the study did, so only train can leak into it.
         """
-        return ~(self.in_train | self.in_val) if self.split == "test" else ~self.in_train
+        return ~(self.in_train | self.in_val) if self.split in ("test", "all") else ~self.in_train
 
     def tempered(self, temperature: float) -> Predictions:
         """What a model answers whose card holds this temperature: the same order of classes, other confidence."""

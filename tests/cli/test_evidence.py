@@ -128,6 +128,50 @@ def test_groups_may_name_pictures_that_get_no_label(
     assert "groups: " in told.out
 
 
+def test_labels_of_ferplus_that_a_model_does_not_know_are_left_out_by_name(
+    run: Path, drawn_zip: Path, votes: Path, mien
+) -> None:
+    asked = ("evaluate", run, "--data", drawn_zip, "--votes", votes, "--ferplus", "majority", "--json")
+    few = votes.read_text().splitlines()
+    fields = [line.split(",") for line in few]
+    for row in fields[1::4]:  # every fourth face is contempt to all taggers
+        row[1:] = ["0"] * (len(row) - 1)
+        row[few[0].split(",").index("contempt")] = "10"
+    other = votes.with_name("contempt.csv")
+    other.write_text("\n".join(",".join(row) for row in fields) + "\n")
+    asked = tuple(other if word is votes else word for word in asked)
+    refused = mien(*asked)
+    assert refused.code == 2
+    assert "--labels contempt=-" in refused.err  # the advice works:
+    told = mien(*asked, "--labels", "contempt=-")
+    assert told.code == 0, told.err
+    shown = json.loads(told.out)
+    assert shown["labels"] == ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+    contempt = {row[0] for row in fields[1::4]}
+    names = [line.split(",")[0] for line in few[1:] if "PrivateTest" in line]
+    assert shown["scores"]["n"] == sum(name not in contempt for name in names)
+
+
+def test_every_face_of_a_folder_without_splits(run: Path, drawn_folder: Path, tmp_path: Path, groups, mien) -> None:
+    """External validation: other names, a class that is left out, groups."""
+    mine = tmp_path / "mine"
+    lines = ["name,group"]
+    for given, ours in {"happy": "joy", "sad": "sadness", "fear": "puzzled", "surprise": "surprise"}.items():
+        shutil.copytree(drawn_folder / "test" / given, mine / ours)
+        files = sorted((mine / ours).iterdir()) if ours != "puzzled" else []
+        lines += [f"{ours}/{file.name},{'a' if i % 2 else 'b'}" for i, file in enumerate(files)]
+    (tmp_path / "groups.csv").write_text("\n".join(lines) + "\n")
+    told = mien("evaluate", run, "--data", mine, "--labels", "puzzled=-", "--split", "all", "--json",
+                "--groups", tmp_path / "groups.csv")  # fmt: skip
+    assert told.code == 0, told.err
+    shown = json.loads(told.out)
+    left = sum(1 for ours in ("joy", "sadness", "surprise") for _ in (mine / ours).iterdir())
+    assert (shown["split"], shown["scores"]["n"]) == ("all", left)
+    assert sum(one["n"] for one in shown["groups"]["scores"]) == left
+    assert "has no class angry, disgust, fear, neutral" in told.err
+    assert "Every face is in --split all" in mien("evaluate", run, "--data", mine, "--labels", "puzzled=-").err
+
+
 def test_evidence_at_another_temperature_is_refused(run: Path, tmp_path: Path, drawn_zip: Path, mien) -> None:
     mien("evaluate", run, "--data", drawn_zip, "--report", "--robust-faces", "0", "--out", tmp_path)
     file = tmp_path / "evidence-test.json"

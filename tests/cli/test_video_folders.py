@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_a_bad_file_of_either_kind_is_a_row_and_the_exit_code_tells_it(mien: Mie
 def test_the_pictures_of_a_stopped_run_are_not_done_again(
     mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mien.cli.watch import Films
+    from mien.cli.films import Films
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
@@ -119,6 +120,122 @@ def test_the_pictures_of_a_stopped_run_are_not_done_again(
     assert got.code == 0
     assert "going on: 1 pictures are done already" in got.err
     assert len([row for row in rows("t.csv") if row["status"] == "face"]) == 16
+
+
+def stop_in(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
+    """Ctrl-C at the third look at the video of this number; the names of those that are opened."""
+    from mien.recognize import summary, video
+
+    opened: list[str] = []
+    add, begin = summary.Summary.add, video.Video.__init__
+
+    def begun(self: Any, source: Any) -> None:
+        opened.append(str(source))
+        begin(self, source)
+
+    def added(self: Any, rows: Any, time_s: float) -> None:
+        add(self, rows, time_s)
+        if len(opened) == number and self.looks == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(summary.Summary, "add", added)
+    monkeypatch.setattr(video.Video, "__init__", begun)
+    return opened
+
+
+@pytest.mark.parametrize("photos", [True, False])
+def test_a_stopped_run_begins_again_with_the_video_that_was_under_way(
+    mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch, photos: bool
+) -> None:
+    (folder / "both" / "aa.mp4").write_text("no video")  # fails in both runs, and is tried in both
+    if not photos:
+        (folder / "both" / "z.jpg").unlink()
+    asked = ("both", *QUICK, "--annotate", "marked", "--summary", "by-video", "--summary", "by-face")
+    assert mien("recognize", *asked, "--out", "whole.csv").code == 1
+    with monkeypatch.context() as patch:
+        opened = stop_in(patch, 3)
+        got = mien("recognize", *asked, "--out", "t.csv")
+    assert got.code == 130
+    assert opened == ["both/aa.mp4", "both/p1.mp4", "both/p3.mp4"]
+    assert "1 of 4 videos are done; the same command goes on with both/p3.mp4" in got.err
+    assert not list(folder.glob("t*.csv"))
+    with monkeypatch.context() as patch:
+        opened = stop_in(patch, 99)
+        got = mien("recognize", *asked, "--out", "t.csv")
+    assert got.code == 1, got.err
+    assert "going on: 1 of 4 videos are done already" in got.err
+    assert opened == ["both/aa.mp4", "both/p3.mp4", "both/later/p2.avi"]
+    first = sorted(Path("whole.csv").read_text().splitlines())
+    assert sorted(Path("t.csv").read_text().splitlines()) == first
+    for name in ("by-video", "by-face"):
+        assert Path(f"t-{name}.csv").read_bytes() == Path(f"whole-{name}.csv").read_bytes()
+    assert not list(folder.glob("*.journal"))
+
+
+def test_what_is_finished_is_not_mixed_with_another_command(
+    mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "both" / "z.jpg").unlink()
+    with monkeypatch.context() as patch:
+        stop_in(patch, 2)
+        assert mien("recognize", "both", *QUICK, "--out", "t.csv").code == 130
+    journal = folder / "t.csv.videos.journal"
+    whole = journal.read_bytes()
+    for words, why in (
+        (("both", *QUICK, "--smooth", "0"), "smooth_s was 0.4, now 0.0"),
+        (("both/p3.mp4", "both/later/p2.avi", *QUICK), "was begun with other videos"),
+    ):
+        got = mien("recognize", *words, "--out", "t.csv")
+        assert got.code == 2
+        assert why in got.err
+        assert journal.read_bytes() == whole
+    journal.write_bytes(whole.splitlines(keepends=True)[0] + b'{"look": 1}\n')
+    got = mien("recognize", "both", *QUICK, "--out", "t.csv")
+    assert (got.code, "is not what mien writes there" in got.err) == (2, True)
+    journal.write_bytes(whole + b'{"look": ["both/p3.mp4", 1, 0.1')  # as a killed command leaves it
+    got = mien("recognize", "both", *QUICK, "--out", "t.csv")
+    assert got.code == 0, got.err
+    assert len([row for row in rows("t.csv") if row["status"] == "face"]) == 15
+
+
+def test_a_run_that_is_stopped_in_its_first_video_leaves_nothing(
+    mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "both" / "z.jpg").unlink()
+    with monkeypatch.context() as patch:
+        stop_in(patch, 1)
+        got = mien("recognize", "both", *QUICK, "--out", "t.csv")
+    assert (got.code, "no table was written" in got.err) == (130, True)
+    assert not list(folder.glob("t.csv*"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_summaries_of_a_job_in_parts_are_those_without_parts(mien: Mien, folder: Path, suffix: str) -> None:
+    (folder / "both" / "bad.mp4").write_text("no video")
+    asked = ("--summary", "by-face", "--summary", "by-video", "--metadata", "about.csv", "--group-by", "condition")
+    assert mien("recognize", "both", *QUICK, "--out", f"t{suffix}", *asked).code == 1
+    local = ("--engine", "local", "--part", "8", "--out", "faces")
+    done = mien("recognize", "both", *QUICK, *local, "--table", f"p{suffix}", *asked)
+    assert done.code == 1, done.err
+    written = sorted(folder.glob(f"t-*{suffix}"))
+    assert len(written) == 3
+    for one in written:
+        assert one.read_bytes() == one.with_name("p" + one.name[1:]).read_bytes()
+    again = mien("recognize", "both", *QUICK, *local, "--summary", "by-video")  # of parts that are done
+    assert "by-video" in again.out
+    assert "both/p1.mp4" in again.out
+
+
+def test_parts_of_an_older_mien_have_no_summaries_and_say_so(
+    mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = ("--engine", "local", "--part", "8", "--out", "faces")
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.scale.parts._SUMMARY", "of.another")
+        assert mien("recognize", "both", *QUICK, *local).code == 0
+    told = mien("recognize", "both", *QUICK, *local, "--summary", "by-video")
+    assert told.code == 2
+    assert "older mien, which kept no summaries" in told.err
 
 
 def test_options_of_both_kinds_are_taken_where_both_are(mien: Mien, folder: Path) -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 import mien
 from mien import InputError, Recognizer
 from mien.cli import live
-from mien.cli.watch import WatchOptions, recognize_camera, recognize_videos
+from mien.cli.films import recognize_videos
+from mien.cli.watch import WatchOptions, recognize_camera
 from mien.errors import InterruptedRunError
 from mien.images import read
 from mien.recognize.faces import Face

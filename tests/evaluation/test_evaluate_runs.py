@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from mien import FaceSet, InputError, Run, compare, evaluate
+from mien.exports import export
 from mien.labels import LabelSet
+from mien.model import Model
 from mien.training import predict as prediction
 
 
@@ -61,6 +64,32 @@ def test_leaks_of_a_run_are_found_on_other_data_too(trained_run: Run, drawn_face
         trained_run.predictions("test")
     ) != len(other), "predictions on other data must not replace the run's own"
     assert list((trained_run.folder / "predictions").glob("other.zip-*/test.npz"))
+
+
+def test_all_is_every_face_and_what_training_saw_is_found(trained_run: Run, drawn_faces: FaceSet) -> None:
+    everything = evaluate(trained_run, drawn_faces, "all")
+    assert everything.scores.n == len(drawn_faces)
+    seen = {h for part in trained_run.seen() for h in part.tolist()}
+    assert everything.leak_free is not None
+    assert everything.leak_free.n == sum(h not in seen for h in drawn_faces.hashes.tolist())
+    assert trained_run.predictions("all").names.tolist() == drawn_faces.names.tolist()
+
+
+def test_a_file_that_cannot_know_leaves_out_none_of_all_faces_of_other_data(
+    trained_run: Run, drawn_faces: FaceSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export(trained_run, drawn_faces)
+    file = shutil.copyfile(trained_run.folder / "model.onnx", tmp_path / "mine.onnx")
+    unsplit = replace(
+        drawn_faces.select("test"), splits=np.where(np.arange(14) < 2, "val", "train").astype("<U5")
+    )  # as a folder without splits is opened
+    found = Model.open(file).predictions(unsplit, "all")
+    assert not (found.in_train | found.in_val).any()
+    assert Model.open(file).unsure_what_it_saw(unsplit)
+    own = Model.open(file).predictions(drawn_faces, "all")  # those that it was trained on
+    assert (own.in_train.sum(), own.in_val.sum()) == tuple(
+        np.isin(drawn_faces.hashes, drawn_faces.select(part).hashes).sum() for part in ("train", "val")
+    )
 
 
 def test_kept_predictions_are_used_again(trained_run: Run, drawn_faces: FaceSet, monkeypatch) -> None:

@@ -112,6 +112,23 @@ def test_the_longest_are_drawn_and_the_others_counted() -> None:
     assert figure.get_suptitle() == "clip.mp4 (and 4 more faces, seen more briefly)"
 
 
+def test_a_face_is_drawn_if_it_is_seen_for_a_second_and_the_limit_is_said() -> None:
+    summary = Summary(LABELS)
+    for i in range(40):
+        shown = [number for number, until in ((1, 40), (2, 10), (3, 9)) if i < until]
+        summary.add([row(number, "sad", i / 10) for number in shown], i / 10)
+    summary.end()
+    figure = timeline(summary, "clip.mp4")
+    assert [axes.get_title(loc="left").split(":")[0] for axes in figure.axes] == ["face 1", "face 2"]
+    assert figure.get_suptitle() == "clip.mp4 (and 1 more face, seen more briefly)"
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert said == ["A face that is out of sight for more than 1 s comes back with a new number: nobody is identified."]
+    brief = Summary(LABELS)
+    brief.add([row(1, "sad", 0.0)], 0.0)
+    brief.end()
+    assert len(timeline(brief, "clip.mp4").axes[0].get_title(loc="left")) > 0  # better than nothing
+
+
 def test_areas_are_the_probabilities(tmp_path: Path) -> None:
     """The colors of a row as they are in the picture, against the shares they must have."""
     summary = Summary(("happy", "neutral"))

@@ -16,7 +16,8 @@ def bench(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", help="Bundled model, run folder or .onnx file; give it again for more. All bundled if left out."
+            "--model",
+            help="Bundled model, run folder, .onnx or hf://user/name; may be given again. All bundled if left out.",
         ),
     ] = None,
     provider: ProviderOption = "cpu",

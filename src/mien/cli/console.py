@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mien.predictions import Truth
 
 ModelArgument = Annotated[
-    str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, or a bundled model.")
+    str, typer.Argument(help="Run folder, a .onnx file that mien export wrote, a bundled model, or hf://user/name.")
 ]
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a built-in recipe (see: mien recipes) or a .yaml file.")]
 DataOption = Annotated[str, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
@@ -185,6 +185,14 @@ def open_votes(path: str | None, faces: FaceSet, ferplus: str | None) -> tuple[V
     chosen = relabeled(faces, votes, ferplus)
     note(f"FER+ {ferplus}: {len(chosen):,} of {len(faces):,} faces have a label")
     return votes, chosen
+
+
+def labels_of_votes(labels: str | None, ferplus: str | None) -> tuple[str | None, dict[str, str | None] | None]:
+    """What --labels says of the source, and what it says of the labels that --ferplus puts in place of the source's."""
+    from mien.labels import read_naming
+
+    naming = read_naming(labels) if labels and ferplus else None
+    return (None, naming) if isinstance(naming, dict) else (labels, None)
 
 
 def opener(data: str, how: Reading) -> Callable[[int], FaceSet]:

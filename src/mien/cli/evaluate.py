@@ -21,6 +21,7 @@ from mien.cli.console import (
     SkipOption,
     SubjectsOption,
     VotesOption,
+    labels_of_votes,
     note,
     open_faces,
     open_votes,
@@ -43,7 +44,13 @@ _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 def evaluate(
     model: ModelArgument,
     data: DataOption,
-    split: Annotated[str, typer.Option("--split", help="val, test, pooled (both, as in the study) or train.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split",
+            help="val, test, pooled (both, as in the study), train; or all: every face, of data without splits.",
+        ),
+    ] = "test",
     labels: LabelsOption = None,
     subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
@@ -96,12 +103,15 @@ def evaluate(
     pages = [name for name, asked in (("report", report), ("suspects", suspects)) if asked]
     if out or not opened.run:  # before the data, whose names a run's folder for them has, are opened
         _check_free(pages, split, out or _folder(opened, None), overwrite=overwrite)
-    everything = open_faces(data, Reading(labels, subjects, skip_unreadable), size=opened.card.preprocess.size)
+    of_source, of_ferplus = labels_of_votes(labels, ferplus)
+    everything = open_faces(data, Reading(of_source, subjects, skip_unreadable), size=opened.card.preprocess.size)
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     tagged, faces = open_votes(votes, everything, ferplus)
+    faces = faces.named(of_ferplus) if of_ferplus else faces
     faces = faces.for_labels(opened.card.labels, opened.name)
     if why := opened.unsure_what_it_saw(faces):
-        note(f"{why}: leak-free leaves out images of the training set and val here; the model may have seen more")
+        left_out = "no image" if split == "all" else "images of the training set and val here"
+        note(f"{why}: leak-free leaves out {left_out}; the model may have seen more")
     with progress() as bar:
         predictions = opened.predictions(faces, split, votes=tagged, progress=bar)
     evaluation = scored(opened, faces, predictions)

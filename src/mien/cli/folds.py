@@ -41,7 +41,7 @@ def train_folds(
     from mien.studies.folds import cross_validate
 
     with progress() as bar:
-        found = cross_validate(recipe, faces, out, folds, sources, hardware, bar, logger_name=told)
+        found = cross_validate(recipe, faces, out, folds, sources, hardware, bar, logger=told)
     _show(found)
     say(f"out-of-fold predictions: {out / 'pooled.npz'}; figures: {out / 'folds.json'}")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from mien.cli.console import is_terminal, note, say
+from mien.cli.summed import SummaryOptions, Summed
 from mien.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class JobOptions:
     every: int = 1
     fps: float | None = None
     smooth_s: float | None = None
+    summary: SummaryOptions = field(default_factory=SummaryOptions)
 
 
 def recognize_parts(names: Sequence[str], recognizer: Recognizer, options: JobOptions) -> None:
@@ -56,6 +58,7 @@ def recognize_parts(names: Sequence[str], recognizer: Recognizer, options: JobOp
     from mien.scale.source import items
 
     _check(options)
+    summed = Summed(options.summary, recognizer.labels, overwrite=options.overwrite)
     listed = list(items(names, as_video=options.as_video))
     if not listed:
         raise InputError(f"{', '.join(names)}: no pictures found")
@@ -79,6 +82,7 @@ def recognize_parts(names: Sequence[str], recognizer: Recognizer, options: JobOp
         _add_earlier(counted, job, before)
     if options.table:
         _flatten(job.out, options.table)
+    _sum_up_videos(job, listed, summed, options)
     _sum_up(job, counted)
 
 
@@ -242,6 +246,26 @@ def _add_earlier(counted: Tally, job: Job, before: set[int]) -> None:
 
     for part in sorted(before):
         counted.add(read_tally(job, part))
+
+
+def _sum_up_videos(job: Job, listed: Sequence[Item], summed: Summed, options: JobOptions) -> None:
+    """Write or print what --summary and --group-by ask for, in the order of the list."""
+    from mien.recognize.rows import Blank
+    from mien.scale.parts import looks_of, read_summary
+
+    if not options.summary.wanted:
+        return
+    for part in job.parts:
+        item = listed[job.starts[part]]
+        if not item.video:
+            continue
+        found = read_summary(job, part)
+        if found is not None:
+            summed.add(item.source, found)
+            continue
+        why = [rows[0].error for rows in looks_of(job, part) if isinstance(rows[0], Blank) and rows[0].error]
+        summed.add_failed(item.source, why[-1])
+    summed.end(as_json=False)
 
 
 def _sum_up(job: Job, counted: Tally) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from mien.cli import (
     export,
     models,
     page,
+    push,
     recipes,
     recognize,
     serve,
@@ -28,7 +30,7 @@ from mien.cli import (
     sweep,
     train,
 )
-from mien.cli.console import log_to_stderr, note
+from mien.cli.console import is_terminal, log_to_stderr, note
 from mien.cli.streams import set_up_streams
 from mien.errors import InterruptedRunError, MienError, MissingExtraError
 
@@ -55,6 +57,7 @@ app.command("export")(export.export)
 app.command("page")(page.page)
 app.command("recognize")(recognize.recognize)
 app.command("check")(check.check)
+app.command("push")(push.push)
 app.command("models")(models.models)
 app.command("serve")(serve.serve)
 app.command("bench")(bench.bench)
@@ -77,6 +80,8 @@ def _common(
     ] = False,
 ) -> None:
     log_to_stderr()
+    if not is_terminal():  # before its package reads it
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from mien.cli.console import JsonOption, note, progress, say, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mien.hub import Downloaded, Offered
     from mien.models.cached import Cached
     from mien.recognize.catalog import Entry, Figure
     from mien.recognize.speed import Speed
@@ -20,23 +21,33 @@ def models(
     speed: Annotated[
         bool, typer.Option("--speed", help="Measure how fast each is here, on one core; takes some ten seconds.")
     ] = False,
+    on_hub: Annotated[
+        bool, typer.Option("--hub", help="Also ask the Hugging Face hub for models that were made with mien.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models at hand: bundled ones with accuracy, size, license and checksum, and cached backbones."""
-    from mien.models.cached import cached_backbones
+    """List the models at hand: bundled ones with accuracy, size, license and checksum, and what is in the cache."""
+    from mien import hub
+    from mien.models.cached import cached_backbones, hub_cache
     from mien.recognize.catalog import catalog
 
-    entries, cached = catalog(), cached_backbones()
+    entries, cached, down = catalog(), cached_backbones(), hub.downloaded(hub_cache())
+    others = hub.offered() if on_hub else []
     speeds = _speeds([entry.name for entry in entries]) if speed else []
     if as_json:
         import json
         from dataclasses import asdict
 
-        told: dict[str, Sequence[Entry | Cached | Speed]] = {"bundled": entries, "cached": cached, "speeds": speeds}
+        told: dict[str, Sequence[Entry | Cached | Speed | Downloaded | Offered]] = {
+            "bundled": entries, "downloaded": down, "cached": cached, "hub": others, "speeds": speeds,
+        }  # fmt: skip
         say(json.dumps({key: [asdict(one) for one in found] for key, found in told.items()}, indent=2))
         return
     _show(entries, {one.model: one for one in speeds})
+    _show_downloaded(down)
     _show_cached(cached)
+    if on_hub:
+        _show_offered(others)
 
 
 def _speeds(names: Sequence[str]) -> list[Speed]:
@@ -66,6 +77,25 @@ def _show(entries: Sequence[Entry], speeds: dict[str, Speed]) -> None:
             row += [f"{took.faces_single:,.0f}", f"{took.pictures['default']:,.1f}"]
     table("bundled models, on FER2013's PrivateTest; in brackets 95 % intervals", header, rows, texts=3)
     say("use one: mien recognize photo.jpg --model NAME; all that is known of one: mien card NAME; in full: --json")
+
+
+def _show_downloaded(found: Sequence[Downloaded]) -> None:
+    if not found:
+        return
+    rows = [
+        [one.address, one.license or "none named", one.sha256[:12], one.accuracy or "", f"{one.megabytes:.1f}"]
+        for one in found
+    ]
+    header = ["model", "license", "sha256", "what its card says", "MB"]
+    table("models in the cache, without a download", header, rows, texts=4)
+
+
+def _show_offered(found: Sequence[Offered]) -> None:
+    if not found:
+        say("the hub lists no model of mien's")
+        return
+    rows = [[one.address, one.license or "none named", f"{one.downloads or 0:,}"] for one in found]
+    table("on the hub, not measured here", ["model", "license", "downloads"], rows, texts=2)
 
 
 def _show_cached(cached: Sequence[Cached]) -> None:

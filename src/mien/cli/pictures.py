@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from mien.cli.console import check_picture, counter, end_with, free_place, note,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mien.cli.watch import Films
+    from mien.cli.films import Films
     from mien.images import Pixels
     from mien.recognize.faces import Face
     from mien.recognize.inputs import InputFile
@@ -197,13 +198,16 @@ def _write_table(journal: Journal, recognizer: Recognizer, path: Path, films: Fi
         journal.remove()
         note(f"{path}: not written, as no picture could be recognized")
         return
-    with TableFile(path, recognizer.labels) as table:
-        for rows in journal.rows():
-            table.write(rows)
+    with films.finished(path, hold=False) if films else nullcontext() as finished:
         if films:
-            films.run(table)
-        if table.rows == table.failed:
-            table.discard()
+            films.run(finished)
+        with TableFile(path, recognizer.labels) as table:
+            for rows in chain(journal.rows(), finished.looks() if finished else ()):
+                table.write(rows)
+            if table.rows == table.failed:
+                table.discard()
+        if finished:
+            finished.remove()
     journal.remove()
     if table.rows == table.failed:
         note(f"{path}: not written, as nothing could be recognized")

@@ -32,7 +32,9 @@ def recognize(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Bundled model, run folder with a model.onnx, or such a file. [mien-small]"),
+        typer.Option(
+            "--model", help="Bundled model, run folder with a model.onnx, such a file, or hf://user/name. [mien-small]"
+        ),
     ] = None,
     detector: DetectorOption = "default",
     detect_size: DetectSizeOption = 640,
@@ -82,8 +84,8 @@ def recognize(
         list[str] | None,
         typer.Option(
             "--summary",
-            help="Table of each face (by-face) or video (by-video): shares of time, means, missing time. Beside --out, "
-            "else printed. May be given twice.",
+            help="Table of each face (by-face) or video (by-video): shares of time, means, missing time. Beside --out "
+            "(with --engine, --table), else printed. May be given twice.",
             rich_help_panel=_VIDEO,
         ),
     ] = None,
@@ -131,21 +133,23 @@ def recognize(
 
     Faces are found, turned upright and read. Exit code 0: all well; 1: some inputs failed (listed); 2: a mistake.
     """
+    from mien.cli.films import Films, recognize_videos
     from mien.cli.summed import SummaryOptions
-    from mien.cli.watch import Films, WatchOptions, recognize_camera, recognize_videos
+    from mien.cli.watch import WatchOptions, recognize_camera
     from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
 
     if to_table and engine is None:
         from mien.cli.job import write_table
 
+        _refuse("for videos; give it to the command with --engine, which sums up what is done", {
+            "--summary": summary, "--metadata": metadata, "--group-by": group_by})  # fmt: skip
         write_table(inputs, to_table, overwrite=overwrite)
         return
     if engine is not None:
         from mien.cli.job import JobOptions, recognize_parts
 
         _refuse("for single pictures and videos; leave it out with --engine", {
-            "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json, "--summary": summary,
-            "--metadata": metadata, "--group-by": group_by})  # fmt: skip
+            "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json})  # fmt: skip
         recognizer = Recognizer(
             model or DEFAULT, detector=known_detector(detector), detect_size=detect_size, threads=threads,
             abstain=abstain, truth=known_truth(truth), provider=provider,
@@ -154,6 +158,7 @@ def recognize(
             engine=known_engine(engine), out=out, address=address, workers=workers, num_gpus=num_gpus, part=part,
             price=price, dry_run=dry_run, table=to_table, overwrite=overwrite, as_video=as_video,
             require_face=require_face, every=every, fps=fps, smooth_s=smooth,
+            summary=SummaryOptions.checked(summary or (), metadata, group_by, to_table),
         )  # fmt: skip
         recognize_parts(inputs, recognizer, job)
         return

@@ -66,7 +66,9 @@ def train(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--start", help="Begin with the weights of this run or bundled model instead of fresh ones."),
+        typer.Option(
+            "--start", help="Begin with the weights of this run, bundled model or hf://user/name, not fresh ones."
+        ),
     ] = None,
     branch: Annotated[
         Path | None,

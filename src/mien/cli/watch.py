@@ -1,4 +1,4 @@
-"""Video and camera on the command line: a table, a film, a timeline, and who showed what for how long."""
+"""One video or a camera on the command line: a table, a film, a timeline, and who showed what for how long."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from mien.cli.console import check_picture, counter, note, progress, save_picture, say, table
-from mien.cli.summed import SummaryOptions, Summed
-from mien.errors import InputError, InterruptedRunError
+from mien.cli.summed import SummaryOptions
+from mien.errors import InputError
 
 if TYPE_CHECKING:
     from mien.cli.live import View
     from mien.recognize.film import Film
+    from mien.recognize.finished import Finished
     from mien.recognize.recognizer import Recognizer
     from mien.recognize.rows import TableFile
     from mien.recognize.summary import FaceSummary, Summary
@@ -43,98 +42,26 @@ class WatchOptions:
     summary: SummaryOptions = field(default_factory=SummaryOptions)
 
 
-def recognize_videos(paths: Sequence[Path], recognizer: Recognizer, options: WatchOptions) -> None:
-    """Recognize videos one after another, all into one table; those that fail are told, and the exit code tells it.
-
-    Ctrl-C keeps what was read and raises `InterruptedRunError`. Raises `InputError` for options that cannot be, and
-    where the only video fails.
-    """
-    films = Films(paths, recognizer, options)
-    with _table(options, recognizer) as rows:
-        films.run(rows, alone=True)
-    _tell_table(rows)
-    films.end()
-    if films.failed:
-        note(f"{len(paths):,} videos: {len(films.failed):,} failed")
-        raise typer.Exit(1)
-
-
-class Films:
-    """Videos that are recognized one after another, and what is to be told of all of them in the end."""
-
-    def __init__(self, paths: Sequence[Path], recognizer: Recognizer, options: WatchOptions) -> None:
-        """Raises `InputError` for options that cannot be, before anything is opened or written."""
-        self._paths, self._recognizer, self._options = paths, recognizer, options
-        self._pace = _checked(options, paths)
-        self._summed = Summed(options.summary, recognizer.labels, overwrite=options.overwrite)
-        self._too_late: InputError | None = None  # what went wrong when rows were written already, worth keeping
-        self._stopped = False
-        self.failed: list[str] = []
-
-    @property
-    def count(self) -> int:
-        return len(self._paths)
-
-    def run(self, rows: TableFile | None, *, alone: bool = False) -> None:
-        """Recognize them into `rows`, until Ctrl-C. `alone`: nothing else is recognized by this command."""
-        for path, (film, timeline) in zip(self._paths, _places(self._paths, self._options), strict=True):
-            try:
-                ours = replace(self._options, annotate=film, timeline=timeline)
-                summary, self._stopped = _recognize(str(path), self._recognizer, ours, self._pace, rows)
-                self._summed.add(str(path), summary)
-            except InputError as error:
-                single = alone and len(self._paths) == 1
-                if single and (rows is None or not rows.rows):
-                    raise
-                self._summed.add_failed(str(path), str(error))
-                if rows:
-                    from mien.recognize.rows import Blank
-
-                    rows.write([Blank(str(path), error=str(error))])
-                if single:
-                    self._too_late = error
-                    break
-                self._note(path, error)
-            except KeyboardInterrupt:  # between two videos, or while one is summed up
-                self._stopped = True
-            if self._stopped:
-                break
-
-    def _note(self, path: Path, error: InputError) -> None:
-        self.failed.append(str(error))
-        note(f"error: {error}")
-        if self._options.as_json:
-            say(json.dumps({"source": str(path), "error": str(error)}))
-
-    def end(self) -> None:
-        """Write the summaries; raise what was held back until the table was written."""
-        self._summed.end(as_json=self._options.as_json)
-        if self._too_late:
-            raise self._too_late
-        if self._stopped:
-            raise InterruptedRunError("stopped; what was read until then is kept")
-
-
 def recognize_camera(source: str, recognizer: Recognizer, options: WatchOptions) -> None:
     """Recognize what the camera `source` (`camera`, `camera:1`) sees until Ctrl-C, or q in its window, ends it.
 
     Both are a normal end. Raises `InputError` for a camera that is missing or busy and for options that cannot be.
     """
-    pace = _checked(options, [])
+    pace = checked(options, [])
     film = options.annotate
     if film is not None and not _is_film(film):
         film = film / "camera.mp4"
-    with _table(options, recognizer) as rows:
-        _recognize(source, recognizer, replace(options, annotate=film), pace, rows, live=True)
-    _tell_table(rows)
+    with written_table(options, recognizer) as rows:
+        recognize_one(source, recognizer, replace(options, annotate=film), pace, rows, live=True)
+    tell_table(rows)
 
 
-def _recognize(
+def recognize_one(
     source: str,
     recognizer: Recognizer,
     options: WatchOptions,
     pace: Pace,
-    rows: TableFile | None,
+    rows: TableFile | Finished | None,
     *,
     live: bool = False,
 ) -> tuple[Summary, bool]:
@@ -176,7 +103,7 @@ def _as_json(source: str, seen: Seen) -> str:
     return json.dumps({"source": source, "frame": seen.frame.index, "time_s": time_s, "faces": faces})
 
 
-def _take(seen: Seen, source: str, summary: Summary, rows: TableFile | None, film: Film | None) -> None:
+def _take(seen: Seen, source: str, summary: Summary, rows: TableFile | Finished | None, film: Film | None) -> None:
     if seen.frame.look:
         summary.add(seen.rows, seen.frame.time_s)
         if rows:
@@ -190,9 +117,10 @@ def _take(seen: Seen, source: str, summary: Summary, rows: TableFile | None, fil
         film.write(annotate(seen.frame.image, [row.face for row in seen.rows], names), seen.frame.time_s)
 
 
-def _checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
+def checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
     """The pace; `InputError` for options that cannot be, before anything is opened or written."""
     from mien.outputs import FILM, check_output
+    from mien.recognize.finished import place_of
     from mien.recognize.inputs import check_apart
     from mien.recognize.rows import check_absent, check_table
     from mien.recognize.track import Tracker
@@ -201,12 +129,13 @@ def _checked(options: WatchOptions, paths: Sequence[Path]) -> Pace:
     read: list[str | Path] = [*paths, *options.more_inputs]
     if options.out:
         check_table(options.out, read, overwrite=options.overwrite)
-        check_absent(options.out, overwrite=options.overwrite)
+        begun = len(paths) > 1 and place_of(options.out).is_file()
+        check_absent(options.out, overwrite=options.overwrite or begun)
     if options.annotate and _is_film(options.annotate) and len(paths) > 1:
         raise InputError(f"{options.annotate}: one film for {len(paths)} videos; name a folder for them")
     if options.annotate and not _is_film(options.annotate):
         check_apart(options.annotate, paths)
-    for film, timeline in _places(paths, options) or [(options.annotate, options.timeline)]:
+    for film, timeline in places(paths, options) or [(options.annotate, options.timeline)]:
         check_picture(timeline, read, overwrite=options.overwrite)
         if film:
             film = film if _is_film(film) else film / "camera.mp4"
@@ -220,7 +149,7 @@ def _is_film(path: Path) -> bool:
     return path.suffix.lower() == ".mp4" and not path.is_dir()
 
 
-def _places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | None, Path | None]]:
+def places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | None, Path | None]]:
     """Film and timeline of each video; several videos get names of their own."""
     places: list[tuple[Path | None, Path | None]] = []
     used: set[Path] = set()
@@ -240,14 +169,15 @@ def _places(paths: Sequence[Path], options: WatchOptions) -> list[tuple[Path | N
 
 
 @contextmanager
-def _table(options: WatchOptions, recognizer: Recognizer) -> Iterator[TableFile | None]:
+def written_table(options: WatchOptions, recognizer: Recognizer, *, hold: bool = True) -> Iterator[TableFile | None]:
     if options.out is None:
         yield None
         return
     from mien.recognize.rows import TableFile
     from mien.scratch import held_alone
 
-    with held_alone(options.out), TableFile(options.out, recognizer.labels) as rows:
+    held = held_alone(options.out) if hold else nullcontext()
+    with held, TableFile(options.out, recognizer.labels) as rows:
         yield rows
         if rows.rows == rows.failed:  # nothing, or errors alone: it would be in the way of the corrected command
             rows.discard()
@@ -325,7 +255,7 @@ def _shares(face: FaceSummary) -> str:
     return (told + (f"; unsure {unsure:.0%}" if unsure >= 0.005 else "")).replace("%", " %")
 
 
-def _tell_table(rows: TableFile | None) -> None:
+def tell_table(rows: TableFile | None) -> None:
     if rows and rows.rows == rows.failed:
         note(f"{rows.path}: not written, as nothing was recognized")
     elif rows:

@@ -200,6 +200,13 @@ class FaceSet(Shown):
             raise unknown_name("split", split, SPLITS)
         return self.keep(np.isin(self.splits, splits))
 
+    def named(self, naming: Mapping[str, str | None]) -> FaceSet:
+        """The faces with other names for some classes, and without those that are named None. Raises `InputError`."""
+        label_set, index = named_by_class(self.label_set.labels, naming, source=self.source)
+        places = np.array([index.get(label, -1) for label in self.label_set.labels])
+        kept = self.keep(places[self.labels] >= 0)
+        return replace(kept, label_set=label_set, labels=places[kept.labels])
+
     def for_labels(self, labels: Sequence[str], model: str) -> FaceSet:
         """The faces with the `labels` of the model named `model`, in its order, whatever these classes are called here.
 
@@ -228,10 +235,14 @@ class FaceSet(Shown):
         return replace(self, label_set=theirs, labels=index[self.labels])
 
     def for_model(self, labels: Sequence[str], model: str, split: str) -> FaceSet:
-        """The faces of `split`, for the model named `model` to answer. `InputError` where it knows other `labels`."""
-        chosen = self.for_labels(labels, model).select(split)
+        """The faces of `split`, or all, for the model named `model` to answer. `InputError` where it knows other
+        `labels`.
+        """
+        named = self.for_labels(labels, model)
+        chosen = named if split == "all" else named.select(split)
         if not len(chosen):
-            raise InputError(f"{self.source} has no {split} split. It has: {', '.join(sorted(set(self.splits)))}")
+            there = ", ".join(sorted(set(self.splits)))
+            raise InputError(f"{self.source} has no {split} split. It has: {there}. Every face is in --split all")
         return chosen
 
     def predictions(

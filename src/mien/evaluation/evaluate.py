@@ -112,7 +112,7 @@ def evaluate(
     votes: Votes | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a model on `val`, `test` or `pooled` (both, as the study did) of `faces`; or on `train`, for what it says.
+    """Score a model on `val`, `test`, `pooled` (both, as the study did) or `all` of `faces`; or on `train`.
 
     `model`: a run, its folder, a `.onnx` file or a bundled name. A run keeps predictions and the evaluation as JSON in
     its folder; on other data than it was trained on, under the name of that data. Of a model with two heads the labels'

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overl
 import numpy as np
 import numpy.typing as npt
 
+from mien import hub
 from mien.cards import Alignment, Card
 from mien.confidence import is_unsure
 from mien.errors import InputError, suggestion, unknown_name
@@ -55,7 +56,8 @@ class Recognizer:
         truth: Truth | None = None,
         provider: str = CPU,
     ) -> None:
-        """`model`: a bundled name, a run folder that holds `model.onnx`, or such a file.
+        """`model`: a bundled name, a run folder that holds `model.onnx`, such a file, or `hf://user/name@revision`,
+        which is downloaded once (see `mien.hub`).
 
         `truth`, of a model with two heads: people (what most people see in a face) or labels (what the data that it
         learned from call it); None takes the card's choice, people where there are two.
@@ -74,8 +76,12 @@ class Recognizer:
         check_size(detect_size)
         check_provider(provider)
         self.provider = provider
+        place = model
+        if hub.is_address(model):
+            snapshot = hub.fetched(model)
+            model, place = snapshot.address, snapshot.folder  # of one commit: other processes open the same
         self._given = (model, detector, detect_size, threads, abstain, truth, provider)
-        self._classifier = _open(model, threads, provider)
+        self._classifier = _open(place, threads, provider)
         self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
         self._head = self.card.head(truth)  # raises where the model lacks it
         self.truth: Truth = truth or self.card.truth
@@ -297,8 +303,8 @@ def bundled() -> list[str]:
 
 
 def is_model_file(model: str | Path) -> bool:
-    """Whether `model` names a bundled model or a `.onnx` file, and not a run folder."""
-    return model in bundled() or (Path(model).suffix == ".onnx" and not Path(model).is_dir())
+    """Whether `model` names a bundled model, a `.onnx` file or one on the hub, and not a run folder."""
+    return model in bundled() or hub.is_address(model) or (Path(model).suffix == ".onnx" and not Path(model).is_dir())
 
 
 def _open(model: str | Path, threads: int | None, provider: str) -> Classifier:
@@ -319,6 +325,8 @@ def model_content(model: str | Path) -> bytes:
 
 def model_file(model: str | Path) -> Path:
     """Where the file of a model that is not bundled lies. Raises `InputError` where no file could."""
+    if hub.is_address(model):
+        model = hub.fetched(model).folder
     place = Path(model)
     if place.is_dir():
         file = place / "model.onnx"
@@ -332,7 +340,7 @@ def model_file(model: str | Path) -> Path:
     raise unknown_model(model)
 
 
-def unknown_model(model: str | Path, expected: str = "a run folder, a .onnx file,") -> InputError:
+def unknown_model(model: str | Path, expected: str = "a run folder, a .onnx file, hf://user/name") -> InputError:
     """The error for a name that is no bundled model's and no path's; `expected`: what would do beside those names."""
     known = bundled()
     return InputError(

@@ -19,6 +19,8 @@ BINS = 600  # of a course at most: as many as a picture can show
 COURSES = 100  # faces at most, the longest seen, whose course is kept
 _BIN_S = 0.1  # width of a bin at first
 
+_KEPT = ("face_id", "first_s", "last_s", "seconds", "changes", "unsure_s", "weighed")  # of a face, in a state
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -115,6 +117,26 @@ class Summary:
             last = self._before_s + self._step_s
             self._count(last if end_s is None or end_s <= self._before_s else end_s)
         self._before = ()
+
+    def state(self) -> dict[str, Any]:
+        """All of it but the courses, for JSON, once it has ended: `Summary.of` gives the same figures."""
+        return {
+            "labels": self.labels,
+            "looks": self.looks,
+            "end_s": self.end_s,
+            "without_face_s": self.without_face_s,
+            "faces": [{name: getattr(face, name) for name in _KEPT} for face in self.faces],
+        }
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Summary:
+        """What `state` gave, read back. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
+        found = cls(state["labels"])
+        found.looks, found.end_s, found.without_face_s = state["looks"], state["end_s"], state["without_face_s"]
+        for told in state["faces"]:
+            face = FaceSummary(**{name: told[name] for name in _KEPT})
+            found._faces[face.face_id] = face
+        return found
 
     def _count(self, until_s: float) -> None:
         seconds = until_s - self._before_s

@@ -41,6 +41,15 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overw
     else's files are in the way, without `overwrite`.
     """
     check_page(folder, _NAME, overwrite=overwrite)
+    page, _ = card_page(model, files)
+    return write_page(page, folder, _NAME, overwrite=overwrite)
+
+
+def card_page(model: Model, files: Sequence[Path]) -> tuple[Page, list[Evaluation]]:
+    """The card of `model` as a page, with what the evidence in `files` says of it, and the evaluations that it shows.
+
+    Raises `InputError` where nothing is known of the model, or evidence is not of it.
+    """
     found = _read(files, model.name, model.card)
     evaluations = _evaluations(model, found)
     main = next((one for one in found if one.evaluation.split == "test"), next(iter(found), None))
@@ -51,7 +60,7 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overw
     page = model_card(
         model.name, model.card, evaluations, recipe=_recipe(model), parts=evidence_parts(main) if main else ()
     )
-    return write_page(page, folder, _NAME, overwrite=overwrite)
+    return page, evaluations
 
 
 def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
@@ -72,6 +81,8 @@ def _recipe(model: Model) -> Recipe | None:
         return model.run.recipe
     if model.name in bundled():
         return open_start(model.name).recipe  # as it was trained, settings of its own included
+    if model.origin and (model.origin.folder / "recipe.yaml").is_file():
+        return model.origin.recipe
     return Recipe.load(model.card.recipe) if model.card.recipe in names() else None
 
 

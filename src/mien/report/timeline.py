@@ -13,9 +13,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mien.recognize.annotate import color_of
 from mien.recognize.summary import FaceSummary, Summary
+from mien.recognize.track import LOST_S
 from mien.report.style import FAINT, PALE, WIDTH, shorten, styled
 
 MOST = 8  # faces in one picture
+SHORTEST_S = 1.0  # for which a face must be seen to be drawn, where any is; a shorter band says little
+LIMIT = f"A face that is out of sight for more than {LOST_S:g} s comes back with a new number: nobody is identified."
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds between ticks
 _TICKS = 8
 _BAND = (1.08, 1.30)  # where the shown emotion stands above the probabilities
@@ -25,12 +28,14 @@ Floats = npt.NDArray[np.float64]
 
 @styled
 def timeline(summary: Summary, name: str, *, most: int = MOST) -> Figure:
-    """The longest seen faces, at most `most`, in order of appearance; `name` of the video is the title.
+    """The longest seen faces, at most `most`, each seen for `SHORTEST_S` or more where any is, in order of appearance;
+    `name` of the video is the title.
 
     The thin band tells the emotion that was shown, the area below it the smoothed probabilities, stacked in the order
     of the labels to 1. Where a face is not seen there is nothing.
     """
     drawn = [face for face in summary.faces if face.course]
+    drawn = [face for face in drawn if face.seen_s >= SHORTEST_S - 1e-6] or drawn
     chosen = sorted(sorted(drawn, key=lambda face: -face.seen_s)[:most], key=lambda face: face.face_id)
     rows = max(1, len(chosen))
     figure = Figure(figsize=(WIDTH, 1.15 + 0.95 * rows))
@@ -46,6 +51,10 @@ def timeline(summary: Summary, name: str, *, most: int = MOST) -> Figure:
     figure.suptitle(_title(name, left_out), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
     if chosen:
         _draw_legend(figure, summary.labels)
+        panels[-1].annotate(
+            LIMIT, (0, 0), (0, -30), xycoords="axes fraction", textcoords="offset points", fontsize=7, color=FAINT,
+            va="top",
+        )  # fmt: skip
     return figure
 
 

@@ -18,7 +18,9 @@ INTERVALS = (
     "Intervals are the 95 % percentile bootstrap over 2,000 resamples of the images; they do not show the chance of "
     "the seed, which only several runs of a recipe show (mien compare --seeds)."
 )
-LEAK_FREE = "Leak-free figures leave out images whose pixels also stand in the training set, of test also those in val."
+LEAK_FREE = (
+    "Leak-free figures leave out images whose pixels also stand in the training set, of test and all also those in val."
+)
 
 
 def as_given(figure: float) -> str:

@@ -13,6 +13,7 @@ from mien.recognize.recognizer import Recognizer
 from mien.recognize.rows import Blank, Row
 from mien.recognize.session import cores
 from mien.recognize.stream import decoded, together
+from mien.recognize.summary import Summary
 from mien.recognize.video import Video
 from mien.recognize.watch import watch
 from mien.scale import places
@@ -32,14 +33,19 @@ def do_part(job: Job, part: int, recognizer: Recognizer) -> Tally:
     """
     if places.exists(job.file(part)):
         return read_tally(job, part)
-    return write_part(job, part, list(looks(job.items(part), recognizer, job.how)))
+    items = job.items(part)
+    if items and items[0].video:
+        summed: list[Summary] = []
+        rows = [rows for item in items for rows in _video(item, recognizer, job.how, summed)]
+        return write_part(job, part, rows, next(iter(summed), None))
+    return write_part(job, part, list(looks(items, recognizer, job.how)))
 
 
 def looks(items: list[Item], recognizer: Recognizer, how: How) -> Iterator[Rows]:
     """The rows of each picture, or of each look at a video."""
     if items and items[0].video:
         for item in items:
-            yield from _video(item, recognizer, how)
+            yield from _video(item, recognizer, how, [])
         return
     stored = _stored(items)
 
@@ -98,15 +104,20 @@ def _stored(items: Iterable[Item]) -> dict[tuple[str, int], bytes | str]:
     }
 
 
-def _video(item: Item, recognizer: Recognizer, how: How) -> Iterator[Rows]:
-    """The looks at a video; where it fails, what was seen until then, and why."""
+def _video(item: Item, recognizer: Recognizer, how: How, summed: list[Summary]) -> Iterator[Rows]:
+    """The looks at a video, added to `summed` at its end; where it fails, what was seen until then, and why."""
     try:
         with local_copy(item.place) as file, Video(file) as video:
+            summary, last_s = Summary(recognizer.labels, step_s=1 / video.fps), 0.0
             for seen in watch(video, recognizer, pace=how.pace, smooth_s=how.smooth_s):
+                last_s = seen.frame.time_s
                 if seen.frame.look:
+                    summary.add(seen.rows, last_s)
                     yield [_renamed(row, item.source) for row in seen.rows] or [
                         Blank(item.source, seen.frame.index, seen.frame.time_s)
                     ]
+            summary.end(last_s + 1 / video.fps)
+            summed.append(summary)
     except places.Missing as missing:
         yield [Blank(item.source, error=str(missing))]
     except places.UnreachableError:

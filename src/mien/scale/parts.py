@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mien import formats
 from mien.errors import InputError, first_line
@@ -19,11 +19,14 @@ from mien.outputs import MARK
 from mien.recognize.faces import Face
 from mien.recognize.quality import Quality
 from mien.recognize.rows import Blank, Row, TableFile, of_quality
+from mien.recognize.summary import Summary
 from mien.scale import places
 from mien.scale.job import Job
 
 Rows = Sequence[Row | Blank]
+Read = TypeVar("Read")
 _TALLY = "mien.tally"  # key of a part's metadata
+_SUMMARY = "mien.summary"  # the same, of a part that is a video
 _QUALITY = tuple(of_quality(None))
 _OF_FACE = (
     "face_id", "x", "y", "width", "height", "detection_score", "emotion", "unsure", *_QUALITY, "why_unsure",
@@ -66,13 +69,17 @@ def tally(inputs: int, looks: Sequence[Rows]) -> Tally:
     )
 
 
-def write_part(job: Job, part: int, looks: Sequence[Rows]) -> Tally:
-    """Write a part, whole or not at all. `looks`: the rows of each picture, or of each look."""
+def write_part(job: Job, part: int, looks: Sequence[Rows], summary: Summary | None = None) -> Tally:
+    """Write a part, whole or not at all. `looks`: the rows of each picture, or of each look at the video that `summary`
+    sums up.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     counted = tally(job.size(part), looks)
     told = {MARK: "faces", "mien.job": job.fingerprint, _TALLY: json.dumps(asdict(counted))}
+    if summary is not None:
+        told[_SUMMARY] = json.dumps(summary.state())
     table = pa.Table.from_pylist([_packed(rows, job.labels) for rows in looks], schema=_schema(job.labels, told))
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
@@ -82,6 +89,29 @@ def write_part(job: Job, part: int, looks: Sequence[Rows]) -> Tally:
 
 def read_tally(job: Job, part: int) -> Tally:
     """What was counted when a part was written. Raises `InputError` for a part of another job."""
+    return _of_metadata(job, part, lambda told: Tally(**json.loads(told[_TALLY.encode()])))
+
+
+def read_summary(job: Job, part: int) -> Summary | None:
+    """Of the video that is this part; None where it could not be read. Raises `InputError` as `read_tally` does, and
+    for a part of an older mien, which kept none.
+    """
+
+    def read(told: dict[bytes, bytes]) -> Summary | None:
+        state = told.get(_SUMMARY.encode())
+        if state is not None:
+            return Summary.of(json.loads(state))
+        if json.loads(told[_TALLY.encode()])["failed"]:
+            return None
+        raise InputError(
+            f"{job.file(part)}: was written by an older mien, which kept no summaries. Leave out --summary, or "
+            "begin anew with --overwrite"
+        )
+
+    return _of_metadata(job, part, read)
+
+
+def _of_metadata(job: Job, part: int, read: Callable[[dict[bytes, bytes]], Read]) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -90,7 +120,7 @@ def read_tally(job: Job, part: int) -> Tally:
         told = places.patient(file, lambda: pq.read_metadata(places.opened(file))).metadata or {}
         if told.get(b"mien.job") != job.fingerprint.encode():
             raise InputError(f"{file}: is a part of another job. Choose another --out, or begin anew with --overwrite")
-        return Tally(**json.loads(told[_TALLY.encode()]))
+        return read(told)
     except (pa.ArrowException, places.Missing, KeyError, ValueError, TypeError) as error:
         why = first_line(error)
         raise InputError(f"{file}: is no part that mien wrote ({why}). Remove it; the same command goes on") from error

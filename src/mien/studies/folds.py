@@ -33,7 +33,7 @@ from mien.training.loggers import LoggerName
 from mien.training.run import Run
 from mien.training.targets import Sources
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Fold(Frozen):
@@ -83,7 +83,7 @@ def cross_validate(
     hardware: Hardware | None = None,
     progress: Progress | None = None,
     *,
-    logger_name: LoggerName | None = None,
+    logger: LoggerName | None = None,
 ) -> Folds:
     """Train `recipe` once for each of `folds` parts of `faces`; each run answers for the part that it did not see.
 
@@ -106,8 +106,8 @@ def cross_validate(
     told: list[Fold] = []
     said: list[Predictions] = []
     for name, part in named.items():
-        logger.info("%s: %d of %d", name, len(told) + 1, folds)
-        run = _trained(recipe, part, out / name, sources, hardware, progress, logger_name)
+        _log.info("%s: %d of %d", name, len(told) + 1, folds)
+        run = _trained(recipe, part, out / name, sources, hardware, progress, logger)
         predictions, fold = _answered(run, part, sources.votes, hardware, progress)
         said.append(predictions)
         told.append(fold)
@@ -138,9 +138,9 @@ def _parts(faces: FaceSet, folds: int, seed: int) -> _Parts:
     if not 2 <= folds <= count:
         raise InputError(f"{faces.source}: {folds} folds of {count:,} {what}. Choose from 2 to {count:,}")
     if known:
-        logger.info("%s: %d folds by persons: nobody is in two of them", faces.source, folds)
+        _log.info("%s: %d folds by persons: nobody is in two of them", faces.source, folds)
     else:
-        logger.warning(
+        _log.warning(
             "%s: %d folds by images, since no persons are known: the same person may be in several, and the figure "
             "says less of new people. Name persons: --subjects FILE.csv",
             faces.source, folds,
@@ -177,11 +177,11 @@ def _trained(
     sources: Sources,
     hardware: Hardware,
     progress: Progress | None,
-    logger_name: LoggerName | None,
+    logger: LoggerName | None,
 ) -> Run:
     seen = part.select("train", "val")
     try:
-        return train(recipe, seen, place, sources, hardware, "resume", progress, logger=logger_name)
+        return train(recipe, seen, place, sources, hardware, "resume", progress, logger=logger)
     except DivergedError:
         raise
     except InterruptedRunError as stop:

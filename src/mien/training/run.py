@@ -53,6 +53,7 @@ class Run(Shown):
     """A run folder; files are read when they are asked for."""
 
     folder: Path
+    address: str | None = None  # of one that was downloaded: hf://user/name@commit
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -100,7 +101,7 @@ class Run(Shown):
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        return self.address or self.folder.resolve().name
 
     @property
     def recipe(self) -> Recipe:
@@ -194,6 +195,11 @@ class Run(Shown):
         """Identities of the images that training and selection saw: (train, val), sorted."""
         stored = self._load_seen()
         return stored["train"], stored["val"]
+
+    @property
+    def keeps_seen(self) -> bool:
+        """Whether `seen` can say it."""
+        return self._seen_file.is_file()
 
     @property
     def seen_fingerprint(self) -> str:

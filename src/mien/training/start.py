@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from mien import hub
 from mien.cards import Card
 from mien.errors import InputError
 from mien.labels import LabelSet, canonical
@@ -19,7 +20,9 @@ from mien.training.run import Run
 
 
 def open_start(name: str) -> Run:
-    """A run folder, or a bundled model by its name: the weights that it can be trained on from lie in the package."""
+    """A run folder, `hf://user/name`, or a bundled model by its name, whose trainable weights lie in the package."""
+    if hub.is_address(name):
+        return _downloaded(name)
     known = bundled()
     if name in known:  # before a folder of that name, which ./NAME means
         read_vendored("starts", f"{name}/model.safetensors")  # raises where it is not what the package came with
@@ -31,6 +34,17 @@ def open_start(name: str) -> Run:
     if len(Path(name).parts) == 1 and not Path(name).exists():
         raise unknown_model(name, "a run folder")
     return Run.open(name)
+
+
+def _downloaded(name: str) -> Run:
+    snapshot = hub.fetched(name, hub.FOR_TRAINING)
+    run = Run(snapshot.folder, snapshot.address)
+    if not run.weights_file.is_file():
+        raise InputError(
+            f"{name}: holds no trainable weights, only a model file. Begin with a run folder, or with one of "
+            f"{', '.join(bundled())}"
+        )
+    return run
 
 
 def check_start(start: Run, recipe: Recipe, out: Run) -> None:
