@@ -87,12 +87,12 @@ def test_a_photo_gets_its_faces_and_its_tables(page: Any, portrait: Path) -> Non
 
 
 def test_an_unsure_answer_says_why(page: Any, portrait: Path, tmp_path: Path) -> None:
-    """A face of 40 pixels is found, one that leans to the side is; each has its own reason, in the table too."""
+    """A face from the front, one that leans and one of 16 pixels; each has its own reason, in the table too."""
     photo = cv2.imread(str(portrait))
-    leaning = cv2.warpAffine(photo, cv2.getRotationMatrix2D((224, 120), -55, 1), (450, 300))
-    tiny = np.full((240, 320, 3), 120, np.uint8)
-    tiny[80:144, 100:164] = cv2.resize(photo[20:310, 90:380], (64, 64), interpolation=cv2.INTER_AREA)
-    tiny = cv2.resize(tiny, (100, 75), interpolation=cv2.INTER_AREA)
+    head, turn = photo[20:310, 90:380], cv2.getRotationMatrix2D((145, 145), -50, 1)
+    leaning = cv2.warpAffine(head, turn, (290, 290), borderMode=cv2.BORDER_REPLICATE)
+    tiny = np.full((75, 100, 3), 120, np.uint8)
+    tiny[10:50, 20:60] = cv2.resize(head, (40, 40), interpolation=cv2.INTER_AREA)
     for name, image in (("front", photo), ("leaning", leaning), ("tiny", tiny)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), image)
     page.set_input_files("#files", [str(tmp_path / f"{name}.png") for name in ("front", "leaning", "tiny")])

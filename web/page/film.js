@@ -9,6 +9,7 @@ import { timeline } from "./timeline.js";
 
 const LOOKS = 5; // a second of film
 const BEYOND = 1e7; // seconds, after the end of any film
+const LATER = 1e-3; // seconds: the times of frames are rounded, and the one that begins just then is wanted
 
 export class Film {
   /** @type {import("./table.js").Look[]} */
@@ -59,6 +60,7 @@ export class Film {
     URL.revokeObjectURL(this.video.src);
     this.video.src = URL.createObjectURL(file);
     byId("film-stage").hidden = byId("film-scan").hidden = false;
+    byId("film-hint").hidden = true;
     say(`${file.name}: play it, or scan it as a whole.`);
   }
 
@@ -105,6 +107,7 @@ export class Film {
     if (this.#looks !== looks) return; // another scan or video
     if (scan === this.#scanning) byId("film-progress").hidden = true;
     this.#drawTimeline();
+    this.#showAt(looks.at(-1)?.time ?? 0);
     for (const id of ["film-csv", "film-json"]) byId(id).hidden = !looks.length;
     const told = `${this.#name}: ${looks.length} looks, ${LOOKS} a second`;
     say(stopped ? `${told}. ${stopped}` : `${told}. Click on the timeline to see a moment.`);
@@ -117,7 +120,7 @@ export class Film {
     const began = performance.now();
     for (let i = 0; i / LOOKS < duration; i += 1) {
       const time = i / LOOKS;
-      await seeked(this.video, time);
+      await seeked(this.video, time + LATER);
       if (cuts.next(this.video)) tracker.cut();
       const faces = tracker.next(await (await this.state.recognizer).recognize(this.video), time);
       if (ended()) return `Stopped at ${time.toFixed(1)} of ${duration.toFixed(1)} s; the tables hold what was seen by then.`;

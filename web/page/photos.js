@@ -96,6 +96,7 @@ export class Photos {
   /** @param {Photo[]} photos @param {string} [told] what else is to be said at the end */
   #all(photos, told = "") {
     const round = this.#round;
+    const together = make("div"); // the last ones on top, those of a folder in their order
     this.#last = this.#last.then(async () => {
       for (const [i, photo] of photos.entries()) {
         if (round !== this.#round) return;
@@ -103,7 +104,7 @@ export class Photos {
         say(`Looking at ${photo.name}${which} …`);
         await this.#recognize(photo);
         if (round !== this.#round) return;
-        if (!this.#photos.includes(photo)) this.#show(photo);
+        if (!this.#photos.includes(photo)) this.#show(photo, together);
         this.#draw(photo);
       }
       if (photos.length) say(`${summary(photos)}${told}`);
@@ -111,10 +112,11 @@ export class Photos {
     return this.#last;
   }
 
-  /** @param {Photo} photo */
-  #show(photo) {
+  /** @param {Photo} photo @param {HTMLElement} together */
+  #show(photo, together) {
     this.#photos.push(photo);
-    byId("shown").prepend(photo.place);
+    together.append(photo.place);
+    if (!together.isConnected) byId("shown").prepend(together);
     byId("downloads").hidden = false;
     const hidden = this.#photos.at(-1 - SHOWN);
     if (!hidden) return;
@@ -160,8 +162,8 @@ export class Photos {
     const context = canvas.getContext("2d");
     context.drawImage(photo.small, 0, 0);
     mark(context, photo.faces, this.state.threshold, scale);
-    const png = make("button", { type: "button" }, "Marked picture as PNG");
-    png.addEventListener("click", () => this.#savePng(photo));
+    const png = make("button", { type: "button", hidden: !photo.faces.length }, "Marked picture as PNG");
+    png.addEventListener("click", () => this.#savePng(photo).catch((error) => say(reason(error))));
     const none = make("p", { className: "message" }, "No face found. Faces that are very small, turned away or covered are missed; another face detector may find them.");
     const list = photo.faces.length ? make("ul", { className: "faces" }, ...this.#cards(photo)) : none;
     photo.place.replaceChildren(title, make("div", { className: "two" }, make("div", {}, canvas, make("p", { className: "row" }, png)), make("div", {}, list)));

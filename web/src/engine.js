@@ -19,8 +19,8 @@ import { Classifier } from "./classifier.js";
 import { isUnsure } from "./confidence.js";
 import { openDetector } from "./detector.js";
 import { occlusion } from "./occlusion.js";
-import { roundEven, toGray } from "./pixels.js";
-import { qualityOf, whyUnsure } from "./quality.js";
+import { roundEven } from "./pixels.js";
+import { qualityOf, small, whyUnsure } from "./quality.js";
 import { configure } from "./session.js";
 
 export class Engine {
@@ -95,9 +95,10 @@ export class Engine {
    * @returns {Seen} */
   #see(image, place) {
     const crop = this.#cut(image, place);
-    const gray = toGray(crop); // once for both
-    const shown = this.classifier.prepared(this.card.preprocess.color === "gray" ? gray : crop);
-    return { place, shown, quality: qualityOf(gray, place && place.points, this.#alignment) };
+    const seen = small(crop);
+    const { color, size } = this.card.preprocess;
+    const shown = color === "gray" && size === seen.width ? seen : this.classifier.prepared(crop); // mostly the same
+    return { place, shown, quality: qualityOf(crop, seen, place && place.points, this.#alignment) };
   }
 
   get #alignment() {

@@ -27,20 +27,25 @@ export function whyUnsure({ size, roll, yaw }) {
   return Math.abs(roll ?? 0) >= LEANING || Math.abs(yaw ?? 0) >= TURNED ? "turned away" : "not sure";
 }
 
-/** Of an upright crop, gray or RGB, and where it was found: null where the picture is the face.
- * @param {import("./pixels.js").Pixels} crop @param {import("./detector.js").Point[] | null} points
- * @param {import("./card.js").Alignment} alignment @returns {Quality} */
-export function qualityOf(crop, points, alignment) {
-  const light = sharpnessAndBrightness(crop);
+/** A crop, gray or RGB, as sharpness and brightness are told from. @param {import("./pixels.js").Pixels} crop */
+export function small(crop) {
+  return resize(toGray(crop), SIDE, SIDE);
+}
+
+/** Of an upright crop that is `seen` so, and where it was found: null where the picture is the face.
+ * @param {{width: number, height: number}} crop @param {import("./pixels.js").Pixels} seen
+ * @param {import("./detector.js").Point[] | null} points @param {import("./card.js").Alignment} alignment
+ * @returns {Quality} */
+export function qualityOf(crop, seen, points, alignment) {
+  const light = sharpnessAndBrightness(seen);
   if (!points) return { size: rounded(Math.sqrt(crop.width * crop.height), 1), ...light, roll: null, yaw: null };
   const { side, angle } = placed(points, alignment);
   return { size: rounded(side, 1), ...light, roll: rounded(angle * DEGREES, 1), yaw: rounded(yawOf(points), 1) };
 }
 
 /** Standard deviation of the Laplacian over that of the gray levels, 0 where there is no contrast; mean gray.
- * @param {import("./pixels.js").Pixels} crop */
-function sharpnessAndBrightness(crop) {
-  const { data } = resize(toGray(crop), SIDE, SIDE);
+ * @param {import("./pixels.js").Pixels} seen */
+function sharpnessAndBrightness({ data }) {
   const levels = moments(data);
   const edges = moments(laplacian(data)).deviation;
   const sharpness = levels.deviation >= 1 ? rounded(edges / levels.deviation, 3) : 0;
