@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mien import FaceSet
 from mien.images import Pixels
 from mien.recognize.cuts import Cuts, small
 from mien.recognize.faces import Face
+from mien.recognize.quality import Quality
 from mien.recognize.recognizer import Recognizer
 from mien.recognize.track import Tracker
 
@@ -23,6 +25,11 @@ FILES = {"fast": "blazeface_back", "default": "centerface"}
 # takes, and on faces of 20 pixels that moves the eyes by a tenth of a pixel. Two x86 processors differ as much.
 BOX = {"fast": 1, "default": 3}  # pixels
 PROBABILITY = {"fast": 0.01, "default": 0.05}
+QUALITY = {  # size in pixels, sharpness, brightness, roll and yaw in degrees
+    "none": (1e-9, 0.002, 0.15, 0, 0),
+    "fast": (0.2, 0.01, 0.3, 0.2, 0.3),
+    "default": (2.5, 0.04, 1.5, 1.2, 2.0),
+}
 LOAD = """async ({model, detector, name, truth}) => {
   const { Recognizer } = await import("/assets/mien-web.js");
   window.recognizer?.close();
@@ -99,6 +106,53 @@ def test_faces_are_those_of_python(page: Any, pictures: Sequence[Pixels], model:
             assert our["detectionScore"] == pytest.approx(their.detection_score, abs=0.05)
             clear = abs(their.confidence - Recognizer(model).threshold) > PROBABILITY[detector]
             assert our["unsure"] == their.unsure or not clear
+            assert our["quality"] == alike(their.quality, detector)
+
+
+def alike(quality: Quality | None, detector: str) -> dict[str, object]:
+    """What a quality of the browser's is to be compared with."""
+    assert quality
+    bounds = zip(asdict(quality).items(), QUALITY[detector], strict=True)
+    return {name: None if value is None else pytest.approx(value, abs=bound) for (name, value), bound in bounds}
+
+
+def test_the_quality_of_one_crop_is_that_of_python(page: Any, pictures: Sequence[Pixels], portrait: Path) -> None:
+    """Without a detector both see the very same pixels: also sharp, blurred, tiny and empty ones."""
+    photo = cv2.cvtColor(cv2.imread(str(portrait)), cv2.COLOR_BGR2RGB)
+    head, rng = photo[100:230, 170:300], np.random.default_rng(2)
+    crops = [*pictures, head, cv2.GaussianBlur(head, (0, 0), 4), cv2.resize(head, (12, 12)), head[:30, :90]]
+    crops += [np.full((60, 60), 77, np.uint8), rng.integers(0, 256, (48, 48), dtype=np.uint8)]
+    page.evaluate(LOAD, {"model": "mien-tiny", "detector": None, "name": "fast"})
+    ours = page.evaluate(ASK, [png(crop) for crop in crops])
+    theirs = Recognizer("mien-tiny", detector="none")(crops)
+    assert min(face[0].quality.size for face in theirs if face[0].quality) == 12
+    for our, their in zip(ours, theirs, strict=True):
+        assert our[0]["quality"] == alike(their[0].quality, "none")
+
+
+WHY = """async (qualities) => {
+  const { whyUnsure } = await import("/assets/mien-web.js");
+  return qualities.map(whyUnsure);
+}"""
+SURE_OR_NOT = """async ([abstain, text]) => {
+  const { Recognizer } = await import("/assets/mien-web.js");
+  const recognizer = await Recognizer.load({ model: "/models/mien-tiny.onnx", assets: "/assets/", abstain });
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const [face] = await recognizer.recognize(new Blob([bytes], { type: "image/png" }));
+  recognizer.close();
+  return [face.unsure, face.whyUnsure];
+}"""
+
+
+def test_why_an_answer_is_unsure_is_what_python_says(page: Any) -> None:
+    """On both sides of each boundary."""
+    sizes, angles = (19.9, 20.0, 90.0), (None, 0.0, -14.9, 15.0, -15.0, 39.9, 40.0, -40.0)
+    qualities = [Quality(size, 0.8, 120.0, roll, yaw) for size in sizes for roll in angles for yaw in angles]
+    assert page.evaluate(WHY, [asdict(quality) for quality in qualities]) == [quality.why for quality in qualities]
+    assert {quality.why for quality in qualities} == {"too small", "turned away", "not sure"}
+    tiny = png(np.full((15, 15), 99, np.uint8))
+    assert page.evaluate(SURE_OR_NOT, [1, tiny]) == [True, "too small"]
+    assert page.evaluate(SURE_OR_NOT, [0, tiny]) == [False, None]
 
 
 @pytest.mark.parametrize("truth", ["people", "labels"])
@@ -141,25 +195,30 @@ def test_faces_are_followed_as_in_python(page: Any) -> None:
             shares = rng.dirichlet([6, 2, 1.5]) if i % 30 < 20 else rng.dirichlet([1.5, 2, 6])
             values = dict(zip(("happy", "sad", "fear"), map(float, shares), strict=True))
             best = max(values, key=values.__getitem__)
-            faces.append(Face("film", best, values, (round(middle), 80, side, side), 0.9, values[best] < 0.5))
+            seen = Quality(side / 2, 0.8, 120.0, 0.0, 4.0 * k + 8)
+            faces.append(Face("film", best, values, (round(middle), 80, side, side), 0.9, values[best] < 0.5, seen))
         looks.append((time, faces))
     told = [
         [
             {"box": list(face.box), "emotion": face.emotion, "confidence": face.confidence, "unsure": face.unsure,
-             "probabilities": face.probabilities, "detectionScore": 0.9}
+             "probabilities": face.probabilities, "detectionScore": 0.9,
+             "quality": asdict(face.quality), "whyUnsure": face.why_unsure}
             for face in faces
         ]
         for _, faces in looks
     ]  # fmt: skip
     ours = page.evaluate(FOLLOW, [[time, faces] for (time, _), faces in zip(looks, told, strict=True)])
     tracker = Tracker(threshold=0.5)
-    numbers = set()
+    numbers, reasons = set(), set()
     for our_faces, (time, faces) in zip(ours, looks, strict=True):
         for our, (number, their) in zip(our_faces, tracker(faces, time), strict=True):
             numbers.add(number)
             assert (our["id"], our["emotion"], our["unsure"]) == (number, their.emotion, their.unsure)
+            assert our["whyUnsure"] == their.why_unsure
+            reasons.add(their.why_unsure)
             assert our["probabilities"] == pytest.approx(their.probabilities, abs=1e-12)
     assert len(numbers) >= 3
+    assert reasons == {None, "turned away", "not sure"}
 
 
 CUTS = """async (grays) => {

@@ -28,6 +28,7 @@ export class Camera {
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#stream = null;
     this.video.srcObject = null;
+    byId("camera-stage").hidden = true;
     byId("camera-start").textContent = "Start camera";
     byId("camera-rate").textContent = "";
     byId("camera-faces").replaceChildren();
@@ -43,6 +44,7 @@ export class Camera {
       this.#stream = stream;
       this.video.srcObject = stream;
       await this.video.play();
+      byId("camera-stage").hidden = false;
       byId("camera-start").textContent = "Stop camera";
       const devices = await navigator.mediaDevices.enumerateDevices();
       byId("camera-turn").hidden = devices.filter((one) => one.kind === "videoinput").length < 2;
@@ -71,7 +73,7 @@ export class Camera {
       times.push(performance.now() / 1000);
       while (times[0] < time - 2) times.shift();
       const rate = (times.length - 1) / (times[times.length - 1] - times[0]);
-      if (times.length > 2) byId("camera-rate").textContent = `${rate.toFixed(0)} frames a second`;
+      if (times.length > 2) byId("camera-rate").textContent = `${rate.toFixed(0)} frames a second${faces.length ? "" : "; no face in view"}`;
     }
   }
 

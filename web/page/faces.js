@@ -1,6 +1,7 @@
-/** Faces: a card for each face, with its number, thumbnail, emotion and a bar for each class; and boxes in a picture. */
+/** Faces: a card for each face, with its number, thumbnail, emotion, bars and quality; and boxes in a picture. */
 
 import { isUnsure } from "../src/confidence.js";
+import { TOO_SMALL, whyUnsure } from "../src/quality.js";
 import { make } from "./dom.js";
 
 /** @typedef {import("../src/engine.js").Face & {id?: number}} Face */
@@ -40,9 +41,33 @@ export function cards(faces, threshold, further = () => []) {
       "li",
       { className: "face" },
       make("h3", {}, `${face.id ?? i + 1}. ${headline(face, threshold)}`),
+      ...(isUnsure(face.confidence, threshold) ? [make("p", { className: "why" }, whyWords(face))] : []),
       make("div", { className: "body" }, ...further(face, i), bars(face)),
+      make("p", { className: "faint quality" }, qualityWords(face.quality)),
     ),
   );
+}
+
+/** Of an unsure answer. @param {Face} face */
+function whyWords({ quality, probabilities }) {
+  const why = whyUnsure(quality);
+  if (why === "too small") return `The face is too small to tell: below ${TOO_SMALL} pixels answers are often wrong.`;
+  if (why === "turned away") return "The face is turned away: answers are wrong more often then.";
+  const [best, second] = Object.entries(probabilities).toSorted(([, a], [, b]) => b - a);
+  return second ? `The model is not sure: perhaps ${best[0]}, perhaps ${second[0]}.` : "The model is not sure.";
+}
+
+/** In short; what the words say is told at the foot of the page. @param {import("../src/quality.js").Quality} quality */
+export function qualityWords({ size, sharpness, brightness, roll, yaw }) {
+  const words = [`${Math.round(size)} pixels`, `sharpness ${sharpness.toFixed(2)}`, `brightness ${Math.round(brightness)}`];
+  if (roll !== null) words.push(Math.round(roll) ? `leans ${aside(roll)}` : "upright");
+  if (yaw !== null) words.push(Math.round(yaw) ? `turned ${aside(yaw)}` : "seen from the front");
+  return words.join(" · ");
+}
+
+/** @param {number} degrees */
+function aside(degrees) {
+  return `${Math.abs(Math.round(degrees))}° to the ${degrees > 0 ? "right" : "left"}`;
 }
 
 /** @param {Face} face */
@@ -68,16 +93,16 @@ export function thumbnail(picture, face, name) {
   return canvas;
 }
 
-/** Boxes and titles, in the pixels of the picture, which are the canvas's own.
- * @param {CanvasRenderingContext2D} context @param {Face[]} faces @param {number} threshold */
-export function mark(context, faces, threshold) {
+/** Boxes and titles. @param {CanvasRenderingContext2D} context @param {Face[]} faces @param {number} threshold
+ * @param {number} [scale] pixels of the canvas for one of the picture */
+export function mark(context, faces, threshold, scale = 1) {
   const { width, height } = context.canvas;
   const text = Math.max(12, Math.round(Math.max(width, height) / 45));
   context.lineWidth = Math.max(2, text / 7);
   context.font = `600 ${text}px system-ui, sans-serif`;
   context.textBaseline = "top";
   faces.forEach((face, i) => {
-    const [x, y, w, h] = face.box;
+    const [x, y, w, h] = face.box.map((value) => value * scale);
     const whole = `${face.id ?? i + 1} ${headline(face, threshold)}`;
     const title = context.measureText(whole).width > ROOM * w ? String(face.id ?? i + 1) : whole;
     context.strokeStyle = shownColor(face, threshold);

@@ -13,12 +13,18 @@ const TRUTHS = { people: "what people see", labels: "as the data labels it" };
 
 /** What is chosen, as the parts see it. */
 export class State {
+  /** For those that wait already. @type {(first: Promise<import("../src/index.js").Recognizer>) => void} */
+  begin = () => {};
   /** @type {Promise<import("../src/index.js").Recognizer>} */
-  recognizer = new Promise(() => {});
+  recognizer = new Promise((resolve) => {
+    this.begin = resolve;
+  });
   /** @type {string[]} */
   labels = [];
   threshold = 0;
   show = show;
+  /** Show it in the part for videos. @type {(file: File) => void} */
+  openVideo = () => {};
 }
 
 /** @param {string} name */
@@ -35,6 +41,11 @@ async function main() {
   checkBrowser();
   const state = new State();
   const parts = { photos: new Photos(state), camera: new Camera(state), film: new Film(state) };
+  state.openVideo = (file) => {
+    show("film");
+    parts.camera.stop();
+    parts.film.open(file);
+  };
   const offer = await offered();
   choices("model", offer.models);
   choices("detector", offer.detectors);
@@ -45,8 +56,9 @@ async function main() {
     const truth = keepTruth ? byId("truth").value || undefined : undefined;
     const before = state.recognizer;
     state.recognizer = load(offer, { model: byId("model").value, detector: byId("detector").value, truth });
+    state.begin(state.recognizer);
     const recognizer = await state.recognizer;
-    before.then((old) => old.close());
+    before.then((old) => old !== recognizer && old.close(), () => {});
     if (mine !== request) return;
     state.labels = recognizer.labels;
     const heads = recognizer.card?.people ? ["people", "labels"] : ["labels"];

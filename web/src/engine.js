@@ -4,10 +4,13 @@
  * @typedef {import("./pixels.js").Pixels} Pixels
  * @typedef {import("./detector.js").Detection} Detection
  * @typedef {{box: [number, number, number, number], emotion: string, confidence: number,
- *   probabilities: Record<string, number>, detectionScore: number | null, unsure: boolean}} Face
- *   box: x, y, width, height in pixels of the picture; probabilities in the card's order, summing to 1
+ *   probabilities: Record<string, number>, detectionScore: number | null, unsure: boolean,
+ *   quality: import("./quality.js").Quality, whyUnsure: import("./quality.js").Why | null}} Face
+ *   box: x, y, width, height in pixels of the picture; probabilities in the card's order, summing to 1; whyUnsure: null
+ *   of a sure answer
  * @typedef {{model: Uint8Array, detector: Uint8Array | null, detectorName: import("./detector.js").DetectorName | "none",
  *   detectSize?: number, truth?: import("./card.js").Truth, abstain?: number, assets: string, threads?: number}} Settings
+ * @typedef {{place: Detection | null, shown: Pixels, quality: import("./quality.js").Quality}} Seen
  */
 
 import { uprightCrop } from "./align.js";
@@ -17,6 +20,7 @@ import { isUnsure } from "./confidence.js";
 import { openDetector } from "./detector.js";
 import { occlusion } from "./occlusion.js";
 import { roundEven } from "./pixels.js";
+import { qualityOf, small, whyUnsure } from "./quality.js";
 import { configure } from "./session.js";
 
 export class Engine {
@@ -63,15 +67,18 @@ export class Engine {
   /** How far the emotion of the face with number `index` hangs on each part of it (`occlusion.js`).
    * @param {Pixels} image @param {number} index @param {(share: number) => void} progress */
   async explain(image, index, progress) {
-    const crops = this.#cut(image, await this.#find(image));
-    if (!crops[index]) throw new Error(`The picture has ${crops.length} faces, so none with number ${index + 1}.`);
-    return occlusion((some) => this.classifier.classify(some, this.truth), crops[index], progress);
+    const places = await this.#find(image);
+    const place = places[index];
+    if (place === undefined) throw new Error(`The picture has ${places.length} faces, so none with number ${index + 1}.`);
+    const crop = this.classifier.prepared(this.#cut(image, place));
+    return occlusion((some) => this.classifier.classify(some, this.truth), crop, progress);
   }
 
   /** @param {Pixels} image */
   async #answer(image) {
-    const answers = await this.classifier.classify(this.#cut(image, this.#places), this.truth);
-    return answers.map((answer, i) => this.#face(image, this.#places[i], answer));
+    const seen = this.#places.map((place) => this.#see(image, place));
+    const answers = await this.classifier.classify(seen.map(({ shown }) => shown), this.truth);
+    return answers.map((answer, i) => this.#face(image, seen[i], answer));
   }
 
   /** @param {Pixels} image @returns {Promise<(Detection | null)[]>} null: the picture is the face */
@@ -79,25 +86,38 @@ export class Engine {
     return this.look ? (await this.look(image)).sort((a, b) => a.box[0] - b.box[0]) : [null];
   }
 
-  /** @param {Pixels} image @param {(Detection | null)[]} places */
-  #cut(image, places) {
-    const alignment = this.card.alignment ?? FER2013;
-    return places.map((place) =>
-      this.classifier.prepared(place ? uprightCrop(image, place.points, alignment) : image),
-    );
+  /** The upright face. @param {Pixels} image @param {Detection | null} place */
+  #cut(image, place) {
+    return place ? uprightCrop(image, place.points, this.#alignment) : image;
   }
 
-  /** @param {Pixels} image @param {Detection | null} place @param {number[]} answer
-   * @returns {Face} */
-  #face(image, place, answer) {
+  /** A face as the network is shown it, and its quality. @param {Pixels} image @param {Detection | null} place
+   * @returns {Seen} */
+  #see(image, place) {
+    const crop = this.#cut(image, place);
+    const seen = small(crop);
+    const { color, size } = this.card.preprocess;
+    const shown = color === "gray" && size === seen.width ? seen : this.classifier.prepared(crop); // mostly the same
+    return { place, shown, quality: qualityOf(crop, seen, place && place.points, this.#alignment) };
+  }
+
+  get #alignment() {
+    return this.card.alignment ?? FER2013;
+  }
+
+  /** @param {Pixels} image @param {Seen} seen @param {number[]} answer @returns {Face} */
+  #face(image, { place, quality }, answer) {
     const best = answer.indexOf(Math.max(...answer));
+    const unsure = isUnsure(answer[best], this.threshold);
     return {
       box: place ? clipped(place.box, image) : [0, 0, image.width, image.height],
       emotion: this.labels[best],
       confidence: answer[best],
       probabilities: Object.fromEntries(this.labels.map((label, k) => [label, answer[k]])),
       detectionScore: place ? place.score : null,
-      unsure: isUnsure(answer[best], this.threshold),
+      unsure,
+      quality,
+      whyUnsure: unsure ? whyUnsure(quality) : null,
     };
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import { isUnsure } from "./confidence.js";
+import { whyUnsure } from "./quality.js";
 
 const LEAD = 0.15; // probability by which another emotion must lead to be shown at once
 const HOLD_S = 0.5; // or seconds for which it must lead at all
@@ -112,13 +113,15 @@ export class Tracker {
     if (this.smooth === 0) return { ...face, id: track.id };
     const names = Object.keys(face.probabilities);
     const confidence = track.probabilities[track.shown];
+    const unsure = isUnsure(confidence, this.threshold);
     return {
       ...face,
       id: track.id,
       probabilities: Object.fromEntries(names.map((name, k) => [name, track.probabilities[k]])),
       emotion: names[track.shown],
       confidence,
-      unsure: isUnsure(confidence, this.threshold),
+      unsure,
+      whyUnsure: unsure ? whyUnsure(face.quality) : null,
     };
   }
 }
