@@ -29,14 +29,17 @@ def calibrate(
     votes: Votes | None = None,
     to: str | Path | None = None,
     *,
+    sets: float | None = None,
     overwrite: bool = False,
 ) -> Card:
-    """Fit temperature and threshold of every head again, on val images that are not in train; the card keeps them.
+    """Fit temperature, threshold and sets of every head again, on val images not in train; the card keeps them.
 
     `risk`: share of wrong answers, above 0 and below 1, that are let through without being marked unsure; without it
-    each head keeps its own. A run needs no image: its card and its `model.onnx` are rewritten. A model file is asked
-    about the val split of `faces` (and held against `votes`, where it has a people's head) and stays as it is; the new
-    one is written to `to`; with `overwrite` also over a file that is no model of ours.
+    each head keeps its own. `sets`: probability with which sets of labels are to hold the truth, in each class; without
+    it a model that has sets keeps their level, and one without gets none. A run needs no image: its card and its
+    `model.onnx` are rewritten. A model file is asked about the val split of `faces` (and held against `votes`, where it
+    has a people's head) and stays as it is; the new one is written to `to`; with `overwrite` also over a file that is
+    no model of ours.
     Raises `InputError` where val predictions are missing, or the risk is no such share.
     """
     opened = Model.open(model)
@@ -57,7 +60,7 @@ def calibrate(
             f"{opened.name}: every val image is also among those that the model, or what it began with, learned from, "
             "so nothing can be fitted on them"
         )
-    card = opened.card.calibrated(val, risk)
+    card = opened.card.calibrated(val, risk, sets)
     if opened.run is None:
         assert to is not None
         _write(Path(to), with_card(opened.content, card, opened.name))

@@ -231,9 +231,12 @@ def _show_sentences(found: Evidence) -> None:
     from mien.report.calibration import calibration_sentence
     from mien.report.groups import gap_sentences
     from mien.report.people import ceiling_sentences, head_sentences
+    from mien.report.sets import sets_sentences
 
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
+    if found.sets:
+        say(f"sets: {' '.join(sets_sentences(found.sets))}")
     if found.humans:
         say(f"people: {' '.join(ceiling_sentences(found.humans))}")
     if found.people:

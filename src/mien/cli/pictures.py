@@ -227,9 +227,10 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def describe(face: Face) -> str:
-    """The emotion of a face, and every probability, most probable first."""
+    """The emotion of a face, every probability, most probable first, and the set where there is one."""
     ordered = sorted(face.probabilities.items(), key=lambda item: -item[1])
-    return f"{face.emotion}{' (unsure)' * face.unsure}  " + "  ".join(f"{label} {p:.3f}" for label, p in ordered)
+    told = f"{face.emotion}{' (unsure)' * face.unsure}  " + "  ".join(f"{label} {p:.3f}" for label, p in ordered)
+    return f"{told}  set: {', '.join(face.set)}" if face.set else told
 
 
 class _Marked:

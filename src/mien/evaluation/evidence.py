@@ -16,6 +16,7 @@ from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
+from mien.evaluation.sets import PredictionSets, prediction_sets
 from mien.model import Classify
 from mien.predictions import Predictions
 
@@ -30,6 +31,7 @@ class PeopleHead(Frozen):
     untempered: Calibration
     abstention: Abstention  # wrong is what is not the most frequent vote
     robustness: Robustness | None = None  # right is the most frequent vote
+    sets: PredictionSets | None = None  # hold what a tagger drawn at random sees
 
 
 class Evidence(Frozen):
@@ -45,6 +47,7 @@ class Evidence(Frozen):
     humans: HumanCeiling | None = None
     groups: Groups | None = None
     people: PeopleHead | None = None
+    sets: PredictionSets | None = None  # None of a card without sets, too
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
@@ -105,6 +108,7 @@ def evidence(
         humans=humans,
         groups=by_group(answers, asked.groups, known=asked.known, seed=seed) if asked.groups else None,
         people=_people_head(voted, card.head("people"), robust_people, seed) if people is not None else None,
+        sets=prediction_sets(answers, answers.label_shares, card.head("labels"), seed=seed),
     )
 
 
@@ -119,4 +123,7 @@ def _people_head(voted: Predictions, head: Head, robust: Robustness | None, seed
         untempered=calibration(single, seed=seed),
         abstention=abstention(most_frequent.tempered(head.temperature), head.threshold, head.risk),
         robustness=robust,
+        sets=prediction_sets(
+            voted.answers("people").tempered(head.temperature), voted.vote_shares, head, of_votes=True, seed=seed
+        ),
     )

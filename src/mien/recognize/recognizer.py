@@ -95,6 +95,11 @@ class Recognizer:
         """The order of every probability vector."""
         return self._head.labels
 
+    @property
+    def sets(self) -> float | None:
+        """Probability with which `Face.set` holds the truth, in each class; None of a model that has no sets."""
+        return self._head.sets.level if self._head.sets else None
+
     @overload
     def __call__(self, pictures: Picture, *, on_error: OnError = "raise") -> Faces: ...  # type: ignore[overload-overlap]  # a str is a sequence
     @overload
@@ -190,6 +195,7 @@ class Recognizer:
             "detector": self._detector_name,
             "detect_size": self._detect_size,
             "threshold": self.threshold,
+            **({"sets": self.sets} if self.sets else {}),
         }
 
     @cached_property
@@ -231,6 +237,7 @@ class Recognizer:
             detection_score=None if self._detector_name == "none" else place.score,
             unsure=is_unsure(values[emotion], self.threshold),
             quality=quality,
+            set=self._head.set_of(answer),
         )
 
 
