@@ -15,8 +15,12 @@ from mien.files import write_whole
 from mien.images import Pixels
 from mien.model import Model, Named
 from mien.predictions import Truth
+from mien.recipes.recipe import Recipe, names
 from mien.recognize.classifier import with_card
+from mien.recognize.recognizer import bundled
 from mien.training.run import Run
+from mien.training.shares import with_shares
+from mien.training.start import open_start
 
 if TYPE_CHECKING:
     from mien.explanation.explain import Explanation
@@ -39,7 +43,7 @@ def calibrate(
     it a model that has sets keeps their level, and one without gets none. A run needs no image: its card and its
     `model.onnx` are rewritten. A model file is asked about the val split of `faces` (and held against `votes`, where it
     has a people's head) and stays as it is; the new one is written to `to`; with `overwrite` also over a file that is
-    no model of ours.
+    no model of ours. Where `faces` are those of the training, the card also gets the shares of their classes.
     Raises `InputError` where val predictions are missing, or the risk is no such share.
     """
     opened = Model.open(model)
@@ -61,6 +65,8 @@ def calibrate(
             "so nothing can be fitted on them"
         )
     card = opened.card.calibrated(val, risk, sets)
+    if faces is not None and _is_of_training(opened, faces):
+        card = with_shares(card, faces.for_labels(card.labels, opened.name), votes, balanced=_balanced(opened))
     if opened.run is None:
         assert to is not None
         _write(Path(to), with_card(opened.content, card, opened.name))
@@ -113,6 +119,22 @@ def explain(
     from mien.explanation.explain import Explainer
 
     return list(Explainer(model, method, label, truth)(faces))
+
+
+def _is_of_training(model: Model, faces: FaceSet) -> bool:
+    fingerprint = faces.for_labels(model.card.labels, model.name).select("train", "val").fingerprint
+    return fingerprint == model.card.training.fingerprint
+
+
+def _balanced(model: Model) -> bool:
+    """Whether it learned as if classes were equally frequent, so far as its recipe is known."""
+    if model.run is not None:
+        recipe: Recipe | None = model.run.recipe
+    elif model.name in bundled():
+        recipe = open_start(model.name).recipe
+    else:
+        recipe = Recipe.load(model.card.recipe) if model.card.recipe in names() else None
+    return recipe is not None and recipe.data.imbalance != "none"
 
 
 def _write(file: Path, content: str | bytes) -> None:

@@ -87,9 +87,16 @@ class Head(BaseModel):
     threshold: float | None = Field(default=None, ge=0, le=1)
     risk: float | None = Field(default=None, gt=0, lt=1)
     sets: Sets | None = None
+    shares: tuple[float, ...] | None = None  # of the classes in what it learned from; None in older cards
 
     @model_validator(mode="after")
     def _of_its_labels(self) -> Self:
+        if self.shares and not (
+            len(self.shares) == len(self.labels)
+            and all(0 <= share <= 1 for share in self.shares)
+            and abs(sum(self.shares) - 1) < 1e-3
+        ):
+            raise ValueError(f"shares need one of 0 to 1 for each of {len(self.labels)} labels, that sum to 1")
         if self.sets and len(self.sets.thresholds) != len(self.labels):
             raise ValueError(f"{len(self.sets.thresholds)} thresholds of sets for {len(self.labels)} labels")
         return self
@@ -127,6 +134,7 @@ class Card(BaseModel):
     threshold: float | None = Field(default=None, ge=0, le=1)  # confidence below which an answer is marked unsure
     risk: float | None = Field(default=None, gt=0, lt=1)  # wanted share of wrong among those above it, on val
     sets: Sets | None = None  # of labels, of the labels' head
+    shares: tuple[float, ...] | None = None  # of the labels in what it learned from; None in older cards
     people: Head | None = None  # what people see: shares of votes
     truth: Truth = "labels"  # the head that answers where nobody asks for one
     training: Training
@@ -160,7 +168,7 @@ class Card(BaseModel):
                     "Leave out the truth, or take a model that keeps one of votes too (targets.votes_head)"
                 )
             return self.people
-        own = ("labels", "temperature", "threshold", "risk", "sets")
+        own = ("labels", "temperature", "threshold", "risk", "sets", "shares")
         return Head(**{name: getattr(self, name) for name in own})
 
     def columns(self, truth: Truth) -> slice:

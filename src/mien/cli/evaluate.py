@@ -17,6 +17,7 @@ from mien.cli.console import (
     LabelsOption,
     ModelArgument,
     OverwriteOption,
+    PriorOption,
     Reading,
     SkipOption,
     SubjectsOption,
@@ -72,6 +73,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", help="Folder for what is written: the run's own, or NAME-report, if left out."),
     ] = None,
+    prior: PriorOption = "train",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
@@ -122,6 +124,7 @@ def evaluate(
                 votes=tagged,
                 groups=of_groups,
                 known=known,
+                prior=prior,
             ),
             evaluation=evaluation,
             progress=bar,
@@ -237,6 +240,10 @@ def _show_sentences(found: Evidence) -> None:
     say(f"abstention: {abstention_sentence(found.abstention)}")
     if found.sets:
         say(f"sets: {' '.join(sets_sentences(found.sets))}")
+    if found.prior:
+        from mien.report.priors import prior_sentences
+
+        say(f"prior {found.prior.prior}: {' '.join(prior_sentences(found.prior))}")
     if found.humans:
         say(f"people: {' '.join(ceiling_sentences(found.humans))}")
     if found.people:

@@ -15,10 +15,12 @@ from mien.evaluation.calibration import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.people import HumanCeiling, human_ceiling
+from mien.evaluation.priors import PriorChange, prior_change
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
 from mien.evaluation.sets import PredictionSets, prediction_sets
 from mien.model import Classify
 from mien.predictions import Predictions
+from mien.recognize.prior import Prior
 
 
 class PeopleHead(Frozen):
@@ -48,6 +50,7 @@ class Evidence(Frozen):
     groups: Groups | None = None
     people: PeopleHead | None = None
     sets: PredictionSets | None = None  # None of a card without sets, too
+    prior: PriorChange | None = None
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
@@ -68,6 +71,7 @@ class Asked:
     most: int | None = None  # faces at most for robustness; all of them if left out
     votes: Votes | None = None  # of taggers, for the human ceiling, and for the figures of a people's head
     groups: Mapping[str, str] | None = None  # name → group
+    prior: Prior = "train"  # of the labels' head; with another its change is measured
     known: Collection[str] | None = None  # names of all images of the data, which groups may speak of
 
 
@@ -108,6 +112,9 @@ def evidence(
         humans=humans,
         groups=by_group(answers, asked.groups, known=asked.known, seed=seed) if asked.groups else None,
         people=_people_head(voted, card.head("people"), robust_people, seed) if people is not None else None,
+        prior=prior_change(answers, card.head("labels"), asked.prior, name, seed=seed)
+        if asked.prior != "train"
+        else None,
         sets=prediction_sets(answers, answers.label_shares, card.head("labels"), seed=seed),
     )
 

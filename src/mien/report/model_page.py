@@ -11,6 +11,7 @@ from mien.report.calibration import calibration_section, calibration_sentence
 from mien.report.groups import gap_sentences, groups_section
 from mien.report.layout import Page, Section
 from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences
+from mien.report.priors import prior_section
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.sets import sets_section, sets_sentences
@@ -37,6 +38,7 @@ def parts(found: Evidence) -> tuple[Section, ...]:
         calibration_section(found.evaluation),
         abstention_section(found.evaluation.model, found.abstention),
         *((sets_section(found.sets),) if found.sets else ()),
+        *((prior_section(found.prior),) if found.prior else ()),
         *((ceiling_section(found.humans),) if found.humans else ()),
         *((robustness_section(found.robustness),) if found.robustness else ()),
         *((groups_section(found.groups),) if found.groups else ()),
