@@ -4,7 +4,8 @@
 
 Writes `weights/NAME.onnx` (float16) and `starts/NAME` (float16 weights to train on from, card, recipe, what was
 seen) in `src/mien/recognize`, and both SHA256SUMS. With `--card` the network in the file stays as it is, byte for byte,
-and only its card becomes that of the run, as after `mien calibrate RUN --sets 0.9 --data fer2013.zip`. Figures are another matter: keep_results.py and evidence.py.
+and only its card becomes that of the run, as after `mien calibrate RUN --sets 0.9 --data fer2013.zip`. Figures are
+another matter: keep_results.py and evidence.py.
 """
 
 from __future__ import annotations
