@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from matplotlib.figure import Figure
 
+from mien.evaluation.evidence import Evidence
 from mien.evaluation.printed import NONE, figure_text, format_estimate, p_text, p_words
 from mien.evaluation.sets import SIGNIFICANT, PredictionSets
 from mien.report.layout import Cell, Picture, Section, Table
@@ -20,6 +23,20 @@ def sets_section(found: PredictionSets) -> Section:
     alt = "Coverage of each class with its interval, and how large sets are, as in the table."
     picture = Picture.of(name, coverage_and_size(found), alt)
     return Section(title, text=sets_sentences(found), tables=(_by_class(found),), pictures=(picture,))
+
+
+def sets_side_by_side(found: Mapping[str, Evidence]) -> tuple[Section, ...]:
+    """What the sets of each model hold here, of labels and of votes; no section where no model has any."""
+    told = [
+        (f"{name}{', what people see' if one.of_votes else ''}", one)
+        for name, evidence in found.items()
+        for one in (evidence.sets, evidence.people.sets if evidence.people else None)
+        if one
+    ]
+    if not told:
+        return ()
+    points = [f"{name}: {sets_sentences(one)[0]}" for name, one in told]
+    return (Section(TITLE, points=tuple(points), text=tuple(sets_sentences(one)[2] for _, one in told[:1])),)
 
 
 def sets_sentences(found: PredictionSets) -> tuple[str, ...]:
