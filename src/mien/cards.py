@@ -196,8 +196,8 @@ class Card(BaseModel):
         these images the people's head stays as it is.
 
         `level`: probability with which sets hold the truth, the label or, of the people's head, what a tagger drawn at
-        random sees; without it that of the sets there are, or no sets. Raises `InputError` where no class has enough
-        images for it.
+        random sees; without it that of the sets there are, where enough images can tell, or no sets. Raises
+        `InputError` where no class has enough images for it.
         """
         own = _fitted(val, val, risk if risk is not None else self.risk or RISK)
         sets = _sets(level, self.sets, val.tempered(own["temperature"]), val.label_shares)
@@ -260,12 +260,14 @@ def _fitted(for_temperature: Predictions, for_threshold: Predictions, risk: floa
 def _sets(
     level: float | None, before: Sets | None, said: Predictions, shares_NK: npt.NDArray[np.float64]
 ) -> Sets | None:
-    """Sets of the answers `said`, at the level wanted, or at that of the sets before."""
+    """Sets of the answers `said`, at the level wanted, or at that of the sets before if these images allow it."""
     wanted = level if level is not None else before.level if before else None
     if wanted is None:
         return None
     exact_K = said.set_thresholds(wanted, shares_NK)
     images_K = shares_NK[said.leak_free].sum(axis=0)
+    if not exact_K.any() and level is None:
+        return None  # nobody asked for the level that a model brought along
     if not exact_K.any():
         raise InputError(
             f"sets {wanted:g}: need {math.ceil(wanted / (1 - wanted) - 1e-6)} val images of a class, not in train, "

@@ -65,6 +65,8 @@ def calibrate(
         everything = open_faces(data, Reading(labels, subjects), size=opened.card.preprocess.size)
         tagged, faces = open_votes(votes, everything, None)
     card = fit(opened, risk, faces, tagged, to, sets=sets, overwrite=overwrite)
+    if opened.card.sets and card.sets is None:
+        note(f"no prediction sets any more: too few val images for those of the card, {opened.card.sets.level:g}")
     kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
     _tell(model, "", kept, card.head("labels"))
     _tell_sets(card.head("labels"), kept.tempered(card.temperature), "the label")
