@@ -70,6 +70,8 @@ def test_without_votes_the_people_s_head_stays_as_it_is(mien, drawn_zip: Path, t
     new, old = Recognizer(tmp_path / "new.onnx").card, Recognizer("mien-tiny").card
     assert new.people == old.people
     assert (new.risk, old.risk) == (0.3, 0.2)
+    assert (old.sets is not None, new.sets) == (True, None)
+    assert "no prediction sets any more: too few val images" in done.err
 
 
 @pytest.mark.parametrize("verb", [["calibrate"], ["export", "--int8"]])
