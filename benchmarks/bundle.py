@@ -3,7 +3,9 @@
     python benchmarks/bundle.py runs/mien-small --data fer2013.zip
 
 Writes `weights/NAME.onnx` (float16) and `starts/NAME` (float16 weights to train on from, card, recipe, what was
-seen) in `src/mien/recognize`, and both SHA256SUMS. Figures are another matter: keep_results.py and evidence.py.
+seen) in `src/mien/recognize`, and both SHA256SUMS. With `--card` the network in the file stays as it is, byte for byte,
+and only its card becomes that of the run, as after `mien calibrate RUN --sets 0.9 --data fer2013.zip`. Figures are
+another matter: keep_results.py and evidence.py.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from pathlib import Path
 from gpu_pack import halved
 from safetensors.numpy import load_file, save_file
 
-from mien import FaceSet, Run, export
+from mien import FaceSet, Recognizer, Run, export
 from mien.files import write_whole
+from mien.recognize.classifier import with_card
 from mien.recognize.vendored import vendored_folder
 
 LICENSE = "Weights: Apache-2.0. Code: Apache-2.0."
@@ -27,7 +30,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", required=True, help="on whose faces the file must answer as the run does")
+    parser.add_argument("--card", action="store_true", help="write the run's card into the file that is there")
     given = parser.parse_args()
+    if given.card:
+        _write_card(Run(given.run))
+        return
     run = Run.open(given.run)
     run.card.model_copy(update={"license": LICENSE}).save(run.folder / "card.json")
     faces = FaceSet.open(given.data, size=run.card.preprocess.size)
@@ -41,6 +48,16 @@ def main() -> None:
     save_file(halved(load_file(run.weights_file)), start / run.weights_file.name, {"format": "pt"})
     _write_sums(weights, weights.glob("*.onnx"))
     _write_sums(starts, starts.glob("*/*.safetensors"))
+
+
+def _write_card(run: Run) -> None:
+    weights, starts = vendored_folder("weights"), vendored_folder("starts")
+    file, card = weights / f"{run.name}.onnx", run.card
+    before = Recognizer(file, detector="none").card
+    assert (before.training, before.labels) == (card.training, card.labels), "another run's file"
+    write_whole(file, with_card(file.read_bytes(), card, str(file)))
+    card.save(starts / run.name / "card.json")
+    _write_sums(weights, weights.glob("*.onnx"))
 
 
 def _write_sums(folder: Path, files: Iterable[Path]) -> None:

@@ -38,6 +38,7 @@ from mien.report.explanations import explained
 from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
 from mien.report.people import ceiling_sentences, people_side_by_side
 from mien.report.robustness import examples, robustness_sentences, robustness_side_by_side
+from mien.report.sets import sets_side_by_side
 from mien.report.suspects import suspect_sentences
 from mien.report.words import spoken
 
@@ -72,12 +73,12 @@ def look(name: str, faces: FaceSet, votes: Votes, most: int | None) -> Looked:
     return Looked(name, run.card, predictions, found, seconds)
 
 
-def kept(name: str, folder: Path) -> Looked:
+def kept(name: str, folder: Path, votes: Votes) -> Looked:
     """What an earlier call measured that takes long, and the rest anew."""
     run = Run(RESULTS / name)
     before = Evidence.model_validate_json((folder / f"{name}.json").read_bytes())
     assert before.evaluation.temperature == run.card.temperature, f"{name}: measured at another temperature"
-    found = evidence(run.predictions(SPLIT), name, run.card).with_measured(before)
+    found = evidence(run.predictions(SPLIT), name, run.card, Asked(votes=votes)).with_measured(before)
     seconds = json.loads((folder / "seconds.json").read_text())
     return Looked(name, run.card, run.predictions(SPLIT), found, seconds[name])
 
@@ -101,6 +102,7 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             Section("Comparison", points=tuple(comparisons(models))),
             calibration_side_by_side(found),
             abstention_side_by_side(found),
+            *sets_side_by_side(found),
             people_side_by_side(found),
             robustness_side_by_side(found),
             corrupted(),
@@ -214,7 +216,7 @@ def main() -> None:
     options = parser.parse_args()
     faces, votes = FaceSet.open(options.data, size=224), Votes.open(options.votes)
     if options.kept:
-        models = [kept(name, options.to) for name in options.models]
+        models = [kept(name, options.to, votes) for name in options.models]
     else:
         models = [look(name, faces, votes, options.most) for name in options.models]
     for one in models:

@@ -18,10 +18,13 @@ from mien.images import Pixels
 from mien.model import Model, Named
 from mien.model_files import with_features, with_reference
 from mien.predictions import Truth
+from mien.recipes.recipe import Recipe, names
 from mien.recognize.classifier import Classifier, with_card
-from mien.recognize.recognizer import model_file
+from mien.recognize.recognizer import bundled, model_file
 from mien.recognize.shift import Reference
 from mien.training.run import Run
+from mien.training.shares import with_shares
+from mien.training.start import open_start
 
 if TYPE_CHECKING:
     from mien.explanation.explain import Explanation
@@ -34,14 +37,17 @@ def calibrate(
     votes: Votes | None = None,
     to: str | Path | None = None,
     *,
+    sets: float | None = None,
     overwrite: bool = False,
 ) -> Card:
-    """Fit temperature and threshold of every head again, on val images that are not in train; the card keeps them.
+    """Fit temperature, threshold and sets of every head again, on val images not in train; the card keeps them.
 
     `risk`: share of wrong answers, above 0 and below 1, that are let through without being marked unsure; without it
-    each head keeps its own. A run needs no image: its card and its `model.onnx` are rewritten. A model file is asked
-    about the val split of `faces` (and held against `votes`, where it has a people's head) and stays as it is; the new
-    one is written to `to`; with `overwrite` also over a file that is no model of ours.
+    each head keeps its own. `sets`: probability with which sets of labels are to hold the truth, in each class; without
+    it a model that has sets keeps their level, and one without gets none. A run needs no image: its card and its
+    `model.onnx` are rewritten. A model file is asked about the val split of `faces` (and held against `votes`, where it
+    has a people's head) and stays as it is; the new one is written to `to`; with `overwrite` also over a file that is
+    no model of ours. Where `faces` are those of the training, the card also gets the shares of their classes.
     Raises `InputError` where val predictions are missing, or the risk is no such share.
     """
     opened = Model.open(model)
@@ -62,7 +68,9 @@ def calibrate(
             f"{opened.name}: every val image is also among those that the model, or what it began with, learned from, "
             "so nothing can be fitted on them"
         )
-    card = opened.card.calibrated(val, risk)
+    card = opened.card.calibrated(val, risk, sets)
+    if faces is not None and _is_of_training(opened, faces):
+        card = with_shares(card, faces.for_labels(card.labels, opened.name), votes, balanced=_balanced(opened))
     if opened.run is None:
         assert to is not None
         _write(Path(to), with_card(opened.content, card, opened.name))
@@ -149,6 +157,22 @@ def explain(
     from mien.explanation.explain import Explainer
 
     return list(Explainer(model, method, label, truth)(faces))
+
+
+def _is_of_training(model: Model, faces: FaceSet) -> bool:
+    fingerprint = faces.for_labels(model.card.labels, model.name).select("train", "val").fingerprint
+    return fingerprint == model.card.training.fingerprint
+
+
+def _balanced(model: Model) -> bool:
+    """Whether it learned as if classes were equally frequent, so far as its recipe is known."""
+    if model.run is not None:
+        recipe: Recipe | None = model.run.recipe
+    elif model.name in bundled():
+        recipe = open_start(model.name).recipe
+    else:
+        recipe = Recipe.load(model.card.recipe) if model.card.recipe in names() else None
+    return recipe is not None and recipe.data.imbalance != "none"
 
 
 def _write(file: Path, content: str | bytes) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import get_args
+from typing import Self, get_args
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien import formats
-from mien.confidence import RISK, RISK_OF_PEOPLE, tempered
+from mien.confidence import RISK, RISK_OF_PEOPLE, in_set, tempered
 from mien.errors import InputError, first_line, unknown_name
 from mien.files import write_whole
 from mien.predictions import People, Predictions, Truth
@@ -57,6 +57,26 @@ class Alignment(BaseModel):
     faces: int  # that were looked at
 
 
+class Sets(BaseModel):
+    """What makes sets of labels that hold the truth with probability `level`, in each class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    level: float = Field(gt=0, lt=1)
+    thresholds: tuple[float, ...]  # probability from which each label lies in the set, at the head's temperature
+    images: tuple[float, ...]  # of each label that it was fitted on; of votes, their shares added up
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(self.thresholds) != len(self.images) or any(not 0 <= one <= 1 for one in self.thresholds):
+            raise ValueError("sets need a threshold of 0 to 1 and a number of images for each label")
+        return self
+
+    def holds(self, probs_NK: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """`(N, K)` which labels lie in the set of each face: see `confidence.in_set`."""
+        return in_set(probs_NK, np.array(self.thresholds))
+
+
 class Head(BaseModel):
     """One set of answers of a model, and what makes its probabilities mean what they say."""
 
@@ -66,6 +86,27 @@ class Head(BaseModel):
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     threshold: float | None = Field(default=None, ge=0, le=1)
     risk: float | None = Field(default=None, gt=0, lt=1)
+    sets: Sets | None = None
+    shares: tuple[float, ...] | None = None  # of the classes in what it learned from; None in older cards
+
+    @model_validator(mode="after")
+    def _of_its_labels(self) -> Self:
+        if self.shares and not (
+            len(self.shares) == len(self.labels)
+            and all(0 <= share <= 1 for share in self.shares)
+            and abs(sum(self.shares) - 1) < 1e-3
+        ):
+            raise ValueError(f"shares need one of 0 to 1 for each of {len(self.labels)} labels, that sum to 1")
+        if self.sets and len(self.sets.thresholds) != len(self.labels):
+            raise ValueError(f"{len(self.sets.thresholds)} thresholds of sets for {len(self.labels)} labels")
+        return self
+
+    def set_of(self, probs_K: npt.NDArray[np.floating]) -> tuple[str, ...] | None:
+        """The labels of a face's set, the most probable first; None of a model that has no sets."""
+        if self.sets is None:
+            return None
+        (held_K,) = self.sets.holds(probs_K[None])
+        return tuple(self.labels[k] for k in np.argsort(-probs_K, kind="stable") if held_K[k])
 
 
 class Card(BaseModel):
@@ -92,11 +133,18 @@ class Card(BaseModel):
     )  # fitted on val images that are not in train; every answer has it
     threshold: float | None = Field(default=None, ge=0, le=1)  # confidence below which an answer is marked unsure
     risk: float | None = Field(default=None, gt=0, lt=1)  # wanted share of wrong among those above it, on val
+    sets: Sets | None = None  # of labels, of the labels' head
+    shares: tuple[float, ...] | None = None  # of the labels in what it learned from; None in older cards
     people: Head | None = None  # what people see: shares of votes
     truth: Truth = "labels"  # the head that answers where nobody asks for one
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."
+
+    @model_validator(mode="after")
+    def _heads_are_whole(self) -> Self:
+        self.head("labels")
+        return self
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -120,7 +168,8 @@ class Card(BaseModel):
                     "Leave out the truth, or take a model that keeps one of votes too (targets.votes_head)"
                 )
             return self.people
-        return Head(labels=self.labels, temperature=self.temperature, threshold=self.threshold, risk=self.risk)
+        own = ("labels", "temperature", "threshold", "risk", "sets", "shares")
+        return Head(**{name: getattr(self, name) for name in own})
 
     def columns(self, truth: Truth) -> slice:
         """Where the outputs of a head stand."""
@@ -138,20 +187,27 @@ class Card(BaseModel):
         none = np.zeros((len(said), len(self.people.labels)), dtype=np.int64)
         return People(self.people.labels, said[:, self.columns("people")], none)
 
-    def calibrated(self, val: Predictions, risk: float | None = None) -> Card:
-        """With temperature and threshold of each head fitted on `val`, the network's own predictions, untempered.
+    def calibrated(self, val: Predictions, risk: float | None = None, level: float | None = None) -> Card:
+        """With temperature, threshold and sets of each head fitted on `val`, the network's own predictions, untempered.
 
         The labels' head is held against the labels. The people's head gives the chance that one person sees an emotion:
         its temperature is fitted on single votes. Its threshold keeps the risk that most taggers see something else.
         `risk` is of both; without it each keeps the one that it has, or `RISK` and `RISK_OF_PEOPLE`. Without votes of
         these images the people's head stays as it is.
+
+        `level`: probability with which sets hold the truth, the label or, of the people's head, what a tagger drawn at
+        random sees; without it that of the sets there are, where enough images can tell, or no sets. Raises
+        `InputError` where no class has enough images for it.
         """
         own = _fitted(val, val, risk if risk is not None else self.risk or RISK)
-        card = self.model_copy(update=own)
+        sets = _sets(level, self.sets, val.tempered(own["temperature"]), val.label_shares)
+        card = self.model_copy(update={**own, "sets": sets})
         if self.people and val.people is not None and val.people.votes.any():
             wanted = risk if risk is not None else self.people.risk or RISK_OF_PEOPLE
-            people = self.people.model_copy(update=_fitted(val.each_vote(), val.by_votes(), wanted))
-            card = card.model_copy(update={"people": people})
+            own = _fitted(val.each_vote(), val.by_votes(), wanted)
+            said = val.answers("people").tempered(own["temperature"])
+            sets = _sets(level, self.people.sets, said, val.vote_shares)
+            card = card.model_copy(update={"people": self.people.model_copy(update={**own, "sets": sets})})
         return card
 
     def text(self) -> str:
@@ -199,3 +255,24 @@ def _fitted(for_temperature: Predictions, for_threshold: Predictions, risk: floa
     exact = for_threshold.tempered(temperature).threshold_for(risk)
     upward = math.ceil(exact * 1e4) / 1e4  # downward it would let through answers that were not tested
     return {"temperature": temperature, "threshold": upward if upward < 1 else exact, "risk": risk}
+
+
+def _sets(
+    level: float | None, before: Sets | None, said: Predictions, shares_NK: npt.NDArray[np.float64]
+) -> Sets | None:
+    """Sets of the answers `said`, at the level wanted, or at that of the sets before if these images allow it."""
+    wanted = level if level is not None else before.level if before else None
+    if wanted is None:
+        return None
+    exact_K = said.set_thresholds(wanted, shares_NK)
+    images_K = shares_NK[said.leak_free].sum(axis=0)
+    if not exact_K.any() and level is None:
+        return None  # nobody asked for the level that a model brought along
+    if not exact_K.any():
+        raise InputError(
+            f"sets {wanted:g}: need {math.ceil(wanted / (1 - wanted) - 1e-6)} val images of a class, not in train, "
+            f"and no class has more than {images_K.max():.0f}: every set would hold every label. Take a lower level"
+        )
+    # Rounded downward: sets grow, and what is computed again in another precision stays within.
+    thresholds = tuple(math.floor(exact * 1e6) / 1e6 for exact in exact_K)
+    return Sets(level=wanted, thresholds=thresholds, images=tuple(round(float(n), 1) for n in images_K))

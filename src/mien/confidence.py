@@ -1,4 +1,4 @@
-"""Confidence: what a model's probabilities are made to mean by its val images: a temperature, and a threshold.
+"""Confidence: what a model's probabilities are made to mean by its val images: a temperature, a threshold, and sets.
 
 Shapes: N images, K classes.
 """
@@ -18,6 +18,7 @@ _TEMPERATURES = (0.2, 5.0)  # among which the best is looked for: where every an
 _FEWEST = 0.05  # share of the images at which the search for a threshold begins
 _STEPS = 96  # of a hundredth of the images each, from there to all of them
 SMALLEST_PROBABILITY = 1e-7  # of an nll: below it one sure mistake would decide the mean; float32 softmax reaches 0
+_ROUNDED = 1e-9  # what sums of shares may be off by
 
 Floats = npt.NDArray[np.float64]
 
@@ -90,3 +91,41 @@ def threshold_for(risk: float, confidence_N: Floats, right_N: npt.NDArray[np.boo
     if given == n:
         return 0.0
     return float(confidence_N[order[given - 1]]) if given else 1.0
+
+
+def set_thresholds(level: float, probs_NK: npt.NDArray[np.floating], shares_NK: npt.NDArray[np.floating]) -> Floats:
+    """`(K,)` the probability from which each label belongs into a set that holds the truth with probability `level`.
+
+    `shares_NK`: how much of the truth of an image each label is, 0–1: one 1 where labels are the truth, the shares of
+    the votes where a tagger drawn at random is; zeros for images to leave out. For each label k: of the images, weighed
+    by their share of k, at least `level` have such a probability for k, one more image of weight 1 that has none
+    counted in. So of a further image of the same kind whose truth is k, k lies in the set with at least this
+    probability, over all draws of these images and that one; that is, the promise holds in each class and hence for
+    all of them. 0 where too few images can tell: the label then lies in every set.
+    Source: Vovk, Gammerman and Shafer, Algorithmic learning in a random world (2005), 4.5, for promises by class;
+    Sadinle, Lei and Wasserman, JASA 114 (2019), for this score. With shares the proof is the same: leave each image out
+    in turn, and those that miss weigh at most 1 − `level` of all.
+    Raises `InputError` for a level that is no probability between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"sets {level:g}: expected the probability to hold the truth, above 0 and below 1")
+    found_K = np.zeros(probs_NK.shape[1])
+    for k, share_N in enumerate(np.asarray(shares_NK, dtype=np.float64).T):
+        falling = np.argsort(-probs_NK[share_N > 0, k], kind="stable")
+        reached = np.cumsum(share_N[share_N > 0][falling])
+        needed = level * (share_N.sum() + 1) - _ROUNDED
+        place = int(np.searchsorted(reached, needed))
+        if place < len(falling):
+            found_K[k] = probs_NK[share_N > 0, k][falling[place]]
+    return found_K
+
+
+def in_set(probs_NK: npt.NDArray[np.floating], thresholds_K: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """`(N, K)` whether each label lies in the set: from its threshold on, and the most probable one always.
+
+    The most probable one only makes sets larger, so the promise stays, no set is empty, and none contradicts the
+    answer.
+    """
+    held_NK = np.asarray(probs_NK >= thresholds_K)
+    held_NK[np.arange(len(probs_NK)), probs_NK.argmax(axis=1)] = True
+    return held_NK

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from mien.errors import InputError
 
-CARD = 3  # 2: a people's head, and whose truth answers; 3: threads
+CARD = 4  # 2: a people's head, and whose truth answers; 3: threads; 4: sets, and shares of the classes
 RUN = 2  # 2: `val_people` in the history
 PREDICTIONS = 2  # 2: the people's head and its votes
-TABLE = 4  # 2: the number itself, as the last column; 3: `status` and `error`, rows without a face; 4: quality
+TABLE = 5  # 2: the number itself, as the last column; 3: `status` and `error`, rows without a face; 4: quality; 5: set
 SUMMARY = 1
 REFERENCE = 1
-JOURNAL = 4  # 2: the number itself; 3: what was named, who is who whatever the path, what failed; 4: quality
+JOURNAL = 5  # 2: the number itself; 3: what was named, who is who whatever the path, what failed; 4: quality; 5: set
 FINISHED = 1  # what is finished of a run over several videos
 HUB = 1  # `mien.json` of a repository on the hub
-PARTS = 2  # what a job of several machines leaves: one row a picture, with a list of faces; 2: quality
+PARTS = 3  # what a job of several machines leaves: one row a picture, with a list of faces; 2: quality; 3: set
 
 
 def check(found: object, known: int, source: object) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mien import formats
 from mien.arrays import load_arrays
-from mien.confidence import FEWEST_IMAGES, fit_temperature, tempered, threshold_for
+from mien.confidence import FEWEST_IMAGES, fit_temperature, set_thresholds, tempered, threshold_for
 from mien.errors import InputError, first_line
 from mien.files import write_whole
 
@@ -124,6 +124,22 @@ class Predictions:
         """The confidence from which answers keep `risk`, by the leak-free images: `confidence.threshold_for`."""
         given = self.keep(self.leak_free)
         return threshold_for(risk, given.probabilities.max(axis=1, initial=0), given.predicted == given.labels)
+
+    @property
+    def label_shares(self) -> npt.NDArray[np.float64]:
+        """`(N, K)` 1 for the label of each image, else 0."""
+        return np.asarray(np.eye(len(self.label_names))[self.labels])
+
+    @property
+    def vote_shares(self) -> npt.NDArray[np.float64]:
+        """`(N, P)` shares of the votes for each answer of the people's head; zeros where there are no votes."""
+        assert self.people is not None
+        votes = self.people.votes
+        return np.asarray(votes / np.maximum(votes.sum(axis=1, keepdims=True), 1))
+
+    def set_thresholds(self, level: float, shares_NK: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """`(K,)` from which labels lie in a set, by the leak-free images: `confidence.set_thresholds`."""
+        return set_thresholds(level, self.probabilities[self.leak_free], shares_NK[self.leak_free])
 
     def answers(self, truth: Truth) -> Predictions:
         """What one head says of all images, still beside the labels of the data. Raises `InputError` without it."""

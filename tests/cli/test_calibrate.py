@@ -70,6 +70,8 @@ def test_without_votes_the_people_s_head_stays_as_it_is(mien, drawn_zip: Path, t
     new, old = Recognizer(tmp_path / "new.onnx").card, Recognizer("mien-tiny").card
     assert new.people == old.people
     assert (new.risk, old.risk) == (0.3, 0.2)
+    assert (old.sets is not None, new.sets) == (True, None)
+    assert "no prediction sets any more: too few val images" in done.err
 
 
 @pytest.mark.parametrize("verb", [["calibrate"], ["export", "--int8"]])
@@ -82,3 +84,49 @@ def test_a_model_is_never_written_over_another_kind_of_file(
     assert done.code == 2
     assert "a model file ends in .onnx" in done.err
     assert data.read_bytes() == before
+
+
+def test_sets_go_into_card_model_file_and_answers(run: Path, mien) -> None:
+    done = mien("calibrate", run, "--sets", "0.9")
+    assert done.code == 0, done.err
+    assert "sets that hold the label with 90 %, in each class: 2." in done.out
+    assert "sets that hold what a tagger drawn at random sees with 90 %" in done.out
+    card = Card.load(run / "card.json")
+    assert card.sets
+    assert card.people
+    assert card.people.sets
+    assert (card.sets.images[1], sum(card.sets.images)) == (41, 3309)  # of disgust
+    assert sum(card.people.sets.images) == pytest.approx(3300, abs=0.5)
+    crop = np.random.default_rng(0).integers(0, 255, (48, 48), dtype=np.uint8)
+    for truth, sets in (("labels", card.sets), ("people", card.people.sets)):
+        (face,) = Recognizer(run, detector="none", truth=truth)(crop)  # type: ignore[arg-type]
+        least = dict(zip(card.labels, sets.thresholds, strict=True))
+        assert set(face.set or ()) == {k for k, p in face.probabilities.items() if p >= least[k] or k == face.emotion}
+        assert (face.set or ("",))[0] == face.emotion
+    assert Recognizer(run).sets == Recognizer(run / "model.onnx").sets == 0.9
+    mien("calibrate", run, "--risk", "0.15")
+    assert Card.load(run / "card.json").sets == card.sets  # their level stays when none is named
+
+
+def test_sets_without_images_to_fit_on(run: Path, mien) -> None:
+    done = mien("calibrate", run, "--sets", "0.99")
+    assert done.code == 0, done.err
+    assert "too few images can tell when to leave it out: disgust (41 images)" in done.err
+    refused = mien("calibrate", run, "--sets", "0.9999")
+    assert refused.code == 2
+    assert "need 9999 val images of a class" in refused.err
+    for level in ("0", "1", "90", "nan"):
+        refused = mien("calibrate", run, "--sets", level)
+        assert refused.code == 2
+        assert "above 0 and below 1" in refused.err
+
+
+def test_sets_of_other_labels_are_no_card(run: Path) -> None:
+    mine = Card.load(run / "card.json")
+    from mien import InputError
+    from mien.cards import Sets
+
+    wrong = mine.model_copy(update={"sets": Sets(level=0.9, thresholds=(0.1, 0.2), images=(9, 9))})
+    wrong.save(run / "card.json")
+    with pytest.raises(InputError, match="2 thresholds of sets for 7 labels"):
+        Card.load(run / "card.json")

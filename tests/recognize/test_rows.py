@@ -16,7 +16,9 @@ from mien.recognize.quality import Quality
 from mien.recognize.rows import FORMATS, Blank, Row, TableFile, columns
 
 QUALITY = Quality(size=31.5, sharpness=0.812, brightness=99.5, roll=-3.5, yaw=12.0)
-FACE = Face("a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, unsure=False, quality=QUALITY)
+FACE = Face(
+    "a, b.jpg", "sad", {"happy": 0.25, "sad": 0.75}, (1, 2, 30, 40), 0.87654321, False, QUALITY, ("sad", "happy")
+)  # fmt: skip
 ROWS = [
     Row(FACE, 1, frame=12, time_s=0.48),
     Row(Face("c.jpg", "happy", {"happy": 0.51, "sad": 0.49}, (0, 0, 5, 6), None, unsure=True), 2),
@@ -25,7 +27,7 @@ ROWS = [
 ]
 COLUMNS = ["source", "frame", "time_s", "status", "error", "face_id", "x", "y", "width", "height", "detection_score",
            "emotion", "p_happy", "p_sad", "unsure", "format", "face_size", "sharpness", "brightness", "roll", "yaw",
-           "why_unsure"]  # fmt: skip
+           "why_unsure", "set"]  # fmt: skip
 WANTED = [
     [
         "a, b.jpg",
@@ -43,17 +45,38 @@ WANTED = [
         0.25,
         0.75,
         False,
-        4,
+        5,
         31.5,
         0.812,
         99.5,
         -3.5,
         12.0,
         None,
+        "sad|happy",
     ],
-    ["c.jpg", None, None, "face", None, 2, 0, 0, 5, 6, None, "happy", 0.51, 0.49, True, 4, *[None] * 5, "not sure"],
-    ["d.mp4", 4, 0.2, "no_face", *[None] * 11, 4, *[None] * 6],
-    ["e.jpg", None, None, "error", "e.jpg: not a picture", *[None] * 10, 4, *[None] * 6],
+    [
+        "c.jpg",
+        None,
+        None,
+        "face",
+        None,
+        2,
+        0,
+        0,
+        5,
+        6,
+        None,
+        "happy",
+        0.51,
+        0.49,
+        True,
+        5,
+        *[None] * 5,
+        "not sure",
+        None,
+    ],
+    ["d.mp4", 4, 0.2, "no_face", *[None] * 11, 5, *[None] * 7],
+    ["e.jpg", None, None, "error", "e.jpg: not a picture", *[None] * 10, 5, *[None] * 7],
 ]
 
 

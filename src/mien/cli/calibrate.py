@@ -1,4 +1,4 @@
-"""mien calibrate: the temperature and the threshold of a model, fitted again."""
+"""mien calibrate: the temperature, the threshold and the prediction sets of a model, fitted again."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ def calibrate(
             help="Share of wrong answers that is let through; what the card says, or 0.2, and 0.1 for what people see.",
         ),
     ] = None,
+    sets: Annotated[
+        float | None,
+        typer.Option(
+            "--sets",
+            help="Make sets of labels that hold the truth with this probability, such as 0.9, in each class; what the "
+            "card says if left out.",
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="Labeled faces with a val split, for a model file: it keeps none.")
     ] = None,
@@ -53,7 +61,7 @@ def calibrate(
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Fit temperature and threshold of each head again, on val images that are not in the training set."""
+    """Fit temperature, threshold and sets of each head again, on val images that are not in the training set."""
     from mien.actions import calibrate as fit
     from mien.model import Model
     from mien.outputs import MODEL, check_output
@@ -68,11 +76,16 @@ def calibrate(
     if data is not None:
         everything = open_faces(data, Reading(labels, subjects), size=opened.card.preprocess.size)
         tagged, faces = open_votes(votes, everything, None)
-    card = fit(opened, risk, faces, tagged, to, overwrite=overwrite)
+    card = fit(opened, risk, faces, tagged, to, sets=sets, overwrite=overwrite)
+    if opened.card.sets and card.sets is None:
+        note(f"no prediction sets any more: too few val images for those of the card, {opened.card.sets.level:g}")
     kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
     _tell(model, "", kept, card.head("labels"))
+    _tell_sets(card.head("labels"), kept.tempered(card.temperature), "the label")
     if card.people and kept.people is not None and kept.people.votes.any():
         _tell(model, ", what people see", kept.by_votes(), card.people)
+        people = kept.answers("people").tempered(card.people.temperature)
+        _tell_sets(card.people, people, "what a tagger drawn at random sees")
     elif card.people:
         note("the people's head stays as it is: it is fitted on taggers' votes (--votes FILE)")
     if to is not None:
@@ -117,3 +130,18 @@ def _tell(run: str, which: str, kept: Predictions, head: Head) -> None:
         f"{100 * there.risk.value:.1f} % of those wrong (wanted: at most {100 * (head.risk or 0):g} %, "
         "with 95 % probability)"
     )
+
+
+def _tell_sets(head: Head, said: Predictions, truth: str) -> None:
+    """What the sets of one head are, on the images that they were fitted on."""
+    if head.sets is None:
+        return
+    size = head.sets.holds(said.probabilities[said.leak_free]).sum(axis=1).mean()
+    say(f"sets that hold {truth} with {100 * head.sets.level:g} %, in each class: {size:.2f} labels on average")
+    few = [
+        f"{label} ({images:g} images)"
+        for label, images, threshold in zip(head.labels, head.sets.images, head.sets.thresholds, strict=True)
+        if threshold == 0
+    ]
+    if few:
+        note(f"in every set, since too few images can tell when to leave it out: {', '.join(few)}")

@@ -73,6 +73,14 @@ TruthOption = Annotated[
         "training data). The model's default if left out: people.",
     ),
 ]
+PriorOption = Annotated[
+    str,
+    typer.Option(
+        "--prior",
+        help="How frequent the classes are among these faces: train (as in training), balanced, estimate (from all the "
+        "faces themselves, 100 or more), or a CSV with the columns label and count.",
+    ),
+]
 ProviderOption = Annotated[
     str, typer.Option("--provider", help="What computes the networks: cpu, cuda, coreml, openvino or directml.")
 ]

@@ -17,6 +17,7 @@ from mien.cli.console import (
     LabelsOption,
     ModelArgument,
     OverwriteOption,
+    PriorOption,
     Reading,
     SkipOption,
     SubjectsOption,
@@ -79,6 +80,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", help="Folder for what is written: the run's own, or NAME-report, if left out."),
     ] = None,
+    prior: PriorOption = "train",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
@@ -133,6 +135,7 @@ def evaluate(
                 votes=tagged,
                 groups=of_groups,
                 known=known,
+                prior=prior,
             ),
             evaluation=evaluation,
             progress=bar,
@@ -242,9 +245,16 @@ def _show_sentences(found: Evidence) -> None:
     from mien.report.calibration import calibration_sentence
     from mien.report.groups import gap_sentences
     from mien.report.people import ceiling_sentences, head_sentences
+    from mien.report.sets import sets_sentences
 
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
+    if found.sets:
+        say(f"sets: {' '.join(sets_sentences(found.sets))}")
+    if found.prior:
+        from mien.report.priors import prior_sentences
+
+        say(f"prior {found.prior.prior}: {' '.join(prior_sentences(found.prior))}")
     if found.humans:
         say(f"people: {' '.join(ceiling_sentences(found.humans))}")
     if found.people:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mien.recognize.inputs import InputFile
     from mien.recognize.journal import Journal
     from mien.recognize.recognizer import Recognizer
+    from mien.recognize.rows import Blank, Row
     from mien.recognize.stream import Outcome
 
 _LONGEST_NAME = 235  # bytes of the name of a copy
@@ -202,7 +203,7 @@ def _write_table(journal: Journal, recognizer: Recognizer, path: Path, films: Fi
         if films:
             films.run(finished)
         with TableFile(path, recognizer.labels) as table:
-            for rows in chain(journal.rows(), finished.looks() if finished else ()):
+            for rows in chain(_at_prior(journal, recognizer), finished.looks() if finished else ()):
                 table.write(rows)
             if table.rows == table.failed:
                 table.discard()
@@ -213,6 +214,24 @@ def _write_table(journal: Journal, recognizer: Recognizer, path: Path, films: Fi
         note(f"{path}: not written, as nothing could be recognized")
     else:
         note(f"table: {path} ({table.faces:,} {'face' if table.faces == 1 else 'faces'})")
+
+
+def _at_prior(journal: Journal, recognizer: Recognizer) -> Iterator[list[Row | Blank]]:
+    """The rows of the journal, whose answers are the model's own, at the shares that all of them together suggest."""
+    from mien.recognize.rows import Row
+
+    if not recognizer.mix.is_estimated:
+        yield from journal.rows()
+        return
+    faces = [row.face.probabilities for rows in journal.rows() for row in rows if isinstance(row, Row)]
+    shares = recognizer.mix.estimate(faces)
+    for rows in journal.rows():
+        yield [
+            replace(one, face=recognizer.mix.moved(one.face, shares, recognizer.threshold))
+            if isinstance(one, Row)
+            else one
+            for one in rows
+        ]
 
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:
@@ -231,9 +250,10 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def describe(face: Face) -> str:
-    """The emotion of a face, and every probability, most probable first."""
+    """The emotion of a face, every probability, most probable first, and the set where there is one."""
     ordered = sorted(face.probabilities.items(), key=lambda item: -item[1])
-    return f"{face.emotion}{' (unsure)' * face.unsure}  " + "  ".join(f"{label} {p:.3f}" for label, p in ordered)
+    told = f"{face.emotion}{' (unsure)' * face.unsure}  " + "  ".join(f"{label} {p:.3f}" for label, p in ordered)
+    return f"{told}  set: {', '.join(face.set)}" if face.set else told
 
 
 class _Marked:

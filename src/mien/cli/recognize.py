@@ -14,6 +14,7 @@ from mien.cli.console import (
     DetectorOption,
     DetectSizeOption,
     JsonOption,
+    PriorOption,
     ProviderOption,
     TruthOption,
     known_truth,
@@ -42,6 +43,7 @@ def recognize(
     abstain: AbstainOption = None,
     truth: TruthOption = None,
     provider: ProviderOption = "cpu",
+    prior: PriorOption = "train",
     out: Annotated[
         str | None,
         typer.Option(
@@ -150,9 +152,10 @@ def recognize(
 
         _refuse("for single pictures and videos; leave it out with --engine", {
             "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json})  # fmt: skip
+        _refuse("for single pictures; leave it out with --engine", {"--prior estimate": prior == "estimate"})
         recognizer = Recognizer(
             model or DEFAULT, detector=known_detector(detector), detect_size=detect_size, threads=threads,
-            abstain=abstain, truth=known_truth(truth), provider=provider,
+            abstain=abstain, truth=known_truth(truth), provider=provider, prior=prior,
         )  # fmt: skip
         job = JobOptions(
             engine=known_engine(engine), out=out, address=address, workers=workers, num_gpus=num_gpus, part=part,
@@ -170,6 +173,8 @@ def recognize(
         "--every": every != 1, "--fps": fps is not None, "--smooth": smooth is not None, "--timeline": timeline,
         "--summary": summary, "--metadata": metadata, "--group-by": group_by})  # fmt: skip
     table = Path(out) if out is not None else None
+    if prior == "estimate":
+        _check_estimate(kind, table, {"--annotate": annotate, "--plot": plot, "--json": as_json})
     summed = SummaryOptions.checked(summary or (), metadata, group_by, table)
     recognizer = Recognizer(
         model or DEFAULT,
@@ -179,6 +184,7 @@ def recognize(
         abstain=abstain,
         truth=known_truth(truth),
         provider=provider,
+        prior=prior,
     )
     more = (model,) if model else ()
     watching = WatchOptions(
@@ -209,6 +215,18 @@ def _refuse(why: str, options: dict[str, object]) -> None:
     for option, given in options.items():
         if given:
             raise InputError(f"{option} is {why}")
+
+
+def _check_estimate(kind: Kind, table: Path | None, as_they_come: dict[str, object]) -> None:
+    """Raise `InputError` where answers would be told before all faces are known, or faces are not of many people."""
+    if kind != "pictures":
+        raise InputError(
+            f"--prior estimate is for pictures, not for {kind}: shares are estimated from all faces before the first "
+            "answer, and frames show the same face again and again. Take train, balanced or a CSV of counts"
+        )
+    _refuse("written as pictures come, and --prior estimate needs all faces first; leave one of them out", as_they_come)
+    if table is None:
+        raise InputError("--prior estimate needs all faces before the first answer: write a table with --out FILE")
 
 
 def _kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path], list[Path]]:

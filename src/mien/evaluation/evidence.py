@@ -15,10 +15,13 @@ from mien.evaluation.calibration import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.people import HumanCeiling, human_ceiling
+from mien.evaluation.priors import PriorChange, prior_change
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
+from mien.evaluation.sets import PredictionSets, prediction_sets
 from mien.evaluation.shift import ShiftAlarm, shift_alarm
 from mien.model import Classify, Features
 from mien.predictions import Predictions
+from mien.recognize.prior import Prior
 from mien.recognize.shift import Reference
 
 
@@ -32,6 +35,7 @@ class PeopleHead(Frozen):
     untempered: Calibration
     abstention: Abstention  # wrong is what is not the most frequent vote
     robustness: Robustness | None = None  # right is the most frequent vote
+    sets: PredictionSets | None = None  # hold what a tagger drawn at random sees
 
 
 class Evidence(Frozen):
@@ -48,6 +52,8 @@ class Evidence(Frozen):
     groups: Groups | None = None
     people: PeopleHead | None = None
     shift: ShiftAlarm | None = None
+    sets: PredictionSets | None = None  # None of a card without sets, too
+    prior: PriorChange | None = None
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
@@ -71,6 +77,7 @@ class Asked:
     most: int | None = None  # faces at most for robustness; all of them if left out
     votes: Votes | None = None  # of taggers, for the human ceiling, and for the figures of a people's head
     groups: Mapping[str, str] | None = None  # name → group
+    prior: Prior = "train"  # of the labels' head; with another its change is measured
     known: Collection[str] | None = None  # names of all images of the data, which groups may speak of
 
 
@@ -115,6 +122,10 @@ def evidence(
         groups=by_group(answers, asked.groups, known=asked.known, seed=seed) if asked.groups else None,
         people=_people_head(voted, card.head("people"), robust_people, seed) if people is not None else None,
         shift=shift,
+        prior=prior_change(answers, card.head("labels"), asked.prior, name, seed=seed)
+        if asked.prior != "train"
+        else None,
+        sets=prediction_sets(answers, answers.label_shares, card.head("labels"), seed=seed),
     )
 
 
@@ -129,4 +140,7 @@ def _people_head(voted: Predictions, head: Head, robust: Robustness | None, seed
         untempered=calibration(single, seed=seed),
         abstention=abstention(most_frequent.tempered(head.temperature), head.threshold, head.risk),
         robustness=robust,
+        sets=prediction_sets(
+            voted.answers("people").tempered(head.temperature), voted.vote_shares, head, of_votes=True, seed=seed
+        ),
     )

@@ -37,14 +37,16 @@ class Face:
     detection_score: float | None  # 0–1; None where the picture was taken as a face
     unsure: bool  # the most probable emotion is less probable than the threshold
     quality: Quality | None = None  # None of tables and journals of an older mien
+    set: tuple[str, ...] | None = None  # labels that hold the truth with the card's probability, most probable first
 
     def __str__(self) -> str:
         x, y, width, height = self.box
         others = sorted((p, name) for name, p in self.probabilities.items() if name != self.emotion)[::-1][:2]
         told = ", ".join(f"{name} {p:.2f}" for p, name in others)
         unsure = ", unsure" if self.unsure else ""
+        held = f"; set: {', '.join(self.set)}" if self.set else ""
         return (
-            f"{self.source}: {self.emotion} {self.confidence:.2f}{unsure} ({told}) "
+            f"{self.source}: {self.emotion} {self.confidence:.2f}{unsure} ({told}{held}) "
             f"at x {x}, y {y}, {width} × {height} pixels"
         )
 
@@ -64,14 +66,16 @@ class Face:
         """For JSON: all but the source, which stands beside."""
         values = asdict(self)
         del values["source"]
-        return {**values, "box": list(self.box), "why_unsure": self.why_unsure}
+        held = None if self.set is None else list(self.set)
+        return {**values, "box": list(self.box), "set": held, "why_unsure": self.why_unsure}
 
     @classmethod
     def from_dict(cls, source: str, values: dict[str, Any]) -> Face:
         """What `as_dict` gave."""
         own = {name: value for name, value in values.items() if name != "why_unsure"}
         quality = Quality(**own["quality"]) if own.get("quality") else None
-        return cls(source=source, **{**own, "box": tuple(own["box"]), "quality": quality})
+        held = tuple(own["set"]) if own.get("set") else None
+        return cls(source=source, **{**own, "box": tuple(own["box"]), "quality": quality, "set": held})
 
 
 @dataclass(frozen=True)
@@ -195,14 +199,16 @@ class Faces(list[Face]):
         from rich.text import Text
 
         grid = Table(title=Text(str(self.source)), title_justify="left", title_style="bold")
-        for name in ("face", "emotion", "", "probabilities", "x, y, width, height"):
+        with_sets = any(face.set for face in self)
+        for name in ("face", "emotion", "", "probabilities", *(["set"] if with_sets else []), "x, y, width, height"):
             grid.add_column(name)
         for number, face in zip(self.face_ids, self, strict=True):
             best, *others = _ordered(face)
             shown = Text("unsure" if face.unsure else best[0], style="dim" if face.unsure else "bold")
             bar = Text("█" * round(_BAR * best[1]), style=_color(face, best[0]))
             told = ", ".join(f"{name} {p:.2f}" for name, p in [best, *others[:2]])
-            grid.add_row(str(number), shown, bar, told, ", ".join(map(str, face.box)))
+            held = [", ".join(face.set or ())] if with_sets else []
+            grid.add_row(str(number), shown, bar, told, *held, ", ".join(map(str, face.box)))
         if not self:
             grid.add_row("–", Text(self.error or "no face found"), "", "", "")
         return grid
@@ -303,4 +309,5 @@ def _bars_html(number: int, face: Face) -> str:
         f'background:{_color(face, label)}"></span></span><span>{p:.2f}</span></div>'
         for label, p in face.probabilities.items()
     )
-    return f"<div><strong>{number}: {escape(headline(face))}</strong>{bars}</div>"
+    held = f"<div>set: {escape(', '.join(face.set))}</div>" if face.set else ""
+    return f"<div><strong>{number}: {escape(headline(face))}</strong>{held}{bars}</div>"

@@ -5,6 +5,7 @@ Shapes: N faces, K classes.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.classifier import Classifier, read_model
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
 from mien.recognize.faces import Batch, Face, Faces, Picture, Place
+from mien.recognize.prior import NOT_PROMISED, Mix, Prior
 from mien.recognize.quality import Quality, quality_of
 from mien.recognize.session import CPU, check_provider, cores
 from mien.recognize.vendored import read_vendored, vendored_folder
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mien.recognize.monitor import Monitor
     from mien.recognize.shift import Reference
 
+logger = logging.getLogger(__name__)
 DEFAULT = "mien-small"  # of the bundled models
 Found: TypeAlias = tuple[Detection, Quality]
 DetectorChoice = Literal["default", "fast", "none"]
@@ -55,6 +58,7 @@ class Recognizer:
         abstain: float | None = None,
         truth: Truth | None = None,
         provider: str = CPU,
+        prior: Prior = "train",
     ) -> None:
         """`model`: a bundled name, a run folder that holds `model.onnx`, such a file, or `hf://user/name@revision`,
         which is downloaded once (see `mien.hub`).
@@ -66,7 +70,10 @@ class Recognizer:
         `detect_size`: long side in pixels at which faces are looked for. `threads`: cores that one call may use; None
         leaves it to onnxruntime. `abstain`: confidence (0–1) below which a face is marked unsure; None takes the
         model's own. `provider`: what computes the networks, by onnxruntime's names: cpu, cuda, coreml, openvino or
-        directml. Raises `InputError` for anything else.
+        directml. `prior`: how frequent the classes are among the faces that will be asked about: train (as where the
+        model learned), balanced, a table of counts (a CSV with the columns label and count, or a dictionary), or
+        estimate, from all faces of one call with a list or of `folder`, at least 100 of them; see
+        `mien.recognize.prior`. Raises `InputError` for anything else.
         """
         known_detector(detector)
         if abstain is not None and not 0 <= abstain <= 1:
@@ -80,7 +87,7 @@ class Recognizer:
         if hub.is_address(model):
             snapshot = hub.fetched(model)
             model, place = snapshot.address, snapshot.folder  # of one commit: other processes open the same
-        self._given = (model, detector, detect_size, threads, abstain, truth, provider)
+        self._given = (model, detector, detect_size, threads, abstain, truth, provider, prior)
         self._classifier = _open(place, threads, provider)
         self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
         self._head = self.card.head(truth)  # raises where the model lacks it
@@ -88,10 +95,13 @@ class Recognizer:
         self.threshold = abstain if abstain is not None else self._head.threshold or 0.0
         self._alignment = self.card.alignment or FER2013
         self._monitor: Monitor | None = None
+        self.mix = Mix(prior, self._head, str(model))
+        if not self.mix.is_of_training:
+            logger.warning("%s", NOT_PROMISED)
 
     def __getstate__(self) -> dict[str, Any]:
         """What it was opened with: in another process the model is opened anew, from the same place."""
-        names = ("model", "detector", "detect_size", "threads", "abstain", "truth", "provider")
+        names = ("model", "detector", "detect_size", "threads", "abstain", "truth", "provider", "prior")
         return dict(zip(names, self._given, strict=True))
 
     def __setstate__(self, given: dict[str, Any]) -> None:
@@ -106,6 +116,11 @@ class Recognizer:
         """The order of every probability vector."""
         return self._head.labels
 
+    @property
+    def sets(self) -> float | None:
+        """Probability with which `Face.set` holds the truth in each class; None without sets, or at another prior."""
+        return self._head.sets.level if self._head.sets and self.mix.is_of_training else None
+
     @overload
     def __call__(self, pictures: Picture, *, on_error: OnError = "raise") -> Faces: ...  # type: ignore[overload-overlap]  # a str is a sequence
     @overload
@@ -119,11 +134,12 @@ class Recognizer:
         """
         check_on_error(on_error)
         if not isinstance(pictures, (list, tuple)):
-            return self._some([pictures], 0, on_error)[0]  # type: ignore[list-item]  # told where it is read
+            (one,) = self._some([pictures], 0, on_error)  # type: ignore[list-item]  # told where it is read
+            return self.mix.at_estimate([one], self.threshold)[0] if self.mix.is_estimated else one
         found = Batch()
         for start in range(0, len(pictures), _PICTURES):
             found += self._some(pictures[start : start + _PICTURES], start, on_error)
-        return found
+        return Batch(self.mix.at_estimate(found, self.threshold)) if self.mix.is_estimated else found
 
     def folder(self, path: str | Path, *, on_error: OnError = "raise") -> Iterator[Faces]:
         """The faces of every picture in a folder and below it, one by one, in the order of `mien recognize`.
@@ -157,6 +173,11 @@ class Recognizer:
                 f"{source}: the faces of a film are few, seen many times, and watch() takes them to be of different "
                 "people or occasions. Open another Recognizer for films"
             )
+        if self.mix.is_estimated:
+            raise InputError(
+                f"{source}: shares are estimated from all faces before the first answer, and a video or camera shows "
+                "the same faces again and again. Take prior train, balanced or a table of counts"
+            )
         return of_video(self, source, (every, fps), smooth_s, keep_frames=keep_frames)
 
     def recognize(self, images: Sequence[Pixels], sources: Sequence[str]) -> list[list[Face]]:
@@ -178,7 +199,7 @@ class Recognizer:
 
     def classify(self, crops: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         """Probabilities `(N, K)` in the order of `labels`, for uint8 face crops of any size, gray or RGB."""
-        return self._classifier.classify(crops, self.truth)
+        return self.mix.of(self._classifier.classify(crops, self.truth))
 
     def watch(self) -> Monitor:
         """From now on hold every face that is recognized against those that the model was measured on.
@@ -223,7 +244,7 @@ class Recognizer:
             return self.classify(crops)
         said, features = self._classifier.with_features(crops)
         self._monitor.add(said, features)
-        return self.card.answers(said, self.truth)
+        return self.mix.of(self.card.answers(said, self.truth))
 
     def _some(self, pictures: Sequence[Picture], start: int, on_error: OnError) -> list[Faces]:
         """The faces of a few pictures, which are numbered from `start` where they have no name."""
@@ -247,6 +268,8 @@ class Recognizer:
             "detector": self._detector_name,
             "detect_size": self._detect_size,
             "threshold": self.threshold,
+            **({"sets": self.sets} if self.sets else {}),
+            **self.mix.settings,
         }
 
     @cached_property
@@ -288,6 +311,7 @@ class Recognizer:
             detection_score=None if self._detector_name == "none" else place.score,
             unsure=is_unsure(values[emotion], self.threshold),
             quality=quality,
+            set=self._head.set_of(answer) if self.mix.is_of_training else None,
         )
 
 

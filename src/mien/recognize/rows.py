@@ -1,10 +1,10 @@
 """Rows: recognized faces as a table, one row per face per look, written as CSV, JSON lines or Parquet.
 
 Columns: source, frame, time_s, status, error, face_id, x, y, width, height, detection_score, emotion, p_<label> …,
-unsure, format, and those that came later: face_size, sharpness, brightness, roll, yaw, why_unsure. Boxes are in pixels
-of the upright picture, probabilities 0–1, angles in degrees. `frame` (from 0) and `time_s` (seconds) are empty for
-pictures. `status` is `face`; or `no_face` for a picture or look without one, or `error` for one that failed, which have
-one row, whose columns of a face are empty.
+unsure, format, and those that came later: face_size, sharpness, brightness, roll, yaw, why_unsure, set. Boxes are in
+pixels of the upright picture, probabilities 0–1, angles in degrees; `set` holds labels between bars. `frame` (from 0)
+and `time_s` (seconds) are empty for pictures. `status` is `face`; or `no_face` for a picture or look without one, or
+`error` for one that failed, which have one row, whose columns of a face are empty.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from mien.recognize.quality import Quality
 from mien.scratch import scratch_file
 
 FORMATS = (".csv", ".jsonl", ".parquet")
+SEPARATOR = "|"  # of the labels of a set
 _GROUP = 5000  # rows of a Parquet row group
 
 
@@ -60,6 +61,7 @@ class Row:
             "format": formats.TABLE,
             **of_quality(self.face.quality),
             "why_unsure": self.face.why_unsure,
+            "set": None if self.face.set is None else SEPARATOR.join(self.face.set),
         }
 
 
@@ -213,6 +215,7 @@ class _Parquet:
             "face_id": whole, "x": whole, "y": whole, "width": whole, "height": whole, "detection_score": real,
             "emotion": pa.string(), **{f"p_{label}": real for label in labels}, "unsure": pa.bool_(), "format": whole,
             **dict.fromkeys(of_quality(None), real), "why_unsure": pa.string(),
+            "set": pa.string(),
         }  # fmt: skip
         self._schema = pa.schema(list(types.items()), metadata={MARK: "table"})
         self._writer = pq.ParquetWriter(path, self._schema)

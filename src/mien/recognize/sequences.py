@@ -26,7 +26,13 @@ def of_folder(recognizer: Recognizer, folder: Path, on_error: OnError) -> Iterat
     if not folder.is_dir():
         what = "is a file; recognizer(path) takes it" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}")
-    return _pictures(recognizer, folder, on_error)
+    found = _pictures(recognizer, folder, on_error)
+    return _at_estimate(recognizer, found) if recognizer.mix.is_estimated else found
+
+
+def _at_estimate(recognizer: Recognizer, found: Iterator[Faces]) -> Iterator[Faces]:
+    """All of them first: the shares of emotions are estimated from every face."""
+    yield from recognizer.mix.at_estimate(list(found), recognizer.threshold)
 
 
 def _pictures(recognizer: Recognizer, folder: Path, on_error: OnError) -> Iterator[Faces]:

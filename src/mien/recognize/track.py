@@ -131,7 +131,8 @@ class Tracker:
             return face
         values = dict(zip(face.probabilities, map(float, track.probabilities), strict=True))
         emotion = list(values)[track.shown]
-        return replace(face, probabilities=values, emotion=emotion, unsure=is_unsure(values[emotion], self._threshold))
+        unsure = is_unsure(values[emotion], self._threshold)
+        return replace(face, probabilities=values, emotion=emotion, unsure=unsure, set=None)  # promised of single looks
 
 
 def _weight(step_s: float, constant_s: float) -> float:

@@ -109,6 +109,7 @@ def _check_it_is_of(one: Evidence, name: str, described: Card, file: Path) -> No
         ("temperature", one.evaluation.temperature, described.temperature),
         ("threshold", there.threshold if there else None, described.threshold),
         ("wanted risk", one.abstention.wanted, described.risk),
+        *_of_sets(one, described),
         *_of_people(one, described),
     )
     for what, measured, ours in told:
@@ -117,6 +118,13 @@ def _check_it_is_of(one: Evidence, name: str, described: Card, file: Path) -> No
                 f"{file}: measured with {what} {measured}, the card of {name} has {ours}. Measure again (mien evaluate "
                 f"{name} --data PATH --report), name another file (--evidence), or remove this one"
             )
+
+
+def _of_sets(one: Evidence, described: Card) -> list[tuple[str, object, object]]:
+    """The same of prediction sets; without a leak-free image evidence says nothing of them."""
+    if one.evaluation.leak_free is None:
+        return []
+    return [("sets of", one.sets.level if one.sets else None, described.sets.level if described.sets else None)]
 
 
 def _of_people(one: Evidence, described: Card) -> list[tuple[str, object, object]]:

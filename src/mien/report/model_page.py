@@ -11,8 +11,10 @@ from mien.report.calibration import calibration_section, calibration_sentence
 from mien.report.groups import gap_sentences, groups_section
 from mien.report.layout import Page, Section
 from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences
+from mien.report.priors import prior_section
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
+from mien.report.sets import sets_section, sets_sentences
 from mien.report.shift import shift_section
 from mien.report.words import INTERVALS, listed, spoken
 
@@ -36,11 +38,14 @@ def parts(found: Evidence) -> tuple[Section, ...]:
     return (
         calibration_section(found.evaluation),
         abstention_section(found.evaluation.model, found.abstention),
+        *((sets_section(found.sets),) if found.sets else ()),
+        *((prior_section(found.prior),) if found.prior else ()),
         *((ceiling_section(found.humans),) if found.humans else ()),
         *((robustness_section(found.robustness),) if found.robustness else ()),
         *((shift_section(found.shift),) if found.shift else ()),
         *((groups_section(found.groups),) if found.groups else ()),
         *((head_section(found.people),) if found.people else ()),
+        *((sets_section(found.people.sets),) if found.people and found.people.sets else ()),
     )
 
 
@@ -54,6 +59,8 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
             f"{format_estimate(evaluation.leak_free.accuracy)}, n = {evaluation.leak_free.n:,}."
         )
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
+    if found.sets:
+        points.append(sets_sentences(found.sets)[0])
     if found.humans:
         points.append(ceiling_sentences(found.humans)[0])
     if found.people:

@@ -13,6 +13,7 @@ from mien.evaluation.people import HumanCeiling
 from mien.evaluation.printed import NONE, figure_text, format_estimate
 from mien.report.calibration import range_if_perfect
 from mien.report.layout import Cell, Picture, Section, Table
+from mien.report.sets import sets_sentences
 from mien.report.style import BLUE, FAINT, ORANGE, WIDTH, draw_estimate, share_axis, shorten, styled
 
 _TAGGER, _MODEL, _LABELS = (ORANGE, "s"), (BLUE, "o"), (FAINT, "D")  # color and mark: neither tells them apart alone
@@ -87,6 +88,8 @@ def head_sentences(found: PeopleHead) -> tuple[str, ...]:
             f"Over ten corruptions at five severities it gives the most frequent vote on {mean} of the images, without "
             f"corruption on {clean} (n = {found.robustness.n:,})."
         )
+    if found.sets:
+        told += sets_sentences(found.sets)[:2]
     return tuple(told)
 
 

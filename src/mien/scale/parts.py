@@ -18,7 +18,7 @@ from mien.errors import InputError, first_line
 from mien.outputs import MARK
 from mien.recognize.faces import Face
 from mien.recognize.quality import Quality
-from mien.recognize.rows import Blank, Row, TableFile, of_quality
+from mien.recognize.rows import SEPARATOR, Blank, Row, TableFile, of_quality
 from mien.recognize.summary import Summary
 from mien.scale import places
 from mien.scale.job import Job
@@ -30,6 +30,7 @@ _SUMMARY = "mien.summary"  # the same, of a part that is a video
 _QUALITY = tuple(of_quality(None))
 _OF_FACE = (
     "face_id", "x", "y", "width", "height", "detection_score", "emotion", "unsure", *_QUALITY, "why_unsure",
+    "set",
 )  # fmt: skip
 _KINDS = 50  # of failures that are told apart in one part
 
@@ -160,7 +161,7 @@ def _schema(labels: Sequence[str], told: dict[str, str]) -> Any:
     face = pa.struct(
         [("face_id", whole), ("x", whole), ("y", whole), ("width", whole), ("height", whole), ("detection_score", real),
          ("emotion", pa.string()), *((f"p_{label}", real) for label in labels), ("unsure", pa.bool_()),
-         *((name, real) for name in _QUALITY), ("why_unsure", pa.string())]
+         *((name, real) for name in _QUALITY), ("why_unsure", pa.string()), ("set", pa.string())]
     )  # fmt: skip
     columns = [
         ("source", pa.string()), ("frame", whole), ("time_s", real), ("status", pa.string()), ("error", pa.string()),
@@ -191,6 +192,7 @@ def _unpacked(values: dict[str, Any], labels: Sequence[str]) -> Rows:
                 detection_score=face["detection_score"],
                 unsure=face["unsure"],
                 quality=_quality(face),
+                set=tuple(face["set"].split(SEPARATOR)) if face.get("set") else None,
             ),
             face["face_id"],
             frame,

@@ -232,6 +232,7 @@ def _model(name: str, recognizer: Recognizer) -> ModelOut:
         truth=recognizer.truth,
         parameters=card.parameters,
         threshold=recognizer.threshold,
+        sets=recognizer.sets,
         recipe=card.recipe,
         license=card.license,
         use=card.use,

@@ -52,6 +52,10 @@ class FaceOut(BaseModel):
     unsure: bool = Field(description="The most probable emotion is less probable than the threshold of the model.")
     why_unsure: Why | None = Field(description="too small, turned away or not sure; null for a sure answer.")
     quality: QualityOut | None
+    set: list[str] | None = Field(
+        description="Labels that hold the truth with the probability `sets` of the model, in faces like those that it "
+        "was fitted on; the most probable first. Null of a model without sets."
+    )
 
 
 class PictureOut(BaseModel):
@@ -80,6 +84,7 @@ class ModelOut(BaseModel):
     truth: str = Field(description="people: what most people see in a face; labels: what its training data call it.")
     parameters: int
     threshold: float = Field(description="Probability below which a face is marked unsure; 0: never.")
+    sets: float | None = Field(description="Probability with which a face's set holds the truth; null: no sets.")
     recipe: str
     license: str
     use: str
@@ -124,4 +129,5 @@ def face_out(face: Face) -> FaceOut:
         unsure=face.unsure,
         why_unsure=face.why_unsure,
         quality=QualityOut(**asdict(face.quality)) if face.quality else None,
+        set=None if face.set is None else list(face.set),
     )

@@ -36,6 +36,7 @@ from mien.training.processes import decided_by_first, first_of_this_machine, is_
 from mien.training.provenance import commit_here, versions
 from mien.training.resume import Decision, Existing, Request, begin, decide
 from mien.training.run import Run, best_epoch, monitored
+from mien.training.shares import with_shares
 from mien.training.start import check_start, open_start, take_weights
 from mien.training.targets import Sources, check_sources, first_of_repeats, followed, targets
 from mien.training.teacher import Teacher, open_teacher
@@ -285,6 +286,8 @@ def _finish(
     people = request.recipe.targets.people_labels(card.labels)
     if people:
         card = card.model_copy(update={"people": Head(labels=people), "truth": request.recipe.truth})
+    balanced = request.recipe.data.imbalance != "none"
+    card = with_shares(card, request.seen, votes, balanced=balanced)
     card.save(run.folder / "card.json")
     val = beside(predict(run, request.seen, "val", hardware), votes)
     card.calibrated(val).save(run.folder / "card.json")
