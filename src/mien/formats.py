@@ -13,6 +13,7 @@ PREDICTIONS = 2  # 2: the people's head and its votes
 TABLE = 4  # 2: the number itself, as the last column; 3: `status` and `error`, rows without a face; 4: quality
 SUMMARY = 1
 JOURNAL = 4  # 2: the number itself; 3: what was named, who is who whatever the path, what failed; 4: quality
+LEDGER = 1
 PARTS = 2  # what a job of several machines leaves: one row a picture, with a list of faces; 2: quality
 
 

@@ -84,6 +84,7 @@ def evaluate(
     from mien.evaluation.evaluate import scored
     from mien.evaluation.evidence import Asked, evidence
     from mien.evaluation.groups import read_groups
+    from mien.evaluation.looks import looks
     from mien.evaluation.suspects import check_suspects
     from mien.model import Model, of_split
 
@@ -126,6 +127,8 @@ def evaluate(
             evaluation=evaluation,
             progress=bar,
         )
+    if split in ("test", "pooled"):
+        found = found.model_copy(update={"looks": looks(opened, of_split(faces, "test").fingerprint)})
     lines += _write_report(found, opened.card, split, folder, overwrite) if report else []
     if as_json:
         more = found.model_dump(mode="json", exclude={"evaluation"}, exclude_none=True)
@@ -230,8 +233,11 @@ def _show_sentences(found: Evidence) -> None:
     from mien.report.abstention import abstention_sentence
     from mien.report.calibration import calibration_sentence
     from mien.report.groups import gap_sentences
+    from mien.report.looks import looks_sentences
     from mien.report.people import ceiling_sentences, head_sentences
 
+    if found.looks:
+        say(f"looks at test: {' '.join(looks_sentences(found.looks))}")
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
     if found.humans:

@@ -14,6 +14,7 @@ from mien.evaluation.bootstrap import Frozen
 from mien.evaluation.calibration import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
+from mien.evaluation.looks import Looks
 from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
 from mien.model import Classify
@@ -45,6 +46,7 @@ class Evidence(Frozen):
     humans: HumanCeiling | None = None
     groups: Groups | None = None
     people: PeopleHead | None = None
+    looks: Looks | None = None  # how often test was opened, at the time of this one
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""

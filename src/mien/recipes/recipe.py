@@ -151,6 +151,18 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml"))
 
 
+def ancestors(name: str) -> tuple[str, ...]:
+    """The built-in recipes under a built-in one, nearest first; none for any other name.
+
+    >>> ancestors("cnn-v2.1")
+    ('cnn-v2',)
+    """
+    found: list[str] = []
+    while name in names() and (parent := _read(_find(name)).get("extends")):
+        found.append(name := str(parent))
+    return tuple(found)
+
+
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested keys joined by dots, as `--set` takes them."""
     found: dict[str, Any] = {}

@@ -17,6 +17,7 @@ from mien.confidence import SURETY
 from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence
+from mien.evaluation.looks import Looks, looks
 from mien.evaluation.printed import figure_text, format_estimate
 from mien.model import Model
 from mien.models.family import family
@@ -49,7 +50,12 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overw
             "no robustness, groups or people in it: they come with mien evaluate %s --data PATH --report", model.name
         )
     page = model_card(
-        model.name, model.card, evaluations, recipe=_recipe(model), parts=evidence_parts(main) if main else ()
+        model.name,
+        model.card,
+        evaluations,
+        recipe=_recipe(model),
+        parts=evidence_parts(main) if main else (),
+        opened=looks(model),
     )
     return write_page(page, folder, _NAME, overwrite=overwrite)
 
@@ -127,13 +133,14 @@ def model_card(
     *,
     recipe: Recipe | None = None,
     parts: Sequence[Section] = (),
+    opened: Looks | None = None,
 ) -> Page:
     """The card of the model `name` as a page, which `write_page` writes as Markdown and HTML.
 
     `evaluations` are of one split each; classes and calibration are shown of `test`, or else of the first. `recipe` is
     told where it is known. `parts` are further evidence, such as robustness and groups: they stand after the figures,
-    and what they measure is not named among what is unknown. Raises `InputError` without an evaluation, or with one of
-    other labels.
+    and what they measure is not named among what is unknown. `opened`: how often test was. Raises `InputError` without
+    an evaluation, or with one of other labels.
     """
     if not evaluations:
         raise InputError(f"{name}: a model card needs figures. Make them: mien evaluate {name} --data PATH")
@@ -170,7 +177,9 @@ def model_card(
         ai_act=AI_ACT,
         leak_free=LEAK_FREE,
     )
-    return _page(text, {"<figures>": (figures_section(evaluations), classes_section(main)), "<evidence>": parts})
+    return _page(
+        text, {"<figures>": (figures_section(evaluations, opened), classes_section(main)), "<evidence>": parts}
+    )
 
 
 def _page(text: str, ready: Mapping[str, Sequence[Section]]) -> Page:

@@ -10,6 +10,7 @@ from mien.report.abstention import abstention_section, abstention_sentence
 from mien.report.calibration import calibration_section, calibration_sentence
 from mien.report.groups import gap_sentences, groups_section
 from mien.report.layout import Page, Section
+from mien.report.looks import looks_sentences
 from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
@@ -21,7 +22,7 @@ def evidence_page(found: Evidence, card: Card) -> Page:
     evaluation = found.evaluation
     sections = (
         Section("Verdict", points=verdict_points(found)),
-        figures_section([evaluation]),
+        figures_section([evaluation], found.looks),
         classes_section(evaluation),
         *parts(found),
         Section("Protocol", points=_protocol(evaluation, card)),
@@ -51,6 +52,7 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
             "Leak-free, on images that training and selection never saw: "
             f"{format_estimate(evaluation.leak_free.accuracy)}, n = {evaluation.leak_free.n:,}."
         )
+    points += looks_sentences(found.looks) if found.looks else ()
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.humans:
         points.append(ceiling_sentences(found.humans)[0])

@@ -17,12 +17,14 @@ from mien.errors import InputError
 from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.compare import ClassRow, Comparison
 from mien.evaluation.evaluate import Evaluation, Scores
+from mien.evaluation.looks import Looks
 from mien.evaluation.printed import NONE, figure_text, format_estimate
 from mien.evaluation.significance import wilson
 from mien.report.content import RunReport, StudyReport
 from mien.report.curves import FOLDED, split_pictures
 from mien.report.families import leading, short_names
 from mien.report.layout import Cell, Picture, Section, Table
+from mien.report.looks import looks_sentences
 from mien.report.style import INK, MODELS, WIDTH, name_lines, share_axis, shorten, styled
 from mien.report.words import INTERVALS, plural, share
 
@@ -31,8 +33,8 @@ TITLE = 44  # characters above a matrix
 COLUMNS = 4  # models that stand side by side; more stand below each other
 
 
-def figures_section(evaluations: Sequence[Evaluation]) -> Section:
-    """A line for each split, and one for its leak-free images."""
+def figures_section(evaluations: Sequence[Evaluation], looks: Looks | None = None) -> Section:
+    """A line for each split, and one for its leak-free images; how often test was opened stands below."""
     rows = []
     for evaluation in evaluations:
         rows.append(_row(evaluation.split, evaluation.scores))
@@ -45,6 +47,7 @@ def figures_section(evaluations: Sequence[Evaluation]) -> Section:
         note += " val has chosen the epoch, so its figures flatter."
     if any(evaluation.split == "pooled" for evaluation in evaluations):
         note += " pooled is val and test together, for comparison with other work only."
+    note += f" {' '.join(looks_sentences(looks))}" if looks else ""
     return Section("Figures", tables=(Table(header, tuple(rows), note),))
 
 
