@@ -14,6 +14,7 @@ from mien.evaluation.bootstrap import Frozen
 from mien.evaluation.calibration import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
+from mien.evaluation.leaks import StrictScore
 from mien.evaluation.looks import Looks
 from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
@@ -46,6 +47,7 @@ class Evidence(Frozen):
     humans: HumanCeiling | None = None
     groups: Groups | None = None
     people: PeopleHead | None = None
+    strict: StrictScore | None = None  # without near-duplicates of what was learned from, and persons who are in it
     looks: Looks | None = None  # how often test was opened, at the time of this one
 
     def with_measured(self, before: Evidence) -> Evidence:
@@ -54,7 +56,9 @@ class Evidence(Frozen):
         if people and before.people:
             robust = people.robustness or before.people.robustness
             people = people.model_copy(update={"robustness": robust})
-        parts = {name: getattr(self, name) or getattr(before, name) for name in ("robustness", "humans", "groups")}
+        parts = {
+            name: getattr(self, name) or getattr(before, name) for name in ("robustness", "humans", "groups", "strict")
+        }
         return self.model_copy(update={**parts, "people": people})
 
 

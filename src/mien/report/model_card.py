@@ -55,6 +55,7 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overw
         evaluations,
         recipe=_recipe(model),
         parts=evidence_parts(main) if main else (),
+        evidence=main,
         opened=looks(model),
     )
     return write_page(page, folder, _NAME, overwrite=overwrite)
@@ -133,14 +134,16 @@ def model_card(
     *,
     recipe: Recipe | None = None,
     parts: Sequence[Section] = (),
+    evidence: Evidence | None = None,
     opened: Looks | None = None,
 ) -> Page:
     """The card of the model `name` as a page, which `write_page` writes as Markdown and HTML.
 
     `evaluations` are of one split each; classes and calibration are shown of `test`, or else of the first. `recipe` is
     told where it is known. `parts` are further evidence, such as robustness and groups: they stand after the figures,
-    and what they measure is not named among what is unknown. `opened`: how often test was. Raises `InputError` without
-    an evaluation, or with one of other labels.
+    and what they measure is not named among what is unknown. `evidence`: whose leaks and looks stand
+    beside the figures; `opened`: the looks as they are now. Raises `InputError` without an evaluation, or with one of
+    other labels.
     """
     if not evaluations:
         raise InputError(f"{name}: a model card needs figures. Make them: mien evaluate {name} --data PATH")
@@ -178,7 +181,8 @@ def model_card(
         leak_free=LEAK_FREE,
     )
     return _page(
-        text, {"<figures>": (figures_section(evaluations, opened), classes_section(main)), "<evidence>": parts}
+        text,
+        {"<figures>": (figures_section(evaluations, evidence, opened), classes_section(main)), "<evidence>": parts},
     )
 
 

@@ -14,7 +14,7 @@ from mien.report.looks import looks_sentences
 from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
-from mien.report.words import INTERVALS, listed, spoken
+from mien.report.words import INTERVALS, listed, spoken, strict_sentence
 
 
 def evidence_page(found: Evidence, card: Card) -> Page:
@@ -22,7 +22,7 @@ def evidence_page(found: Evidence, card: Card) -> Page:
     evaluation = found.evaluation
     sections = (
         Section("Verdict", points=verdict_points(found)),
-        figures_section([evaluation], found.looks),
+        figures_section([evaluation], found),
         classes_section(evaluation),
         *parts(found),
         Section("Protocol", points=_protocol(evaluation, card)),
@@ -52,6 +52,7 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
             "Leak-free, on images that training and selection never saw: "
             f"{format_estimate(evaluation.leak_free.accuracy)}, n = {evaluation.leak_free.n:,}."
         )
+    points += [strict_sentence(found.strict)] if found.strict else []
     points += looks_sentences(found.looks) if found.looks else ()
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.humans:
