@@ -117,7 +117,7 @@ MADE = {
     ),
     "fine-tune": ("runs/mine/model.onnx", "runs/mine-folds/folds.json", "runs/mine-folds/fold-03/card.json"),
     "evaluate": (
-        "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png",
+        "evidence/report-test.html", "evidence/model-card.md", "dossier/dossier.html", "evidence/suspects-train.html", "explained.png",
         "gradients.png",
     ),
     "phone": (),

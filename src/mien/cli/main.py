@@ -14,6 +14,7 @@ from mien.cli import (
     card,
     compare,
     data,
+    dossier,
     ensemble,
     evaluate,
     explain,
@@ -46,6 +47,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("explain")(explain.explain)
 app.command("card")(card.card)
+app.command("dossier")(dossier.dossier)
 app.command("compare")(compare.compare)
 app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)

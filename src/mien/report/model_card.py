@@ -42,8 +42,8 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overw
     else's files are in the way, without `overwrite`.
     """
     check_page(folder, _NAME, overwrite=overwrite)
-    found = _read(files, model.name, model.card)
-    evaluations = _evaluations(model, found)
+    found = read_evidence(files, model.name, model.card)
+    evaluations = evaluations_of(model, found)
     main = next((one for one in found if one.evaluation.split == "test"), next(iter(found), None))
     if main is None:
         logger.warning(
@@ -53,7 +53,7 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overw
         model.name,
         model.card,
         evaluations,
-        recipe=_recipe(model),
+        recipe=recipe_of(model),
         parts=evidence_parts(main) if main else (),
         evidence=main,
         opened=looks(model),
@@ -61,7 +61,7 @@ def write_model_card(model: Model, files: Sequence[Path], folder: Path, *, overw
     return write_page(page, folder, _NAME, overwrite=overwrite)
 
 
-def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
+def evaluations_of(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
     """Scores of all that a run keeps predictions of; of a file that keeps nothing, what evidence says."""
     if model.run is not None:
         splits = [split for split in ("test", "val") if model.run.predictions_file(split).is_file()]
@@ -74,7 +74,8 @@ def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
     return [one.evaluation for one in found]
 
 
-def _recipe(model: Model) -> Recipe | None:
+def recipe_of(model: Model) -> Recipe | None:
+    """As it was trained, where that is known."""
     if model.run is not None:
         return model.run.recipe
     if model.name in bundled():
@@ -82,7 +83,7 @@ def _recipe(model: Model) -> Recipe | None:
     return Recipe.load(model.card.recipe) if model.card.recipe in names() else None
 
 
-def _read(files: Sequence[Path], name: str, described: Card) -> list[Evidence]:
+def read_evidence(files: Sequence[Path], name: str, described: Card) -> list[Evidence]:
     """Raises `InputError` for what is no evidence, or not of this model with this card."""
     found = []
     for file in files:
