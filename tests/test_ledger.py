@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -89,20 +90,21 @@ def test_a_failure_while_writing_leaves_what_was_there(tmp_path: Path, monkeypat
     assert sorted(tmp_path.iterdir()) == [file]
 
 
-def _many(file: Path, name: str) -> None:
-    for i in range(10):
-        append(file, made(f"{name}-{i}"))
+_MANY = """
+import sys
+from pathlib import Path
+from mien.ledger import Look, append
+told = Look.model_validate_json(sys.argv[2])
+for i in range(10):
+    append(Path(sys.argv[1]), told.model_copy(update={"model": f"{sys.argv[3]}-{i}"}))
+"""
 
 
 def test_processes_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
     file = tmp_path / "ledger.jsonl"
-    context = get_context("spawn")
-    processes = [context.Process(target=_many, args=(file, name)) for name in "abc"]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-        assert process.exitcode == 0
+    commands = [[sys.executable, "-c", _MANY, str(file), made().model_dump_json(), name] for name in "abc"]
+    processes = [subprocess.Popen(command) for command in commands]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
     found = read(file)
     assert found.broken == ()
     assert sorted(look.model for look in found.looks) == sorted(f"{name}-{i}" for name in "abc" for i in range(10))
