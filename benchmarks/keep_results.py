@@ -18,6 +18,7 @@ from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.latency import load_latencies, save_latencies
 from mien.files import write_whole
+from mien.ledger import LEDGER, extend, read
 from mien.recipes.recipe import Recipe
 from mien.report.content import NotRun, RunReport
 from mien.studies.gather import LATENCIES, gather
@@ -61,6 +62,7 @@ def keep(runs: Sequence[Run], study_folder: Path, results: Path) -> None:
                 write_whole(target / name, source.read_bytes())
             else:
                 (target / name).unlink(missing_ok=True)
+        extend(target / LEDGER, read(run.folder / LEDGER).looks)  # of all runs that have had this name
     if (study_folder / "data.json").is_file():
         write_whole(results / "data.json", (study_folder / "data.json").read_bytes())
     timed = load_latencies(study_folder / LATENCIES)

@@ -30,6 +30,7 @@ BASE = (
     "cards",
     "predictions",
     "confidence",
+    "ledger",
 )
 # An import may only point to an earlier line. The package itself (`mien/__init__.py`) offers all of them.
 LAYERS = (

@@ -112,14 +112,15 @@ MADE = {
         "summed-by-video.csv", "grouped-by-condition.csv",
     ),
     "train": (
-        "faces.zip", "stats.png", "runs/cnn-v2/model.onnx", "runs/vit/model.safetensors", "runs/both/card.json",
+        "faces.zip", "stats.png", "leaks/leaks.html",
+        "runs/cnn-v2/model.onnx", "runs/vit/model.safetensors", "runs/both/card.json",
         "runs/tuned-find-lr.png", "runs/sweep/sweep.png", "runs/study/report.html", "runs/study/cnn-v1/model.onnx",
         "runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json",
     ),
     "fine-tune": ("runs/mine/model.onnx", "runs/mine-folds/folds.json", "runs/mine-folds/fold-03/card.json"),
     "evaluate": (
         "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png",
-        "gradients.png",
+        "gradients.png", "dossier/dossier.html",
     ),
     "phone": (),
     "serve": (),

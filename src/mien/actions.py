@@ -135,6 +135,18 @@ def card(
     return write_model_card(opened, files, Path(out or folder), overwrite=overwrite)
 
 
+def dossier(model: Named, out: str | Path, evidence: Sequence[Path] = (), *, overwrite: bool = False) -> Path:
+    """Write all that is known of a model into the folder `out`; the path of its page. See `mien.report.dossier`.
+
+    `evidence`: what `mien evaluate --report` wrote, `evidence-SPLIT.json`; a run's own if none is named.
+    """
+    from mien.report.dossier import write_dossier
+
+    opened = Model.open(model)
+    own = sorted((opened.run.folder / "report").glob("evidence-*.json")) if opened.run else []
+    return write_dossier(opened, list(evidence or own), Path(out), overwrite=overwrite)
+
+
 def ensemble(models: Sequence[Named], out: str | Path) -> Run:
     """Write the ensemble of several runs to `out`, a run like any other; see `mien.training.ensemble`.
 

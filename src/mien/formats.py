@@ -14,6 +14,7 @@ TABLE = 5  # 2: the number itself, as the last column; 3: `status` and `error`, 
 SUMMARY = 1
 REFERENCE = 1
 JOURNAL = 5  # 2: the number itself; 3: what was named, who is who whatever the path, what failed; 4: quality; 5: set
+LEDGER = 1
 FINISHED = 1  # what is finished of a run over several videos
 HUB = 1  # `mien.json` of a repository on the hub
 PARTS = 3  # what a job of several machines leaves: one row a picture, with a list of faces; 2: quality; 3: set

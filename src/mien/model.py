@@ -6,8 +6,10 @@ heads side by side.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -17,16 +19,20 @@ import numpy.typing as npt
 
 from mien import hub
 from mien.cards import Card
-from mien.data.cache import Progress
+from mien.data.cache import Progress, cache_folder
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, beside
-from mien.errors import InputError, unknown_name
+from mien.errors import InputError, not_writable, unknown_name
 from mien.images import Pixels
+from mien.ledger import LEDGER, append
 from mien.predictions import Predictions, Truth, pool
 from mien.recognize.recognizer import Recognizer, bundled, is_model_file, unknown_model
 from mien.recognize.shift import Reference
 from mien.recognize.vendored import read_vendored, vendored_folder
+from mien.training.looks import What, look, weights_of
 from mien.training.run import Run
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("val", "test", "pooled")
 _KNOWN = (*SPLITS, "train", "all")  # train for its predictions alone, which another model may learn from
@@ -150,9 +156,13 @@ class Model:
             first, second = (self.predictions(faces, part, votes=votes, progress=progress) for part in ("val", "test"))
             return pool(first, second)
         if self.run is None:
-            return beside(self._made(faces, split, progress), votes)
+            said = self._made(faces, split, progress)
+            self._enter(said, faces, "computed")
+            return beside(said, votes)
         path = self.folder_for(faces, "predictions") / f"{split}.npz"
         kept = _read(path, of_split(faces, split))
+        if kept is not None:
+            self._enter(kept, faces, "read")
         if kept is not None and (votes is None or kept.people is None):
             return kept
         if kept is None:
@@ -160,6 +170,7 @@ class Model:
             from mien.training.predict import predict
 
             kept = predict(self.run, faces, split, detect(self._device), progress)
+            self._enter(kept, faces, "computed")  # before the answers are kept: none without a line
         made = beside(kept, votes)
         made.save(path)
         return made
@@ -191,6 +202,33 @@ class Model:
         if split == "pooled":
             return pool(self.kept("val"), self.kept("test"))
         return self.run.predictions(split)
+
+    @property
+    def ledgers(self) -> tuple[Path, ...]:
+        """Where looks at test are written down, the one that grows last: a run's own; of a file in the user's cache,
+        after what a bundled model came with."""
+        if self.run is not None:
+            return (self.run.folder / LEDGER,)
+        own = cache_folder() / "ledgers" / f"{self.name}-{self._digest[:12]}.jsonl"
+        return (own,) if self.place else (vendored_folder("starts") / self.name / LEDGER, own)
+
+    @cached_property
+    def _digest(self) -> str:
+        if self.run is None and self.place is None:  # the weights that the bundled file was made of
+            return weights_of(Run(vendored_folder("starts") / self.name))
+        return weights_of(self.run) if self.run is not None else sha256(self.content).hexdigest()
+
+    def _enter(self, answered: Predictions, faces: FaceSet, what: What) -> None:
+        """Write a look at `test` into the ledger. What was read again of a run without weights cannot be told apart."""
+        if answered.split != "test" or (what == "read" and not self._digest):
+            return
+        file = self.ledgers[-1]
+        try:
+            append(file, look(self.name, self.card, self._digest, answered, faces.source, what))
+        except OSError as error:
+            if self.run is not None and what == "computed":
+                raise not_writable(file, error) from error
+            logger.warning("%s: cannot be written (%s), so this look at test is not kept", file, error.strerror)
 
     def folder_for(self, faces: FaceSet, kind: str) -> Path:
         """Where a run keeps what it says of `faces`: its own folder for its own data, one below for any other."""

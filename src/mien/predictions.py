@@ -5,6 +5,7 @@ Shapes: N images, K classes.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -100,6 +101,11 @@ class Predictions:
     def predicted(self) -> npt.NDArray[np.int64]:
         """`(N,)` index of the most probable class."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the images with their labels and split: that of the `FaceSet` that they were computed on."""
+        return fingerprint_of(np.full(len(self), self.split), np.array(self.label_names)[self.labels], self.hashes)
 
     @property
     def leak_free(self) -> npt.NDArray[np.bool_]:
@@ -239,6 +245,12 @@ def _check_kinds(stored: Mapping[str, npt.NDArray[Any]]) -> None:
         array = stored.get(key)
         if array is not None and (array.dtype.kind not in kinds or array.ndim != axes):
             raise ValueError(f"{key} is an array of {array.dtype} with {array.ndim} axes")
+
+
+def fingerprint_of(splits: npt.NDArray[np.str_], labels: npt.NDArray[np.str_], hashes: npt.NDArray[np.str_]) -> str:
+    """32 hex digits over all (split, label, pixels), whatever the container, the names or the order."""
+    lines = sorted(f"{s}\t{n}\t{h}" for s, n, h in zip(splits, labels, hashes, strict=True))
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
 def pool(first: Predictions, second: Predictions) -> Predictions:

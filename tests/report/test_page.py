@@ -22,8 +22,8 @@ from mien.studies.page import compose, write_report
 MakeReport = Callable[..., StudyReport]
 SECTIONS = [
     "Verdict", "Results", "Accuracy against cost", "Label distribution", "Learning curves", "Loss against accuracy",
-    "Confusion matrices", "Class by class", "Paired tests", "Protocol", "Where we differ from the study and why",
-    "Environment and commands",
+    "Confusion matrices", "Class by class", "Paired tests", "Recipes over seeds", "Protocol",
+    "Where we differ from the study and why", "Environment and commands",
 ]  # fmt: skip
 
 

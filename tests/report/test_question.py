@@ -12,10 +12,12 @@ from mien.evaluation.classes import class_tests
 from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evaluate import score
 from mien.evaluation.printed import format_estimate
+from mien.evaluation.seeds import compare_recipes
 from mien.labels import FER7
 from mien.predictions import Predictions
 from mien.report.content import RunReport, StudyReport
 from mien.report.families import questions
+from mien.studies import pairs
 from mien.studies.page import compose
 from mien.studies.question import headlines, question_sections
 
@@ -191,3 +193,46 @@ def test_the_best_of_each_side_is_asked_where_it_learned_from_more(make_report: 
     assert all(point.endswith("learned from labels and taggers' votes.") for point in free.points[:2])
     assert all(point.endswith("learned from labels alone.") for point in equal.points[:2])
     assert len(headlines(report)) == 2
+
+
+def over_seeds(report: StudyReport, skills: dict[str, tuple[float, ...]]) -> StudyReport:
+    """The report with what the seeds of each recipe know of every class, compared."""
+    predicted = {name: [knowing((skill,) * 7) for skill in known] for name, known in skills.items()}
+    return replace(report, seeds=compare_recipes(predicted))
+
+
+SEEDS = [("a0", "cnn-v2", 0.5, 0), ("a1", "cnn-v2", 0.5, 1), ("b0", "cnn-v2.1", 0.5, 0), ("b1", "cnn-v2.1", 0.5, 1)]
+
+
+def test_of_one_seed_each_it_is_said_of_runs(make_report: MakeReport) -> None:
+    report = make_report([("c", "cnn-v2", 0.4, 0), ("c-s1", "cnn-v2", 0.4, 1), ("v", "vit-v1.3", 0.9, 0)])
+    (told,) = headlines(report)
+    assert told.count("said of these runs, not of their recipes: vit-v1.3 was trained with one seed") == 1
+    assert "No two recipes have runs of several seeds" in " ".join(pairs.over_seeds(report).text)
+
+
+def test_of_several_seeds_it_is_said_of_recipes(make_report: MakeReport) -> None:
+    runs = [
+        ("c", "cnn-v2", 0.4, 0),
+        ("c-s1", "cnn-v2", 0.4, 1),
+        ("v", "vit-v1.3", 0.9, 0),
+        ("v-s1", "vit-v1.3", 0.9, 1),
+    ]
+    report = over_seeds(make_report(runs), {"cnn-v2": (0.5, 0.51), "vit-v1.3": (0.8, 0.81)})
+    (told,) = headlines(report)
+    assert "Of the recipes, by 2 and 2 seeds and mean accuracy: vit-v1.3 is better than cnn-v2 by 30" in told
+    turned = over_seeds(make_report(runs), {"vit-v1.3": (0.8, 0.81), "cnn-v2": (0.5, 0.51)})
+    assert headlines(turned) == headlines(report)
+    section = pairs.over_seeds(report)
+    assert [[cell.text for cell in row] for row in section.tables[0].rows] == [
+        ["cnn-v2", "2", ".507", ".009", ".500 to .513"],  # 380 and 390 of 760
+        ["vit-v1.3", "2", ".807", ".009", ".800 to .813"],  # 608 and 618
+    ]
+
+
+def test_whether_sampling_helps_is_said_of_recipes_that_differ_in_it_alone(make_report: MakeReport) -> None:
+    report = over_seeds(make_report(SEEDS), {"cnn-v2.1": (0.8, 0.81), "cnn-v2": (0.5, 0.51)})
+    assert pairs.over_seeds(report).points[0].startswith("Does sampling help? cnn-v2.1 is better than cnn-v2 by 30")
+    other = [(name, "cnn-v1" if name.startswith("a") else recipe, skill, seed) for name, recipe, skill, seed in SEEDS]
+    report = over_seeds(make_report(other), {"cnn-v1": (0.5, 0.51), "cnn-v2.1": (0.8, 0.81)})
+    assert not any("sampling" in point for point in pairs.over_seeds(report).points)

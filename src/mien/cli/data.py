@@ -16,6 +16,7 @@ from mien.cli.console import (
     SubjectsOption,
     check_picture,
     open_faces,
+    progress,
     save_picture,
     say,
     table,
@@ -79,6 +80,41 @@ def audit(
         say(f"… and {len(found.conflicts) - 3} more conflicts; all of them: --json")
     for name in found.blank[:3]:
         say(f"blank: {name}")
+
+
+@app.command("leaks")
+def leaks(
+    data: SourceArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the page of pairs and the list of them.")],
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0.75, max=1, help="Similarity from which two images are one photo.")
+    ] = 0.86,
+    labels: LabelsOption = None,
+    subjects: SubjectsOption = None,
+    skip_unreadable: SkipOption = False,
+    as_json: JsonOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Photos of one split that stand in another cut, scaled or mirrored, with a page of pairs to judge; and persons."""
+    from mien.data.leaks import leaks as find
+    from mien.files import write_whole
+    from mien.outputs import check_output, json_with
+    from mien.report.layout import check_page, write_page
+    from mien.report.leaks import leak_sentences, leaks_page
+
+    numbers = out / "leaks.json"
+    check_page(out, "leaks", overwrite=overwrite)
+    check_output(numbers, json_with("threshold", "pairs"), [data], overwrite=overwrite)
+    faces = open_faces(data, Reading(labels, subjects, skip_unreadable), size=48)
+    with progress() as bar:
+        found = find(faces, threshold, bar)
+    page = write_page(leaks_page(found, faces), out, "leaks", overwrite=overwrite)
+    write_whole(numbers, found.model_dump_json(indent=2) + "\n")
+    if as_json:
+        say(found.model_dump_json(indent=2, exclude={"pairs"}))
+        return
+    for line in (*leak_sentences(found), f"pairs to look at: {page}", f"all of them: {numbers}"):
+        say(line)
 
 
 @app.command("draw")

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from mien.evaluation.evaluate import Evaluation
     from mien.evaluation.evidence import Evidence
     from mien.evaluation.groups import Groups
+    from mien.evaluation.leaks import StrictScore
     from mien.model import Model
+    from mien.predictions import Predictions
 
 _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 
@@ -70,6 +72,13 @@ def evaluate(
         int | None,
         typer.Option("--robust-faces", min=0, help="With --report: faces for robustness; all if left out, 0: none."),
     ] = None,
+    leaks: Annotated[
+        bool,
+        typer.Option(
+            "--leaks",
+            help="Also score without near-duplicates of training images and persons who are there; part of --report.",
+        ),
+    ] = False,
     suspects: Annotated[
         bool,
         typer.Option(
@@ -93,6 +102,7 @@ def evaluate(
     from mien.evaluation.evaluate import scored
     from mien.evaluation.evidence import Asked, evidence
     from mien.evaluation.groups import read_groups
+    from mien.evaluation.looks import looks
     from mien.evaluation.suspects import check_suspects
     from mien.model import Model, of_split
 
@@ -140,6 +150,10 @@ def evaluate(
             evaluation=evaluation,
             progress=bar,
         )
+    if split in ("test", "pooled"):
+        found = found.model_copy(update={"looks": looks(opened, of_split(faces, "test").fingerprint)})
+    if (leaks or report) and split != "train":
+        found = found.model_copy(update={"strict": _strict(opened, faces, predictions, asked=leaks)})
     lines += _write_report(found, opened.card, split, folder, overwrite) if report else []
     if as_json:
         more = found.model_dump(mode="json", exclude={"evaluation"}, exclude_none=True)
@@ -148,6 +162,18 @@ def evaluate(
     _show(found)
     for line in lines:
         say(line)
+
+
+def _strict(model: Model, faces: FaceSet, predictions: Predictions, *, asked: bool) -> StrictScore | None:
+    """None where the data are not those that the model was trained on: what it saw cannot be looked at."""
+    from mien.evaluation.leaks import strict_score
+
+    if faces.select("train", "val").fingerprint != model.card.training.fingerprint:
+        if asked:
+            note(f"--leaks: {model.name} was trained on other data than {faces.source}, so its images are not at hand")
+        return None
+    with progress() as bar:
+        return strict_score(predictions, faces, model.card.temperature, bar)
 
 
 def _folder(model: Model, faces: FaceSet | None) -> Path:
@@ -218,10 +244,13 @@ def _show(found: Evidence) -> None:
     if leak_free is None:
         note(f"no leak-free figure: every image of {evaluation.split} is also in the training set or in val")
     header = ["", f"{evaluation.split} (n={scores.n:,})"]
+    strict = found.strict.scores if found.strict else None
     if leak_free:
         header.append(f"leak-free (n={leak_free.n:,})")
+    if strict:
+        header.append(f"new photos (n={strict.n:,})")
     rows = [
-        [name.replace("_", " "), *(format_estimate(getattr(s, name)) for s in (scores, leak_free) if s)]
+        [name.replace("_", " "), *(format_estimate(getattr(s, name)) for s in (scores, leak_free, strict) if s)]
         for name in _FIGURES
     ]
     table(f"{evaluation.model} on {evaluation.split}, 95 % bootstrap intervals", header, rows)
@@ -244,9 +273,15 @@ def _show_sentences(found: Evidence) -> None:
     from mien.report.abstention import abstention_sentence
     from mien.report.calibration import calibration_sentence
     from mien.report.groups import gap_sentences
+    from mien.report.looks import looks_sentences
     from mien.report.people import ceiling_sentences, head_sentences
     from mien.report.sets import sets_sentences
+    from mien.report.words import strict_sentence
 
+    if found.strict:
+        say(f"leaks: {strict_sentence(found.strict)}")
+    if found.looks:
+        say(f"looks at test: {' '.join(looks_sentences(found.looks))}")
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
     if found.sets:

@@ -16,6 +16,7 @@ from mien.cli import (
     check,
     compare,
     data,
+    dossier,
     ensemble,
     evaluate,
     explain,
@@ -49,6 +50,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("explain")(explain.explain)
 app.command("card")(card.card)
+app.command("dossier")(dossier.dossier)
 app.command("compare")(compare.compare)
 app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)

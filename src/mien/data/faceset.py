@@ -5,7 +5,6 @@ Shapes: N faces, H and W pixels.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from mien.data.sources import open_source
 from mien.errors import InputError, printable, unknown_name
 from mien.images import Pixels
 from mien.labels import LabelSet, Naming, canonical, match, named_by_class
-from mien.predictions import Predictions
+from mien.predictions import Predictions, fingerprint_of
 from mien.shown import Shown
 from mien.walk import told
 
@@ -283,9 +282,7 @@ class FaceSet(Shown):
     @cached_property
     def fingerprint(self) -> str:
         """32 hex digits over all (split, label, pixels), whatever the container, the names or the order."""
-        names = np.array(self.label_set.labels)[self.labels]
-        lines = sorted(f"{s}\t{n}\t{h}" for s, n, h in zip(self.splits, names, self.hashes, strict=True))
-        return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+        return fingerprint_of(self.splits, np.array(self.label_set.labels)[self.labels], self.hashes)
 
 
 def _persons(entries: Sequence[Entry], subjects: str | Path | None) -> npt.NDArray[np.str_]:

@@ -14,6 +14,8 @@ from mien.evaluation.bootstrap import Frozen
 from mien.evaluation.calibration import Calibration, calibration
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.groups import Groups, by_group
+from mien.evaluation.leaks import StrictScore
+from mien.evaluation.looks import Looks
 from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.priors import PriorChange, prior_change
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
@@ -54,6 +56,8 @@ class Evidence(Frozen):
     shift: ShiftAlarm | None = None
     sets: PredictionSets | None = None  # None of a card without sets, too
     prior: PriorChange | None = None
+    strict: StrictScore | None = None  # without near-duplicates of what was learned from, and persons who are in it
+    looks: Looks | None = None  # how often test was opened, at the time of this one
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
@@ -62,7 +66,8 @@ class Evidence(Frozen):
             robust = people.robustness or before.people.robustness
             people = people.model_copy(update={"robustness": robust})
         parts = {
-            name: getattr(self, name) or getattr(before, name) for name in ("robustness", "humans", "groups", "shift")
+            name: getattr(self, name) or getattr(before, name)
+            for name in ("robustness", "humans", "groups", "shift", "strict")
         }
         return self.model_copy(update={**parts, "people": people})
 

@@ -27,6 +27,8 @@ class Trained(Protocol):
     """What is known of a training."""
 
     @property
+    def name(self) -> str: ...
+    @property
     def recipe(self) -> Recipe: ...
     @property
     def card(self) -> Card: ...
@@ -70,18 +72,16 @@ def compare_over_seeds(*runs: Run, split: str = "test") -> RecipeComparison:
 
     Raises `InputError` unless two recipes have two runs each, and for one training that is named twice.
     """
-    names: dict[str, list[Predictions]] = {}
-    for members in same_recipe(runs):
+    found: dict[str, list[Predictions]] = {}
+    for name, members in named_recipes(runs).items():
         seeds = [run.recipe.seed for run in members]
         if len(set(seeds)) < len(seeds):
             raise InputError(
                 f"{' and '.join(run.name for run in members)}: two runs of one recipe with the same seed are one "
                 "training. Name one of them"
             )
-        name = members[0].recipe.name
-        name = name if name not in names else f"{name} ({members[0].name})"
-        names[name] = [answers(Model.open(run), split) for run in members]
-    return compare_recipes(names)
+        found[name] = [answers(Model.open(run), split) for run in members]
+    return compare_recipes(found)
 
 
 def compare_recipes(
@@ -128,6 +128,15 @@ def same_recipe(runs: Sequence[_T]) -> list[list[_T]]:
         training = run.card.training
         groups.setdefault((run.recipe.apart_from_seed, training.fingerprint, training.start), []).append(run)
     return list(groups.values())
+
+
+def named_recipes(runs: Sequence[_T]) -> dict[str, list[_T]]:
+    """The same by the recipe's name; where two share one, the later has the name of its first run beside it."""
+    found: dict[str, list[_T]] = {}
+    for members in same_recipe(runs):
+        name = members[0].recipe.name
+        found[name if name not in found else f"{name} ({members[0].name})"] = members
+    return found
 
 
 def _score(name: str, right_SN: npt.NDArray[np.bool_]) -> RecipeScore:

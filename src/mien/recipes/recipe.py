@@ -65,8 +65,8 @@ class Recipe(RecipePart):
 
     @property
     def apart_from_seed(self) -> str:
-        """The same for recipes that differ in nothing but their seed."""
-        return self.model_copy(update={"seed": 0}).model_dump_json()
+        """The same for recipes that differ in nothing but their seed, and in what is said of them."""
+        return self.model_copy(update={"seed": 0, "describe": "", "expected": Expected()}).model_dump_json()  # type: ignore[call-arg]
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Recipe:
@@ -149,6 +149,18 @@ class Recipe(RecipePart):
 def names() -> list[str]:
     """Names of the built-in recipes, sorted."""
     return sorted(file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml"))
+
+
+def ancestors(name: str) -> tuple[str, ...]:
+    """The built-in recipes under a built-in one, nearest first; none for any other name.
+
+    >>> ancestors("cnn-v2.1")
+    ('cnn-v2',)
+    """
+    found: list[str] = []
+    while name in names() and (parent := _read(_find(name)).get("extends")):
+        found.append(name := str(parent))
+    return tuple(found)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

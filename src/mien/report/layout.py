@@ -27,6 +27,7 @@ class Cell:
     text: str
     detail: str = ""
     span: int = 1  # columns that it fills
+    link: str = ""  # where the text leads: a file beside the page, or a place in one
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mien.confidence import SURETY
 from mien.errors import InputError
 from mien.evaluation.evaluate import Evaluation, score
 from mien.evaluation.evidence import Evidence
+from mien.evaluation.looks import Looks, looks
 from mien.evaluation.printed import figure_text, format_estimate
 from mien.model import Model
 from mien.models.family import family
@@ -50,20 +51,26 @@ def card_page(model: Model, files: Sequence[Path]) -> tuple[Page, list[Evaluatio
 
     Raises `InputError` where nothing is known of the model, or evidence is not of it.
     """
-    found = _read(files, model.name, model.card)
-    evaluations = _evaluations(model, found)
+    found = read_evidence(files, model.name, model.card)
+    evaluations = evaluations_of(model, found)
     main = next((one for one in found if one.evaluation.split == "test"), next(iter(found), None))
     if main is None:
         logger.warning(
             "no robustness, groups or people in it: they come with mien evaluate %s --data PATH --report", model.name
         )
     page = model_card(
-        model.name, model.card, evaluations, recipe=_recipe(model), parts=evidence_parts(main) if main else ()
+        model.name,
+        model.card,
+        evaluations,
+        recipe=recipe_of(model),
+        parts=evidence_parts(main) if main else (),
+        evidence=main,
+        opened=looks(model),
     )
     return page, evaluations
 
 
-def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
+def evaluations_of(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
     """Scores of all that a run keeps predictions of; of a file that keeps nothing, what evidence says."""
     if model.run is not None:
         splits = [split for split in ("test", "val") if model.run.predictions_file(split).is_file()]
@@ -76,7 +83,8 @@ def _evaluations(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
     return [one.evaluation for one in found]
 
 
-def _recipe(model: Model) -> Recipe | None:
+def recipe_of(model: Model) -> Recipe | None:
+    """As it was trained, where that is known."""
     if model.run is not None:
         return model.run.recipe
     if model.name in bundled():
@@ -86,7 +94,7 @@ def _recipe(model: Model) -> Recipe | None:
     return Recipe.load(model.card.recipe) if model.card.recipe in names() else None
 
 
-def _read(files: Sequence[Path], name: str, described: Card) -> list[Evidence]:
+def read_evidence(files: Sequence[Path], name: str, described: Card) -> list[Evidence]:
     """Raises `InputError` for what is no evidence, or not of this model with this card."""
     found = []
     for file in files:
@@ -146,12 +154,15 @@ def model_card(
     *,
     recipe: Recipe | None = None,
     parts: Sequence[Section] = (),
+    evidence: Evidence | None = None,
+    opened: Looks | None = None,
 ) -> Page:
     """The card of the model `name` as a page, which `write_page` writes as Markdown and HTML.
 
     `evaluations` are of one split each; classes and calibration are shown of `test`, or else of the first. `recipe` is
     told where it is known. `parts` are further evidence, such as robustness and groups: they stand after the figures,
-    and what they measure is not named among what is unknown. Raises `InputError` without an evaluation, or with one of
+    and what they measure is not named among what is unknown. `evidence`: whose leaks and looks stand
+    beside the figures; `opened`: the looks as they are now. Raises `InputError` without an evaluation, or with one of
     other labels.
     """
     if not evaluations:
@@ -189,7 +200,10 @@ def model_card(
         ai_act=AI_ACT,
         leak_free=LEAK_FREE,
     )
-    return _page(text, {"<figures>": (figures_section(evaluations), classes_section(main)), "<evidence>": parts})
+    return _page(
+        text,
+        {"<figures>": (figures_section(evaluations, evidence, opened), classes_section(main)), "<evidence>": parts},
+    )
 
 
 def _page(text: str, ready: Mapping[str, Sequence[Section]]) -> Page:

@@ -10,13 +10,14 @@ from mien.report.abstention import abstention_section, abstention_sentence
 from mien.report.calibration import calibration_section, calibration_sentence
 from mien.report.groups import gap_sentences, groups_section
 from mien.report.layout import Page, Section
+from mien.report.looks import looks_sentences
 from mien.report.people import ceiling_section, ceiling_sentences, head_section, head_sentences
 from mien.report.priors import prior_section
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.sets import sets_section, sets_sentences
 from mien.report.shift import shift_section
-from mien.report.words import INTERVALS, listed, spoken
+from mien.report.words import INTERVALS, listed, spoken, strict_sentence
 
 
 def evidence_page(found: Evidence, card: Card) -> Page:
@@ -24,7 +25,7 @@ def evidence_page(found: Evidence, card: Card) -> Page:
     evaluation = found.evaluation
     sections = (
         Section("Verdict", points=verdict_points(found)),
-        figures_section([evaluation]),
+        figures_section([evaluation], found),
         classes_section(evaluation),
         *parts(found),
         Section("Protocol", points=_protocol(evaluation, card)),
@@ -58,6 +59,8 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
             "Leak-free, on images that training and selection never saw: "
             f"{format_estimate(evaluation.leak_free.accuracy)}, n = {evaluation.leak_free.n:,}."
         )
+    points += [strict_sentence(found.strict)] if found.strict else []
+    points += looks_sentences(found.looks) if found.looks else ()
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.sets:
         points.append(sets_sentences(found.sets)[0])

@@ -17,27 +17,38 @@ from mien.errors import InputError
 from mien.evaluation.bootstrap import Estimate
 from mien.evaluation.compare import ClassRow, Comparison
 from mien.evaluation.evaluate import Evaluation, Scores
+from mien.evaluation.evidence import Evidence
+from mien.evaluation.looks import Looks
 from mien.evaluation.printed import NONE, figure_text, format_estimate
 from mien.evaluation.significance import wilson
 from mien.report.content import RunReport, StudyReport
 from mien.report.curves import FOLDED, split_pictures
 from mien.report.families import leading, short_names
 from mien.report.layout import Cell, Picture, Section, Table
+from mien.report.looks import looks_sentences
 from mien.report.style import INK, MODELS, WIDTH, name_lines, share_axis, shorten, styled
-from mien.report.words import INTERVALS, plural, share
+from mien.report.words import INTERVALS, plural, share, strict_sentence
 
 NO_INTERVAL = "One class has no interval here: few images, much chance."
 TITLE = 44  # characters above a matrix
 COLUMNS = 4  # models that stand side by side; more stand below each other
 
 
-def figures_section(evaluations: Sequence[Evaluation]) -> Section:
-    """A line for each split, and one for its leak-free images."""
+def figures_section(
+    evaluations: Sequence[Evaluation], evidence: Evidence | None = None, looks: Looks | None = None
+) -> Section:
+    """A line for each split, one for its leak-free images, and one for those that are new by photo and person too.
+
+    `looks`: how often test was opened, where that is not known from the `evidence`.
+    """
     rows = []
     for evaluation in evaluations:
         rows.append(_row(evaluation.split, evaluation.scores))
         if evaluation.leak_free and evaluation.leak_free != evaluation.scores:
             rows.append(_row(f"{evaluation.split}, leak-free", evaluation.leak_free))
+        strict = evidence.strict if evidence and evidence.evaluation.split == evaluation.split else None
+        if strict and strict.scores:
+            rows.append(_row(f"{evaluation.split}, new photos", strict.scores))
     header = ("Images of", "n", "Accuracy", "Macro F1", "Weighted F1", "Mean class accuracy", "nll")
     note = f"{INTERVALS} Macro F1 and mean class accuracy are plain means over the classes. nll: negative "
     note += "log-likelihood in nats."
@@ -45,6 +56,10 @@ def figures_section(evaluations: Sequence[Evaluation]) -> Section:
         note += " val has chosen the epoch, so its figures flatter."
     if any(evaluation.split == "pooled" for evaluation in evaluations):
         note += " pooled is val and test together, for comparison with other work only."
+    if evidence and evidence.strict:
+        note += f" New photos: leak-free, and no near-duplicate. {strict_sentence(evidence.strict)}"
+    looks = looks or (evidence.looks if evidence else None)
+    note += f" {' '.join(looks_sentences(looks))}" if looks else ""
     return Section("Figures", tables=(Table(header, tuple(rows), note),))
 
 

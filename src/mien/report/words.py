@@ -9,6 +9,7 @@ from mien.evaluation.printed import NONE, figure_text, format_estimate
 
 if TYPE_CHECKING:
     from mien.evaluation.evaluate import Evaluation
+    from mien.evaluation.leaks import StrictScore
 
 AI_ACT = (
     "In the European Union, Article 5(1)(f) of the AI Act (Regulation 2024/1689) forbids inferring emotions of people "
@@ -40,6 +41,18 @@ def share(figure: float | None) -> str:
 def spoken(evaluation: Evaluation) -> str:
     """Accuracy with split, n and interval."""
     return f"{evaluation.split} accuracy {format_estimate(evaluation.scores.accuracy)} (n = {evaluation.scores.n:,})"
+
+
+def strict_sentence(strict: StrictScore) -> str:
+    """What is left out beside identical pixels, and the accuracy on the rest."""
+    persons = f", and {strict.persons:,} of a person who is there too" if strict.known_persons else ""
+    told = (
+        f"Of the leak-free images {strict.near:,} show a photo again that training or selection saw, cut or scaled "
+        f"otherwise{persons}"
+    )
+    if strict.scores is None:
+        return f"{told}; none is left."
+    return f"{told}. Without them accuracy is {format_estimate(strict.scores.accuracy)}, n = {strict.scores.n:,}."
 
 
 def n_of(n: int, of: int) -> str:

@@ -166,7 +166,9 @@ def _evidence_file(run: Run, split: str) -> Path:
 
 def _over_seeds(kept: Mapping[Run, Mapping[str, Predictions]]) -> RecipeComparison | None:
     split = "test" if all("test" in found for found in kept.values()) else "val"
-    several = [group for group in same_recipe(list(kept)) if len(group) > 1]
+    # Of two runs with one seed, as after a training that was repeated, the first counts.
+    groups = [list({run.recipe.seed: run for run in reversed(group)}.values()) for group in same_recipe(list(kept))]
+    several = [group[::-1] for group in groups if len(group) > 1]
     return compare_over_seeds(*(run for group in several for run in group), split=split) if len(several) > 1 else None
 
 

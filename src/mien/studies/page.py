@@ -53,7 +53,7 @@ def compose(report: StudyReport) -> Page:
         confusions_section(report.runs),
         class_by_class(report),
         paired_tests(report),
-        over_seeds(report.seeds),
+        over_seeds(report),
         *_evidence(report),
         Section("Protocol", points=protocol(report)),
         Section("Where we differ from the study and why", points=differences(report.runs)),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from mien.evaluation.compare import DIFFERENCES, Comparison, PairedTest
-from mien.evaluation.printed import NONE, format_estimate, p_text, recipe_verdict
-from mien.evaluation.seeds import RecipeComparison
+from mien.evaluation.printed import NONE, figure_text, format_estimate, p_text, recipe_verdict
+from mien.evaluation.seeds import RecipeTest, named_recipes
 from mien.evaluation.significance import detectable, holm
-from mien.report.content import StudyReport
+from mien.report.content import RunReport, StudyReport
 from mien.report.families import asked_runs
 from mien.report.layout import Cell, Section, Table
-from mien.report.words import plural
+from mien.report.words import listed, plural
 
 ALL_UP_TO = 4  # models; more have too many pairs to read
 
@@ -82,21 +84,85 @@ def paired_tests(report: StudyReport) -> Section:
     return Section("Paired tests", tables=(Table(header, rows, note),))
 
 
-def over_seeds(found: RecipeComparison | None) -> Section:
-    """Recipes compared over their seeds; empty where no two have several."""
+def of_recipes(report: StudyReport, first: RunReport, second: RunReport) -> str:
+    """What the runs of several seeds say of the recipes of two runs; that only the runs are spoken of, without them."""
+    groups = named_recipes(report.runs)
+    names = [next(name for name, members in groups.items() if run in members) for run in (first, second)]
+    found = next((t for t in report.seeds.pairs if {t.first, t.second} == set(names)), None) if report.seeds else None
     if found is None:
-        return Section("Recipes over seeds")
+        once = [name for name in dict.fromkeys(names) if len(groups[name]) == 1]
+        why = f"{listed(once)} {'was' if len(once) == 1 else 'were'} trained with one seed" if once else "not compared"
+        return f"This is said of these runs, not of their recipes: {why}."
+    turned = found if found.first == names[0] else _turned_recipes(found)
+    seeds = " and ".join(str(len(groups[name])) for name in names)
+    return f"Of the recipes, by {seeds} seeds and mean accuracy: {recipe_verdict(turned)}."
+
+
+def over_seeds(report: StudyReport) -> Section:
+    """Recipes compared over their seeds; where no two have several, that nothing is said of recipes."""
+    found, title = report.seeds, "Recipes over seeds"
+    if found is None:
+        if len(report.runs) < 2:
+            return Section(title)
+        return Section(title, text=("No two recipes have runs of several seeds: every comparison is of these runs.",))
     rows = tuple(
         (Cell(test.first), Cell(test.second), Cell(format_estimate(test.difference)), Cell(p_text(test.p_holm)))
         for test in found.pairs
     )
     note = f"Mean accuracy on {found.split}, n = {found.n:,}. The interval covers the chance of seeds (Welch) and of "
-    note += "images (bootstrap); p is corrected by Holm's method."
-    return Section(
-        "Recipes over seeds",
-        points=tuple(f"{recipe_verdict(test)}." for test in found.pairs),
-        tables=(Table(("First", "Second", "Second − first", "p, Holm"), rows, note),),
+    note += f"images (bootstrap); p is corrected for the {len(rows)} {plural('test', len(rows))} here by Holm's method."
+    spread = tuple(
+        (
+            Cell(one.recipe),
+            Cell(str(len(one.accuracies))),
+            Cell(figure_text(one.mean)),
+            Cell(figure_text(one.spread)),
+            Cell(f"{figure_text(min(one.accuracies))} to {figure_text(max(one.accuracies))}"),
+        )
+        for one in found.recipes
     )
+    header = ("Recipe", "Seeds", f"Mean accuracy on {found.split}", "Standard deviation of seeds", "From – to")
+    return Section(
+        title,
+        text=(
+            "What is said of recipes here holds for other seeds too; every other comparison on this page is of the "
+            "runs that it names.",
+        ),
+        points=(*_sampling(report), *(f"{recipe_verdict(test)}." for test in found.pairs)),
+        tables=(Table(header, spread), Table(("First", "Second", "Second − first", "p, Holm"), rows, note)),
+    )
+
+
+def _sampling(report: StudyReport) -> list[str]:
+    """Whether drawing rare classes more often helps, where recipes differ in that alone and have several seeds."""
+    groups, told = named_recipes(report.runs), []
+    assert report.seeds is not None
+    for test in report.seeds.pairs:
+        plain, drawn = sorted(
+            (test.first, test.second), key=lambda name: _data_of(groups, name)["imbalance"] == "sampler"
+        )
+        if _data_of(groups, drawn)["imbalance"] != "sampler" or not _differ_in_sampling(groups, plain, drawn):
+            continue
+        turned = test if test.first == plain else _turned_recipes(test)
+        told.append(f"Does sampling help? {recipe_verdict(turned)}, which draws rare classes more often.")
+    return told
+
+
+def _data_of(groups: Mapping[str, Sequence[RunReport]], name: str) -> dict[str, Any]:
+    return groups[name][0].recipe.data.model_dump()
+
+
+def _differ_in_sampling(groups: Mapping[str, Sequence[RunReport]], first: str, second: str) -> bool:
+    def rest(name: str) -> dict[str, Any]:
+        told = groups[name][0].recipe.model_dump(exclude={"name", "describe", "expected", "seed"})
+        told["data"].pop("imbalance")
+        return told
+
+    return groups[first][0].recipe.data.imbalance != "sampler" and rest(first) == rest(second)
+
+
+def _turned_recipes(test: RecipeTest) -> RecipeTest:
+    return test.model_copy(update={"first": test.second, "second": test.first, "difference": -test.difference})
 
 
 def _find(comparison: Comparison, first: str, second: str) -> PairedTest:

@@ -11,7 +11,7 @@ from mien.report.content import DataReport, RunReport, StudyReport
 from mien.report.families import asked_runs, called, kind, learned_from_more
 from mien.report.layout import Cell, Section, Table
 from mien.report.words import share, spoken
-from mien.studies.pairs import between, shown_pairs
+from mien.studies.pairs import between, of_recipes, shown_pairs
 
 TITLE = "CNN or ViT?"
 _CLAIM = "The study found its ViT better in 5 of 7 classes, and its CNN better where training images are few."
@@ -30,7 +30,7 @@ def headlines(report: StudyReport) -> list[str]:
 
 def _headline(report: StudyReport, runs: Sequence[RunReport]) -> str:
     cnn, vit = runs[0], runs[-1]
-    sentence = f"{TITLE} {_terms(runs)}: {_accuracy(report, cnn, vit, begin=False)}"
+    sentence = f"{TITLE} {_terms(runs)}: {_accuracy(report, cnn, vit, begin=False)} {of_recipes(report, cnn, vit)}"
     tests = _tests(report, cnn, vit)
     if tests is None:
         return sentence
@@ -51,6 +51,7 @@ def _section(report: StudyReport, runs: Sequence[RunReport]) -> Section:
     points = [
         *(_introduction(run) for run in runs),
         _accuracy(report, cnn, vit),
+        of_recipes(report, cnn, vit),
         *((_classes_won(tests), _rare_classes(tests, report.data)) if tests else ()),
         *((_pretrained_cnn(report, runs),) if equal else ()),
     ]

@@ -14,14 +14,17 @@ from safetensors.torch import load_file, save
 from mien.cards import Card
 from mien.errors import InputError, not_writable
 from mien.files import write_whole
+from mien.ledger import LEDGER, append
 from mien.predictions import Predictions, check_same_images
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Expected
 from mien.scratch import filled, held_folder, is_free, remove_dead
+from mien.training.looks import look, weights_of
 from mien.training.resume import NAMES
 from mien.training.run import Run
 
 _SPLITS = ("val", "test", "train")
+_NAMES = (*NAMES, LEDGER)
 _LAST = "card.json"  # a folder that has it has everything
 
 
@@ -45,7 +48,7 @@ def ensemble(runs: Sequence[Run], out: str | Path) -> Run:
 
 def _make(place: Run, runs: Sequence[Run]) -> None:
     whole = _is_made_of(place, runs)
-    if not whole and not is_free(place.folder, NAMES, _LAST):
+    if not whole and not is_free(place.folder, _NAMES, _LAST):
         raise InputError(f"{place.folder}: is not empty. Choose another --out")
     kept = {
         split: _mean([run.predictions(split) for run in runs])
@@ -55,8 +58,8 @@ def _make(place: Run, runs: Sequence[Run]) -> None:
     if whole:
         remove_dead(place.folder)
         return
-    with filled(place.folder, NAMES, _LAST) as part:
-        _write(Run(part), runs, kept)
+    with filled(place.folder, _NAMES, _LAST) as part:
+        _write(Run(part), place.name, runs, kept)
 
 
 def _is_made_of(place: Run, runs: Sequence[Run]) -> bool:
@@ -66,16 +69,20 @@ def _is_made_of(place: Run, runs: Sequence[Run]) -> bool:
     return place.recipe == _recipe(runs) and place.weights_file.read_bytes() == save(_weights(runs))
 
 
-def _write(place: Run, runs: Sequence[Run], kept: Mapping[str, Predictions]) -> None:
+def _write(place: Run, name: str, runs: Sequence[Run], kept: Mapping[str, Predictions]) -> None:
     place.save_seen_of(runs)
     write_whole(place.folder / "recipe.yaml", _recipe(runs).to_yaml())
     configs = [run.backbone_config for run in runs]
     if any(configs):
         place.save_backbone_config({"members": configs})
     write_whole(place.weights_file, save(_weights(runs)))
+    card = _card(runs, kept["val"])
+    if "test" in kept:
+        told = look(name, card, weights_of(place), kept["test"], card.training.data, "averaged")
+        append(place.folder / LEDGER, told)
     for split, predictions in kept.items():
         predictions.save(place.predictions_file(split))
-    _card(runs, kept["val"]).save(place.folder / _LAST)
+    card.save(place.folder / _LAST)
 
 
 def _check(runs: Sequence[Run]) -> None:

@@ -1,0 +1,103 @@
+"""Looks: how often a test split was opened for a model and its relatives, by the ledgers that they left.
+
+A look is the first time that some weights answer on some test images. The same weights on the same images again show
+nothing new and count as a repeat; so does reading kept predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mien.errors import InputError
+from mien.evaluation.bootstrap import Frozen
+from mien.ledger import LEDGER, Ledger, Look, read
+from mien.model import Model
+
+
+class Looks(Frozen):
+    """What the ledgers tell of one test split; `broken` is not empty where they were changed by hand or damaged."""
+
+    fingerprint: str  # of the test images and their labels
+    own: int  # looks with this model, under whatever weights
+    repeats: int  # of those: nothing new was seen
+    relatives: int  # looks with recipes that extend this one or that it extends, and with what it began with
+    related: tuple[str, ...]  # the models of those looks
+    others: int  # looks with further models whose ledgers lie beside
+    reconstructed: int  # of own and relatives: written later, from what was still known
+    notes: tuple[str, ...]  # what reconstructed lines say of themselves
+    broken: tuple[str, ...]
+    head: str  # hash of the last line of the own ledger: who wrote it down sees when lines at the end are missing
+
+    @property
+    def total(self) -> int:
+        """For this recipe and its relatives."""
+        return self.own + self.relatives
+
+
+def looks(model: Model, fingerprint: str | None = None) -> Looks | None:
+    """How often the test images of this `fingerprint` were opened; of the last look, if left out. None without one."""
+    own = [_read(file) for file in model.ledgers]
+    mine = [one for ledger in own for one in ledger.looks]
+    if fingerprint is None and mine:
+        fingerprint = mine[-1].fingerprint
+    mine = [one for one in mine if one.fingerprint == fingerprint]
+    if fingerprint is None or not mine:
+        return None
+    beside = [(file, _read(file)) for file in _beside(model)]
+    theirs = [one for _, ledger in beside for one in ledger.looks if one.fingerprint == fingerprint]
+    related = _related(mine, theirs)
+    keys = {one.key for one in mine}
+    seen = {one.key for one in related} - keys
+    counted = [*mine, *related]
+    told = [*zip(model.ledgers, own, strict=True), *beside]
+    return Looks(
+        fingerprint=fingerprint,
+        own=len(keys),
+        repeats=len(mine) - len(keys),
+        relatives=len(seen),
+        related=tuple(sorted({one.model for one in related if one.key in seen})),
+        others=len({one.key for one in theirs} - seen - keys),
+        reconstructed=sum(one.kept == "reconstructed" for one in counted),
+        notes=tuple(dict.fromkeys(one.note for one in counted if one.note)),
+        broken=tuple(f"{_short(file)}: {what}" for file, ledger in told for what in ledger.broken),
+        head=own[-1].head,
+    )
+
+
+def _beside(model: Model) -> list[Path]:
+    """Ledgers of the models that lie in the same folder as this one."""
+    own = {file.resolve() for file in model.ledgers}
+    folders = {file.parent if file.name != LEDGER else file.parent.parent for file in model.ledgers}
+    found = {file for folder in folders for pattern in (f"*/{LEDGER}", "*.jsonl") for file in folder.glob(pattern)}
+    return sorted(file for file in found if file.resolve() not in own)
+
+
+def _related(mine: Sequence[Look], theirs: Sequence[Look]) -> list[Look]:
+    """Looks of the same recipe, of one above or below it, and of what any of these began with or consists of."""
+    recipes = {one.recipe for one in mine}
+    above = {name for one in mine for name in one.extends}
+    found = [one for one in theirs if one.recipe in recipes | above or recipes & set(one.extends)]
+    while True:
+        known = [*mine, *found]
+        used = {name for one in known for name in _used(one)}
+        names = {one.model for one in mine}
+        more = [one for one in theirs if one not in found and (one.model in used or names & set(_used(one)))]
+        if not more:
+            return found
+        found += more
+
+
+def _used(one: Look) -> Iterable[str]:
+    return (*one.members, *([one.start] if one.start else []))
+
+
+def _read(file: Path) -> Ledger:
+    try:
+        return read(file)
+    except InputError as error:  # not a reason to give no figure
+        return Ledger((), "", (str(error),))
+
+
+def _short(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}" if file.name == LEDGER else file.name
