@@ -107,6 +107,9 @@ def test_faces_are_those_of_python(page: Any, pictures: Sequence[Pixels], model:
             clear = abs(their.confidence - Recognizer(model).threshold) > PROBABILITY[detector]
             assert our["unsure"] == their.unsure or not clear
             assert our["quality"] == alike(their.quality, detector)
+            values = np.array(list(their.probabilities.values()))
+            far = np.abs(values - Recognizer(model).card.head().sets.thresholds).min() > PROBABILITY[detector]
+            assert our["set"] == list(their.set) or not far or len(set(values.round(3))) < len(values)
 
 
 def alike(quality: Quality | None, detector: str) -> dict[str, object]:
@@ -202,7 +205,7 @@ def test_faces_are_followed_as_in_python(page: Any) -> None:
         [
             {"box": list(face.box), "emotion": face.emotion, "confidence": face.confidence, "unsure": face.unsure,
              "probabilities": face.probabilities, "detectionScore": 0.9,
-             "quality": asdict(face.quality), "whyUnsure": face.why_unsure}
+             "quality": asdict(face.quality), "whyUnsure": face.why_unsure, "set": None}
             for face in faces
         ]
         for _, faces in looks

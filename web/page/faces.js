@@ -43,6 +43,7 @@ export function cards(faces, threshold, further = () => []) {
       make("h3", {}, `${face.id ?? i + 1}. ${headline(face, threshold)}`),
       ...(isUnsure(face.confidence, threshold) ? [make("p", { className: "why" }, whyWords(face))] : []),
       make("div", { className: "body" }, ...further(face, i), bars(face)),
+      ...(face.set ? [make("p", { className: "faint set" }, `set: ${face.set.join(", ")}`)] : []),
       make("p", { className: "faint quality" }, qualityWords(face.quality)),
     ),
   );

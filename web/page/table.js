@@ -4,7 +4,7 @@ import { isUnsure } from "../src/confidence.js";
 import { whyUnsure } from "../src/quality.js";
 import { save } from "./dom.js";
 
-const FORMAT = 4; // of mien's table: `TABLE` of mien.formats
+const FORMAT = 5; // of mien's table: `TABLE` of mien.formats
 
 /**
  * @typedef {import("./faces.js").Face} Face
@@ -46,6 +46,7 @@ function row(look, face, number, labels, threshold) {
     roll: face && face.quality.roll,
     yaw: face && face.quality.yaw,
     why_unsure: face && unsure ? whyUnsure(face.quality) : null,
+    set: face && face.set && face.set.join("|"),
   };
 }
 

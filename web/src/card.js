@@ -7,7 +7,8 @@ const KEY = "mien.card";
 const METADATA = 14; // field of ModelProto, onnx.proto; each entry has a key (1) and a value (2)
 
 /**
- * @typedef {{labels: string[], temperature: number, threshold: number | null}} Head
+ * @typedef {{level: number, thresholds: number[]}} Sets
+ * @typedef {{labels: string[], temperature: number, threshold: number | null, sets?: Sets | null}} Head
  * @typedef {{size: number, color: "gray" | "rgb", mean: number[], std: number[]}} Preprocess
  * @typedef {{eye_distance: number, eye_x: number, eye_y: number, eyes_to_mouth: number}} Alignment
  * @typedef {"people" | "labels"} Truth

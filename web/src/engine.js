@@ -4,10 +4,10 @@
  * @typedef {import("./pixels.js").Pixels} Pixels
  * @typedef {import("./detector.js").Detection} Detection
  * @typedef {{box: [number, number, number, number], emotion: string, confidence: number,
- *   probabilities: Record<string, number>, detectionScore: number | null, unsure: boolean,
+ *   probabilities: Record<string, number>, detectionScore: number | null, unsure: boolean, set: string[] | null,
  *   quality: import("./quality.js").Quality, whyUnsure: import("./quality.js").Why | null}} Face
  *   box: x, y, width, height in pixels of the picture; probabilities in the card's order, summing to 1; whyUnsure: null
- *   of a sure answer
+ *   of a sure answer; set: labels that hold the truth with the card's probability, null where it promises none
  * @typedef {{model: Uint8Array, detector: Uint8Array | null, detectorName: import("./detector.js").DetectorName | "none",
  *   detectSize?: number, truth?: import("./card.js").Truth, abstain?: number, assets: string, threads?: number}} Settings
  * @typedef {{place: Detection | null, shown: Pixels, quality: import("./quality.js").Quality}} Seen
@@ -16,7 +16,7 @@
 import { uprightCrop } from "./align.js";
 import { FER2013, headOf, readCard } from "./card.js";
 import { Classifier } from "./classifier.js";
-import { isUnsure } from "./confidence.js";
+import { isUnsure, setOf } from "./confidence.js";
 import { openDetector } from "./detector.js";
 import { occlusion } from "./occlusion.js";
 import { roundEven } from "./pixels.js";
@@ -33,6 +33,7 @@ export class Engine {
     this.classifier = classifier;
     this.look = look;
     const { head, truth } = headOf(classifier.card, settings.truth);
+    this.head = head;
     this.labels = head.labels;
     this.truth = truth;
     this.threshold = settings.abstain ?? head.threshold ?? 0;
@@ -116,6 +117,7 @@ export class Engine {
       probabilities: Object.fromEntries(this.labels.map((label, k) => [label, answer[k]])),
       detectionScore: place ? place.score : null,
       unsure,
+      set: setOf(answer, this.head),
       quality,
       whyUnsure: unsure ? whyUnsure(quality) : null,
     };

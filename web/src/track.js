@@ -121,6 +121,7 @@ export class Tracker {
       emotion: names[track.shown],
       confidence,
       unsure,
+      set: null, // promised of single looks
       whyUnsure: unsure ? whyUnsure(face.quality) : null,
     };
   }
