@@ -20,7 +20,10 @@ from mien import FaceSet, Run, Votes
 from mien.cards import Alignment, Card
 from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evidence import Asked, Evidence, evidence
+from mien.evaluation.leaks import strict_score
+from mien.evaluation.looks import looks
 from mien.evaluation.printed import format_estimate, verdict
+from mien.evaluation.shift import shift_alarm
 from mien.evaluation.suspects import suspects
 from mien.explanation.explain import CAVEAT, Explainer
 from mien.files import write_whole
@@ -36,9 +39,11 @@ from mien.report.abstention import abstention_side_by_side
 from mien.report.calibration import calibration_sentence, calibration_side_by_side
 from mien.report.explanations import explained
 from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
+from mien.report.looks import looks_sentences
 from mien.report.people import ceiling_sentences, people_side_by_side
 from mien.report.robustness import examples, robustness_sentences, robustness_side_by_side
 from mien.report.sets import sets_side_by_side
+from mien.report.shift import shift_side_by_side
 from mien.report.suspects import suspect_sentences
 from mien.report.words import spoken
 
@@ -68,17 +73,31 @@ def look(name: str, faces: FaceSet, votes: Votes, most: int | None) -> Looked:
         run.card,
         Asked(faces=faces.select(SPLIT) if classify else None, classify=classify, most=most, votes=votes),
     )
+    found = with_more(found, run, faces)
     seconds = perf_counter() - started
     print(f"{name}: {seconds:.0f} s", flush=True)
     return Looked(name, run.card, predictions, found, seconds)
 
 
-def kept(name: str, folder: Path, votes: Votes) -> Looked:
+def with_more(found: Evidence, run: Run, faces: FaceSet) -> Evidence:
+    """With the score on new photos, the shift alarm and the looks at test, where they are not known yet."""
+    model, test = Model.open(run.name if run.name in bundled() else run), faces.select(SPLIT)
+    shift = found.shift
+    if shift is None and found.robustness is not None and model.watched is not None:
+        shift = shift_alarm(model.watched, test, found.robustness)
+    strict = found.strict or strict_score(run.predictions(SPLIT), faces, run.card.temperature)
+    return found.model_copy(
+        update={"shift": shift, "strict": strict, "looks": looks(Model.open(run), test.fingerprint)}
+    )
+
+
+def kept(name: str, folder: Path, faces: FaceSet, votes: Votes) -> Looked:
     """What an earlier call measured that takes long, and the rest anew."""
     run = Run(RESULTS / name)
     before = Evidence.model_validate_json((folder / f"{name}.json").read_bytes())
     assert before.evaluation.temperature == run.card.temperature, f"{name}: measured at another temperature"
     found = evidence(run.predictions(SPLIT), name, run.card, Asked(votes=votes)).with_measured(before)
+    found = with_more(found, run, faces)
     seconds = json.loads((folder / "seconds.json").read_text())
     return Looked(name, run.card, run.predictions(SPLIT), found, seconds[name])
 
@@ -106,8 +125,10 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             people_side_by_side(found),
             robustness_side_by_side(found),
             corrupted(),
+            shift_side_by_side(found),
             explanations(models),
             doubts(faces),
+            Section("How often test was opened", points=tuple(openings(models))),
             Section("How long it took", points=tuple(costs(models)), code=tuple(commands)),
         ),
     )
@@ -132,11 +153,27 @@ def scores(models: Sequence[Looked]) -> Table:
         evaluation = one.found.evaluation
         of = evaluation.scores
         assert evaluation.leak_free
-        figures = (of.accuracy, evaluation.leak_free.accuracy, of.macro_f1, of.mean_class_accuracy, of.nll)
+        strict = one.found.strict
+        assert strict
+        assert strict.scores
+        new = strict.scores.accuracy
+        figures = (of.accuracy, evaluation.leak_free.accuracy, new, of.macro_f1, of.mean_class_accuracy, of.nll)
         rows.append((Cell(one.name), *(Cell(format_estimate(figure)) for figure in figures)))
     leak_free = int(models[0].predictions.leak_free.sum())
-    header = ("Model", "Accuracy", f"Leak-free accuracy, n = {leak_free:,}", "Macro F1", "Mean class accuracy", "NLL")
-    return Table(header, tuple(rows), "At the temperature of each card. One training each.")
+    strict = models[0].found.strict
+    assert strict
+    assert strict.scores
+    header = (
+        "Model", "Accuracy", f"Leak-free, n = {leak_free:,}", f"New photos, n = {strict.scores.n:,}", "Macro F1",
+        "Mean class accuracy", "NLL",
+    )  # fmt: skip
+    note = "At the temperature of each card. One training each. Leak-free: without images whose pixels stand in the "
+    note += "training or validation set. New photos: also without those that show a photo of these sets again."
+    return Table(header, tuple(rows), note)
+
+
+def openings(models: Sequence[Looked]) -> list[str]:
+    return [f"{one.name}: {' '.join(looks_sentences(one.found.looks))}" for one in models if one.found.looks]
 
 
 def comparisons(models: Sequence[Looked]) -> list[str]:
@@ -216,7 +253,7 @@ def main() -> None:
     options = parser.parse_args()
     faces, votes = FaceSet.open(options.data, size=224), Votes.open(options.votes)
     if options.kept:
-        models = [kept(name, options.to, votes) for name in options.models]
+        models = [kept(name, options.to, faces, votes) for name in options.models]
     else:
         models = [look(name, faces, votes, options.most) for name in options.models]
     for one in models:

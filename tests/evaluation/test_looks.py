@@ -89,7 +89,10 @@ def test_a_broken_chain_is_said(trained_run: Run, drawn_faces: FaceSet) -> None:
     assert "The record is broken" in " ".join(looks_sentences(found(trained_run)))
 
 
-def test_a_bundled_model_brings_its_own_and_goes_on_in_the_cache(drawn_faces: FaceSet, mien_cache: Path) -> None:
+def test_a_bundled_model_brings_its_own_and_goes_on_in_the_cache(
+    drawn_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     opened = Model.open("mien-tiny")
     before = looks(opened)
     assert before is not None
@@ -98,7 +101,7 @@ def test_a_bundled_model_brings_its_own_and_goes_on_in_the_cache(drawn_faces: Fa
     told = looks(opened, drawn_faces.select("test").fingerprint)
     assert told is not None
     assert told.own == 1
-    assert list((mien_cache / "ledgers").glob("mien-tiny-*.jsonl"))
+    assert list((tmp_path / "ledgers").glob("mien-tiny-*.jsonl"))
     assert looks(opened, before.fingerprint) == before.model_copy(update={"head": told.head})
 
 

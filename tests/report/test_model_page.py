@@ -40,7 +40,8 @@ def test_the_verdict_comes_first_and_every_point_has_its_count(tiny: tuple[Evide
     found, card, predictions = tiny
     page = evidence_page(found, card)
     assert [section.title for section in page.sections] == [
-        "Verdict", "Figures", "Class by class", "Calibration", "Abstention", "Protocol",
+        "Verdict", "Figures", "Class by class", "Calibration", "Abstention", "Prediction sets",
+        "Protocol",
     ]  # fmt: skip
     points = verdict_points(found)
     right = (predictions.predicted == predictions.labels).mean()

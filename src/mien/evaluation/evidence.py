@@ -20,7 +20,7 @@ from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.priors import PriorChange, prior_change
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
 from mien.evaluation.sets import PredictionSets, prediction_sets
-from mien.evaluation.shift import ShiftAlarm, shift_alarm
+from mien.evaluation.shift import FEWEST_SHOWN, ShiftAlarm, shift_alarm
 from mien.model import Classify, Features
 from mien.predictions import Predictions
 from mien.recognize.prior import Prior
@@ -117,7 +117,7 @@ def evidence(
         else:
             robust = robustness(lambda crops: classify(crops)[:, card.columns("labels")], faces, answers, *how)
     shift = None
-    if robust is not None and asked.faces is not None and asked.watched is not None:
+    if robust is not None and robust.n >= FEWEST_SHOWN and asked.faces is not None and asked.watched is not None:
         shift = shift_alarm(asked.watched, asked.faces, robust, seed=seed, progress=progress)
     return Evidence(
         evaluation=evaluation or score(predictions, name, temperature=card.temperature, seed=seed),

@@ -32,6 +32,7 @@ DIRECTIONS = 16  # of what is seen beyond the answers, those that vary most
 LEVEL = 0.001  # of a look, wanted; what it comes to is counted
 COSTLY = 0.05  # of accuracy: what a shift has to cost for an alarm to be wanted
 DRAWS = 1000
+FEWEST_SHOWN = 2 * MOST  # faces that alarms are counted among
 _DRAWS_OF_A_KIND = 200
 _MOST_FACES = 1000  # that are corrupted: draws of 200 of them
 _BATCH = 128
@@ -168,8 +169,8 @@ def shift_alarm(
     fewer faces than a draw has.
     """
     features, reference = watched
-    if len(faces) < 2 * MOST:
-        raise InputError(f"shift alarm on '{robustness.split}': {len(faces)} faces, expected at least {2 * MOST}")
+    if len(faces) < FEWEST_SHOWN:
+        raise InputError(f"shift alarm on '{robustness.split}': {len(faces)} faces, expected at least {FEWEST_SHOWN}")
     chance = np.random.default_rng(seed)
     chosen_N = np.sort(chance.permutation(len(faces))[:_MOST_FACES])
     shown = _Shown(list(faces.gather(chosen_N)), faces.hashes[chosen_N], robustness)

@@ -155,7 +155,7 @@ def ancestors(name: str) -> tuple[str, ...]:
     """The built-in recipes under a built-in one, nearest first; none for any other name.
 
     >>> ancestors("cnn-v2.1")
-    ('cnn-v2',)
+    ('cnn-v2', 'cnn-v1')
     """
     found: list[str] = []
     while name in names() and (parent := _read(_find(name)).get("extends")):

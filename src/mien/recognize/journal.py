@@ -23,6 +23,7 @@ from mien.scratch import held_alone
 
 Settings = Mapping[str, str | int | float | None]
 _START = b'{"'  # of every first line
+_OURS = {"model", "detector", "detect_size", "threshold"}  # in the first line of every journal, of whatever format
 
 
 class Journal:
@@ -123,7 +124,7 @@ class Journal:
                 whole += len(line)
         if number == 1 and not whole and not line.startswith(_START):
             raise _foreign(self.path, number)
-        if not self.done and settings.keys() <= begun.keys():  # ours, of a command that failed: in nobody's way
+        if not self.done and begun.keys() >= _OURS:  # of a command that failed: in nobody's way
             self._failed.clear()
             return 0
         if whole:
