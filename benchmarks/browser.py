@@ -30,7 +30,8 @@ from mien import FaceSet
 from mien.images import Pixels, read
 from mien.page.local import serve_page
 from mien.page.site import write_site
-from mien.recognize.recognizer import Recognizer, model_content
+from mien.recognize.naming import model_content
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.vendored import vendored_folder
 
 _PORTRAIT = vendored_folder("pictures") / "astronaut.jpg"

@@ -30,10 +30,10 @@ from mien.files import write_whole
 from mien.images import Pixels, read
 from mien.model import Classify, Model
 from mien.predictions import Predictions
-from mien.recognize.align import FER2013
+from mien.recognize.align import FER2013, upright_crops
 from mien.recognize.catalog import SCORES
 from mien.recognize.detector import Detector
-from mien.recognize.recognizer import bundled, upright_crops
+from mien.recognize.naming import bundled
 from mien.recognize.vendored import vendored_folder
 from mien.report.abstention import abstention_side_by_side
 from mien.report.calibration import calibration_sentence, calibration_side_by_side

@@ -27,7 +27,7 @@ from mien.cards import Card
 from mien.cli.main import app
 from mien.predictions import Truth
 from mien.recipes.recipe import Recipe, names
-from mien.recognize.recognizer import bundled
+from mien.recognize.naming import bundled
 from mien.recognize.vendored import vendored_folder
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from mien.model_files import with_features, with_reference
 from mien.predictions import Truth
 from mien.recipes.recipe import Recipe, names
 from mien.recognize.classifier import Classifier, with_card
-from mien.recognize.recognizer import bundled, model_file
+from mien.recognize.naming import bundled, model_file
 from mien.recognize.shift import Reference
 from mien.training.run import Run
 from mien.training.shares import with_shares

@@ -26,7 +26,8 @@ from mien.errors import InputError, not_writable, unknown_name
 from mien.images import Pixels
 from mien.ledger import LEDGER, append
 from mien.predictions import Predictions, Truth, pool
-from mien.recognize.recognizer import Recognizer, bundled, is_model_file, unknown_model
+from mien.recognize.naming import bundled, is_model_file, unknown_model
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.shift import Reference
 from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.looks import What, look, weights_of

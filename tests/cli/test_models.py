@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mien import Predictions
-from mien.recognize.recognizer import bundled
+from mien.recognize.naming import bundled
 from mien.recognize.vendored import vendored_folder
 
 ROOT = Path(__file__).parents[2]

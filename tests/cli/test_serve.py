@@ -16,7 +16,7 @@ import pytest
 from mien.cli import serve as verb
 from mien.cli.serve import serve
 from mien.errors import InputError, MissingExtraError
-from mien.recognize.recognizer import model_content
+from mien.recognize.naming import model_content
 from mien.serve.listen import is_private, open_socket, url_of
 
 PORTRAIT = Path(__file__).parents[2] / "src" / "mien" / "recognize" / "pictures" / "astronaut.jpg"

@@ -18,7 +18,7 @@ from mien.errors import InputError
 from mien.page.files import page_file, page_folder
 from mien.page.local import serve_page
 from mien.page.site import write_site
-from mien.recognize.recognizer import model_content
+from mien.recognize.naming import model_content
 from mien.recognize.vendored import read_vendored
 
 

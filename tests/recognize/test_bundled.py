@@ -15,7 +15,7 @@ from mien.evaluation.calibration import calibration
 from mien.labels import FER7
 from mien.recognize import vendored
 from mien.recognize.align import measure_alignment
-from mien.recognize.recognizer import bundled
+from mien.recognize.naming import bundled
 
 RESULTS = Path(__file__).parents[2] / "results"
 MOST_BYTES = {"mien-small": 5_000_000, "mien-tiny": 1_000_000}

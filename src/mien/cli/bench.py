@@ -24,7 +24,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure faces and pictures per second, on one core and on all; takes some twenty seconds."""
-    from mien.recognize.recognizer import bundled
+    from mien.recognize.naming import bundled
     from mien.recognize.session import check_provider, cores
     from mien.recognize.speed import machine, measure_speed
 

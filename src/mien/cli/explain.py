@@ -109,8 +109,7 @@ def _opened(detector: str, size: int) -> Detector | None:
 def _crops(one: InputFile, card: Card, detector: Detector | None) -> list[Pixels]:
     """The faces of a picture from left to right, cut as `Recognizer` does. Raises `InputError` where it has none."""
     from mien.images import read
-    from mien.recognize.align import FER2013
-    from mien.recognize.recognizer import upright_crops
+    from mien.recognize.align import FER2013, upright_crops
 
     if one.error:
         raise InputError(one.error)

@@ -90,7 +90,7 @@ def export(
 def _write_web(model: str, data: str | None, folder: Path, how: Reading, *, overwrite: bool) -> None:
     """The page with this model: a model file as it is, a run in float16 once it agrees with it on faces of `data`."""
     from mien.page.site import write_site
-    from mien.recognize.recognizer import is_model_file, model_content
+    from mien.recognize.naming import is_model_file, model_content
 
     content = model_content(model) if data is None or is_model_file(model) else _in_half(model, data, how)
     size = write_site(folder, model, content, overwrite=overwrite)

@@ -23,7 +23,7 @@ def page(
 
     from mien.page.local import serve_page
     from mien.page.site import write_site
-    from mien.recognize.recognizer import model_content
+    from mien.recognize.naming import model_content
 
     with tempfile.TemporaryDirectory(prefix="mien-page-") as folder:
         site = None

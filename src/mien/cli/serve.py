@@ -150,7 +150,7 @@ def _token(given: str | None, file: Path | None, *, no_token: bool) -> str | Non
 def _of_the_page(named: dict[str, str], secret: str | None) -> dict[str, bytes]:
     """Models that the page offers beside the bundled ones. It is open to all, and whoever opens it downloads its model:
     so none of one's own behind a token."""
-    from mien.recognize.recognizer import bundled, model_content
+    from mien.recognize.naming import bundled, model_content
 
     return {} if secret else {name: model_content(model) for name, model in named.items() if model not in bundled()}
 

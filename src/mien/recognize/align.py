@@ -45,6 +45,12 @@ def upright_crop(image: Pixels, face: Detection, alignment: Alignment) -> Pixels
     return np.asarray(moved, dtype=np.uint8)
 
 
+def upright_crops(image: Pixels, detector: Detector, alignment: Alignment) -> tuple[list[Detection], list[Pixels]]:
+    """The faces of a picture from left to right, and each of them cut out upright."""
+    faces = sorted(detector(image), key=lambda face: face.box[0])
+    return faces, [upright_crop(image, face, alignment) for face in faces]
+
+
 def placed(face: Detection, alignment: Alignment) -> tuple[float, float]:
     """Side of the crop in pixels of the picture, and the angle in radians by which the head leans, clockwise."""
     eyes, mouth = face.points[:2].astype(np.float64), face.points[3].astype(np.float64)

@@ -10,7 +10,7 @@ from pathlib import Path
 from mien.cards import Card
 from mien.predictions import Truth
 from mien.recognize.classifier import Classifier
-from mien.recognize.recognizer import bundled
+from mien.recognize.naming import bundled
 from mien.recognize.vendored import read_vendored, vendored_folder
 
 SCORES = "scores.json"  # beside the weights; benchmarks/evidence.py writes it

@@ -18,19 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import hub
-from mien.cards import Alignment, Card
+from mien.cards import Card
 from mien.confidence import is_unsure
-from mien.errors import InputError, suggestion, unknown_name
+from mien.errors import InputError, unknown_name
 from mien.images import Pixels, pixels_of
 from mien.predictions import Truth
-from mien.recognize.align import FER2013, upright_crop
-from mien.recognize.classifier import Classifier, read_model
+from mien.recognize.align import FER2013, upright_crops
 from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
 from mien.recognize.faces import Batch, Face, Faces, Picture, Place
+from mien.recognize.naming import open_classifier
 from mien.recognize.prior import NOT_PROMISED, Mix, Prior
 from mien.recognize.quality import Quality, quality_of
 from mien.recognize.session import CPU, check_provider, cores
-from mien.recognize.vendored import read_vendored, vendored_folder
 
 if TYPE_CHECKING:
     from mien.recognize.monitor import Monitor
@@ -88,7 +87,7 @@ class Recognizer:
             snapshot = hub.fetched(model)
             model, place = snapshot.address, snapshot.folder  # of one commit: other processes open the same
         self._given = (model, detector, detect_size, threads, abstain, truth, provider, prior)
-        self._classifier = _open(place, threads, provider)
+        self._classifier = open_classifier(place, threads, provider)
         self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
         self._head = self.card.head(truth)  # raises where the model lacks it
         self.truth: Truth = truth or self.card.truth
@@ -313,63 +312,6 @@ class Recognizer:
             quality=quality,
             set=self._head.set_of(answer) if self.mix.is_of_training else None,
         )
-
-
-def upright_crops(image: Pixels, detector: Detector, alignment: Alignment) -> tuple[list[Detection], list[Pixels]]:
-    """The faces of a picture from left to right, and each of them cut out upright."""
-    faces = sorted(detector(image), key=lambda face: face.box[0])
-    return faces, [upright_crop(image, face, alignment) for face in faces]
-
-
-def bundled() -> list[str]:
-    """Names of the models that lie in the package, sorted."""
-    return sorted(file.stem for file in vendored_folder("weights").glob("*.onnx"))
-
-
-def is_model_file(model: str | Path) -> bool:
-    """Whether `model` names a bundled model, a `.onnx` file or one on the hub, and not a run folder."""
-    return model in bundled() or hub.is_address(model) or (Path(model).suffix == ".onnx" and not Path(model).is_dir())
-
-
-def _open(model: str | Path, threads: int | None, provider: str) -> Classifier:
-    if model in bundled():  # before a folder of that name, which ./NAME or a Path means
-        content = read_vendored("weights", f"{model}.onnx")
-        return Classifier.read(content, str(model), threads=threads, trusted=True, provider=provider)
-    # Of the two cards of a run this one is written first, so a program that dies between them changes nothing here.
-    card = Path(model) / "card.json"
-    file = model_file(model)
-    known = Card.load(card) if card.is_file() else None
-    return Classifier.open(file, threads=threads, card=known, provider=provider)
-
-
-def model_content(model: str | Path) -> bytes:
-    """The ONNX file of a bundled model, of a run, or at a path; the errors of `Recognizer` where there is none."""
-    return read_vendored("weights", f"{model}.onnx") if model in bundled() else read_model(model_file(model))
-
-
-def model_file(model: str | Path) -> Path:
-    """Where the file of a model that is not bundled lies. Raises `InputError` where no file could."""
-    if hub.is_address(model):
-        model = hub.fetched(model).folder
-    place = Path(model)
-    if place.is_dir():
-        file = place / "model.onnx"
-        if not file.is_file() and not (place / "card.json").is_file():
-            raise InputError(f"{place}: is no run folder. Name a run, an .onnx file or one of {', '.join(bundled())}")
-        if not file.is_file():
-            raise InputError(f"{place}: has no model.onnx. Write it: mien export {place} --data PATH")
-        return file
-    if place.suffix == ".onnx" or len(place.parts) > 1:
-        return place
-    raise unknown_model(model)
-
-
-def unknown_model(model: str | Path, expected: str = "a run folder, a .onnx file, hf://user/name") -> InputError:
-    """The error for a name that is no bundled model's and no path's; `expected`: what would do beside those names."""
-    known = bundled()
-    return InputError(
-        f"unknown model '{model}'.{suggestion(str(model), known)} Expected {expected} or one of {', '.join(known)}"
-    )
 
 
 def known_detector(name: str) -> DetectorChoice:

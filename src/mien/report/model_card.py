@@ -22,7 +22,7 @@ from mien.evaluation.printed import figure_text, format_estimate
 from mien.model import Model
 from mien.models.family import family
 from mien.recipes.recipe import Recipe, names
-from mien.recognize.recognizer import bundled
+from mien.recognize.naming import bundled
 from mien.report.calibration import range_if_perfect
 from mien.report.layout import Page, Section, check_page, templates, write_page
 from mien.report.model_page import parts as evidence_parts

@@ -19,7 +19,8 @@ from typing import Any
 
 from mien import formats
 from mien.errors import InputError
-from mien.recognize.recognizer import Recognizer, model_content
+from mien.recognize.naming import model_content
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.stream import TOGETHER
 from mien.recognize.track import SMOOTH_S
 from mien.recognize.video import Pace

@@ -14,7 +14,7 @@ from mien.models.head import last_layer
 from mien.predictions import Truth
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble
-from mien.recognize.recognizer import bundled, unknown_model
+from mien.recognize.naming import bundled, unknown_model
 from mien.recognize.vendored import read_vendored, vendored_folder
 from mien.training.run import Run
 
