@@ -74,7 +74,8 @@ def test_a_card_stays_and_a_reference_replaces_its_kind(watched: Path) -> None:
     assert reference is not None
     again = with_reference(content, reference.model_copy(update={"data": "again"}), "x")
     model = onnx.load_model_from_string(with_features(again, "x"))
-    assert sorted(one.key for one in model.metadata_props) == ["mien.card", reference_key("none")]
+    keys = ["mien.card", reference_key("default"), reference_key("none")]  # the first reference is of the package
+    assert sorted(one.key for one in model.metadata_props) == keys
     assert [one.name for one in model.graph.output] == ["logits", "features"]
     assert Classifier.read(again, "x").card == Card.parse(model.metadata_props[0].value, "x")
 
@@ -180,9 +181,9 @@ def test_check_of_what_cannot_be_checked(watched: Path, pictures: Path, tmp_path
     assert (done.code, done.err) == (
         2, "error: 1 faces are too few to tell whether they are like the reference's: at least 50\n"
     )  # fmt: skip
-    done = mien("check", vendored_folder("pictures"), "--model", watched)
+    done = mien("check", vendored_folder("pictures"), "--model", watched, "--detector", "fast")
     assert done.code == 2
-    assert "has no reference for faces that the detector 'default' cuts" in done.err
+    assert "has no reference for faces that the detector 'fast' cuts" in done.err
     (tmp_path / "film.mp4").write_bytes(b"x")
     done = mien("check", tmp_path / "film.mp4", *how)
     assert done.code == 2
