@@ -236,3 +236,14 @@ def test_whether_sampling_helps_is_said_of_recipes_that_differ_in_it_alone(make_
     other = [(name, "cnn-v1" if name.startswith("a") else recipe, skill, seed) for name, recipe, skill, seed in SEEDS]
     report = over_seeds(make_report(other), {"cnn-v1": (0.5, 0.51), "cnn-v2.1": (0.8, 0.81)})
     assert not any("sampling" in point for point in pairs.over_seeds(report).points)
+
+
+def test_the_answer_on_new_photos_stands_beside(whole_study: StudyReport) -> None:
+    comparison = whole_study.comparisons["test"]
+    report = replace(whole_study, on_new_photos=comparison.model_copy(update={"n": 12}))
+    (plain, *_), (told, *_) = headlines(whole_study), headlines(report)
+    assert "show a photo" not in plain
+    assert "Without images that show a photo of the training or validation set again (n = 12)," in told
+    assert told.startswith(plain.split(" The ViT has")[0].split(" This is said")[0])
+    other = comparison.model_copy(update={"models": ("a", "b")})
+    assert headlines(replace(whole_study, on_new_photos=other)) == headlines(whole_study)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mien import FaceSet, Run, evaluate
@@ -46,3 +48,31 @@ def test_a_folder_of_another_seed_joins_its_recipe(trained_run: Run, drawn_faces
     again = gather(results, "Title", []).seeds
     assert again is not None
     assert {one.recipe: len(one.accuracies) for one in again.recipes} == {"first": 2, "second": 2}
+
+
+def test_the_same_photos_are_looked_for_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    soft = [cv2.GaussianBlur(rng.normal(size=(48, 48)), (0, 0), 1.5) for _ in range(12)]
+    pictures = [np.clip(128 + 40 * one / one.std(), 0, 255).astype(np.uint8) for one in soft]
+    # Test: the third of train again, mirrored; a new one; the first of val again, darker; a new one.
+    told = {"train": pictures[:6], "val": [pictures[6], pictures[7]],
+            "test": [pictures[2][:, ::-1], pictures[8], pictures[6] // 2 + 20, pictures[9]]}  # fmt: skip
+    for split, images in told.items():
+        folder = tmp_path / "data" / split / "happy"
+        folder.mkdir(parents=True)
+        for i, image in enumerate(images):
+            cv2.imwrite(str(folder / f"{i}.png"), image)
+    (tmp_path / "data" / "train" / "sad").mkdir()
+    cv2.imwrite(str(tmp_path / "data" / "train" / "sad" / "0.png"), pictures[10])
+    faces = FaceSet.open(tmp_path / "data", labels=["happy", "sad"])
+    keep_data(tmp_path, faces)
+    file = tmp_path / "data.json"
+    written = json.loads(file.read_text())
+    assert written["near"] == {"val": [], "test": [0, 2]}
+    stamp = file.stat().st_mtime_ns
+    keep_data(tmp_path, faces)
+    assert file.stat().st_mtime_ns == stamp
+    del written["near"]  # as an earlier mien left it
+    file.write_text(json.dumps(written))
+    keep_data(tmp_path, faces)
+    assert json.loads(file.read_text())["near"]["test"] == [0, 2]

@@ -62,6 +62,8 @@ class DataReport:
     counts: Mapping[str, Mapping[str, int]]  # split → label → images
     repeated: Mapping[str, int]  # "test images that also stand in train" → count
     leak_free: Mapping[str, int]  # split → images that the leak-free score keeps
+    # Split → places in it of images that show a photo of an earlier split again, in other pixels; None in older files.
+    near: Mapping[str, tuple[int, ...]] | None = None
 
     @property
     def is_fer2013(self) -> bool:
@@ -80,6 +82,7 @@ class StudyReport:
     environment: Mapping[str, str]  # program, versions, machine
     not_run: Sequence[NotRun] = ()
     seeds: RecipeComparison | None = None  # where two recipes have several runs each
+    on_new_photos: Comparison | None = None  # the same runs on test without any photo of train and val
     class_tests: ClassTests | None = None  # of the runs that `families.questions` names, on test or else on val
 
     @property

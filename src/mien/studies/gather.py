@@ -10,12 +10,14 @@ from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from mien.data.audit import audit
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
+from mien.data.leaks import THRESHOLD, near_duplicates
 from mien.data.votes import Votes
 from mien.errors import InputError
 from mien.evaluation.classes import ClassTests, class_tests
@@ -89,6 +91,7 @@ def gather(
         not_run=not_run,
         comparisons=_comparisons(by_name),
         seeds=_over_seeds(kept),
+        on_new_photos=_on_new_photos(questions(runs) if data.is_fer2013 else (), by_name, data),
         class_tests=_class_tests(questions(runs) if data.is_fer2013 else (), by_name),
         environment=environment(),
     )
@@ -195,6 +198,23 @@ def _class_tests(
     return class_tests({name: predictions[name][split] for name in names})
 
 
+def _on_new_photos(
+    asked: Sequence[Sequence[str]], predictions: Mapping[str, Mapping[str, Predictions]], data: DataReport
+) -> Comparison | None:
+    """The runs that answer the study's question on test images whose photo stands nowhere in train or val."""
+    names = list(dict.fromkeys(name for names in asked for name in names))
+    if len(names) < 2 or "test" not in (data.near or {}) or not all("test" in predictions[name] for name in names):
+        return None
+    assert data.near is not None
+    kept = []
+    for name in names:
+        found = predictions[name]["test"]
+        new_N = found.leak_free.copy()
+        new_N[list(data.near["test"])] = False
+        kept.append((name, found.keep(new_N)))
+    return compare_predictions(kept) if len(kept[0][1]) else None
+
+
 def check_free(folder: Path) -> None:
     """Raise `InputError` where a study would write over somebody else's files in `folder`."""
     check_page(folder, overwrite=None)
@@ -203,14 +223,14 @@ def check_free(folder: Path) -> None:
 
 
 def keep_data(folder: Path, faces: FaceSet) -> None:
-    """Describe the faces for the report, unless it was done before: the audit takes a while."""
+    """Describe the faces for the report, unless it was done before: to look for the same photos takes a while."""
     path = folder / _DATA
     try:
         told = _read_data(path) if path.is_file() else None
     except InputError:  # damaged
         told = None
-    known = told is not None and (told.source, told.fingerprint) == (faces.source, faces.fingerprint)
-    if not known:
+    same = told is not None and (told.source, told.fingerprint) == (faces.source, faces.fingerprint)
+    if told is None or not same or told.near is None:
         write_whole(path, json.dumps(asdict(describe_data(faces)), indent=2) + "\n")
 
 
@@ -238,7 +258,18 @@ def describe_data(faces: FaceSet) -> DataReport:
         counts={split: counts for split, counts in faces.counts().items() if sum(counts.values())},
         repeated=repeated,
         leak_free=found.leak_free,
+        near=_near(faces),
     )
+
+
+def _near(faces: FaceSet) -> dict[str, tuple[int, ...]]:
+    found = {}
+    for later, earlier in (("val", ("train",)), ("test", ("train", "val"))):
+        places = np.flatnonzero(faces.splits == later)
+        pairs = [pair for split in earlier for pair in near_duplicates(faces, later, split)]
+        near = sorted({pair.later for pair in pairs if pair.similarity >= THRESHOLD})
+        found[later] = tuple(int(place) for place in np.searchsorted(places, near))
+    return found
 
 
 def environment() -> dict[str, str]:

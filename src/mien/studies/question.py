@@ -95,7 +95,18 @@ def _accuracy(report: StudyReport, first: RunReport, second: RunReport, *, begin
     comparison = report.comparison
     assert comparison is not None  # there is no side without one
     where = f"{'On' if begin else 'on'} {comparison.split} (accuracy, n = {comparison.n:,})"
-    return f"{where}, {verdict(_pair(report, first, second))}."
+    return f"{where}, {verdict(_pair(report, first, second))}.{_on_new_photos(report, first, second)}"
+
+
+def _on_new_photos(report: StudyReport, first: RunReport, second: RunReport) -> str:
+    """The same where no run can know the photo; models from zero know those of the training set best."""
+    comparison = report.on_new_photos
+    if comparison is None or not {first.name, second.name} <= set(comparison.models):
+        return ""
+    pair = between(list(comparison.pairs), first.name, second.name)
+    named = pair.model_copy(update={"first": called(first), "second": called(second)})
+    where = f"Without images that show a photo of the training or validation set again (n = {comparison.n:,})"
+    return f" {where}, {verdict(named)}."
 
 
 def _pair(report: StudyReport, first: RunReport, second: RunReport) -> PairedTest:
