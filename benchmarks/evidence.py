@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +22,7 @@ from mien.evaluation.compare import compare_predictions
 from mien.evaluation.evidence import Asked, Evidence, evidence
 from mien.evaluation.leaks import strict_score
 from mien.evaluation.looks import looks
-from mien.evaluation.printed import format_estimate, verdict
+from mien.evaluation.printed import NONE, format_estimate, verdict
 from mien.evaluation.shift import shift_alarm
 from mien.evaluation.suspects import suspects
 from mien.explanation.explain import CAVEAT, Explainer
@@ -116,6 +116,7 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
         "Evidence: what the models can do, and what they cannot",
         f"{faces.source}, PrivateTest, n = {len(models[0].predictions):,}; every figure with its 95 % interval",
         (
+            Section("In one minute", tables=(minute(models),)),
             Section("Verdict", points=tuple(verdicts(models))),
             Section("Scores", tables=(scores(models),)),
             Section("Comparison", points=tuple(comparisons(models))),
@@ -132,6 +133,34 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             Section("How long it took", points=tuple(costs(models)), code=tuple(commands)),
         ),
     )
+
+
+def minute(models: Sequence[Looked]) -> Table:
+    """One line a question, for whoever reads no more."""
+    person = format_estimate(models[0].found.humans.one.human)
+    questions: list[tuple[str, Callable[[Evidence], str]]] = [
+        ("How often does it give the label of the data?", lambda one: format_estimate(one.evaluation.scores.accuracy)),
+        ("… of photos that are new to it?", lambda one: format_estimate(one.strict.scores.accuracy)),
+        (f"How often does it agree with one person? (A person with another: {person})",
+         lambda one: format_estimate(one.humans.one.model)),
+        ("Is its confidence the chance to be right?",
+         lambda one: "yes" if one.evaluation.calibration.as_good_as_perfect else "not quite"),
+        ("How many faces does it answer, and how many of those wrongly by the label?", answered),
+        ("How many labels hold the truth with 90 %?", lambda one: f"{one.sets.size.value:.1f} of 7" if one.sets else NONE),
+        ("How often is it right on blurred, dark, turned, covered faces?",
+         lambda one: format_estimate(one.robustness.mean) if one.robustness else "not measured"),
+        ("Which of the changes that cost five points does the alarm tell?",
+         lambda one: f"{one.shift.costly - len(one.shift.missed)} of {one.shift.costly}" if one.shift else "no alarm"),
+        ("How often was test opened for it and its relatives?",
+         lambda one: f"{one.looks.own + one.looks.relatives} times"),
+    ]  # fmt: skip
+    rows = tuple((Cell(words), *(Cell(answer(one.found)) for one in models)) for words, answer in questions)
+    return Table(("", *(one.name for one in models)), rows, "The number of images of each figure stands below.")
+
+
+def answered(found: Evidence) -> str:
+    there = found.abstention.at_threshold
+    return f"{100 * there.coverage:.0f} %, {format_estimate(there.risk)}"
 
 
 def verdicts(models: Sequence[Looked]) -> list[str]:

@@ -89,7 +89,7 @@ def head_sentences(found: PeopleHead) -> tuple[str, ...]:
             f"corruption on {clean} (n = {found.robustness.n:,})."
         )
     if found.sets:
-        told += sets_sentences(found.sets)[:2]
+        told.append(sets_sentences(found.sets)[0])
     return tuple(told)
 
 
