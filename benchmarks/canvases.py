@@ -1,7 +1,8 @@
 """Canvases: pictures with known faces, for what detectors find: faces of FER2013, enlarged, on backgrounds without any.
 
-The faces are crops of 48 pixels, so a large one is soft; half of the canvases have them turned. Backgrounds are
-gradients with noise and the two pictures without people that scikit-learn brings.
+The faces are crops of 48 pixels, so a large one is soft. Backgrounds are gradients with noise and the two pictures
+without people that scikit-learn brings. `canvases` mixes sizes, and turns the faces of half of them; `scenes` shows
+given faces under one condition.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ HEIGHT, WIDTH = 480, 640
 SMALLEST, LARGEST = 20, 300  # side of a face in pixels
 _TURN = 30.0  # degrees at most, either way
 _TRIES = 30  # places that are tried for a face before it is left out
+_NOISE = 3.0  # of 255: what a camera adds to little light
+_SHADED = (1.1, 0.1)  # light on both sides of a face that it falls on from one
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,34 @@ class Placed:
     side: int
     turn: float
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x, y, width and height of its crop, as if it were not turned."""
+        return self.x - self.side / 2, self.y - self.side / 2, self.side, self.side
+
 
 @dataclass(frozen=True)
 class Canvas:
     image: Pixels  # (H, W, 3) RGB
     faces: tuple[Placed, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How faces are shown."""
+
+    side: int = 96  # pixels
+    turn: float = 0.0  # degrees, to the left or to the right by chance
+    light: float = 1.0  # times what it is, over the whole canvas; noise comes after it
+    shaded: bool = False  # light falls on each face from the left or the right, by chance
+    blur: float = 0.0  # sigma, of the side of a face, over the whole canvas
+    crowd: int = 4  # faces of a canvas
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the places for faces, at least `crowd` of them."""
+        rows = round(np.sqrt(self.crowd * HEIGHT / WIDTH)) or 1
+        return rows, -(-self.crowd // rows)
 
 
 def canvases(faces: FaceSet, count: int, *, seed: int = 0) -> Iterator[Canvas]:
@@ -54,6 +80,46 @@ def canvases(faces: FaceSet, count: int, *, seed: int = 0) -> Iterator[Canvas]:
                 placed.append(Placed(which, *middle, side, turn))
                 _paste(image, faces.gather(np.array([which]))[0], placed[-1])
         yield Canvas(image, tuple(placed))
+
+
+def scenes(faces: FaceSet, scene: Scene, *, seed: int = 0) -> Iterator[Canvas]:
+    """Each of these faces once, in their order, `scene.crowd` a canvas, each somewhere in a cell of a grid.
+
+    The last canvas may have fewer. Every second turned face leans to the left.
+    """
+    rng = np.random.default_rng(seed)
+    backgrounds = _photographs()
+    for number, start in enumerate(range(0, len(faces), scene.crowd)):
+        image = _background(rng, backgrounds, number)
+        which = np.arange(start, min(start + scene.crowd, len(faces)))
+        placed = tuple(_somewhere(rng, scene, cell, int(one)) for cell, one in enumerate(which))
+        for one, crop in zip(placed, faces.gather(which), strict=True):
+            _paste(image, _shade(crop, one.number) if scene.shaded else crop, one)
+        yield Canvas(_seen(rng, image, scene), placed)
+
+
+def _somewhere(rng: np.random.Generator, scene: Scene, cell: int, number: int) -> Placed:
+    rows, columns = scene.grid
+    height, width = HEIGHT / rows, WIDTH / columns
+    free_x, free_y = max(width - scene.side, 0) / 2, max(height - scene.side, 0) / 2
+    x = (cell % columns + 0.5) * width + float(rng.uniform(-free_x, free_x))
+    y = (cell // columns + 0.5) * height + float(rng.uniform(-free_y, free_y))
+    return Placed(number, x, y, scene.side, scene.turn if number % 2 else -scene.turn)
+
+
+def _shade(crop: Pixels, number: int) -> Pixels:
+    ramp = np.linspace(*(_SHADED if number % 2 else _SHADED[::-1]), crop.shape[1])
+    return np.clip(crop * (ramp if crop.ndim == 2 else ramp[:, None]), 0, 255).astype(np.uint8)
+
+
+def _seen(rng: np.random.Generator, image: Pixels, scene: Scene) -> Pixels:
+    """Out of focus first, then too dark or too bright, then the camera's noise where it is not as light as it was."""
+    if scene.blur:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), scene.blur * scene.side), dtype=np.uint8)
+    if scene.light == 1:
+        return image
+    noisy = image * scene.light + rng.normal(0, _NOISE, image.shape)
+    return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
 
 def _photographs() -> list[Pixels]:

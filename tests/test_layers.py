@@ -57,7 +57,10 @@ WITHOUT_TORCH = (
     "data",
     "recipes",
     "report",
-    *(f"evaluation.{name}" for name in ("bootstrap", "compare", "evaluate", "evidence", "printed", "significance")),
+    *(
+        f"evaluation.{name}"
+        for name in ("bootstrap", "compare", "evaluate", "evidence", "photos", "printed", "significance")
+    ),
 )
 TORCH = {"torch", "lightning", "transformers", "torchmetrics", "safetensors"}
 
