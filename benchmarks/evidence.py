@@ -38,6 +38,7 @@ from mien.report.explanations import explained
 from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
 from mien.report.people import ceiling_sentences, people_side_by_side
 from mien.report.robustness import examples, robustness_sentences, robustness_side_by_side
+from mien.report.stability import stability_side_by_side
 from mien.report.suspects import suspect_sentences
 from mien.report.words import spoken
 
@@ -104,6 +105,7 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             people_side_by_side(found),
             robustness_side_by_side(found),
             corrupted(),
+            stability_side_by_side(found),
             explanations(models),
             doubts(faces),
             Section("How long it took", points=tuple(costs(models)), code=tuple(commands)),

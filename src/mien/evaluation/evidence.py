@@ -17,6 +17,7 @@ from mien.evaluation.groups import Groups, by_group
 from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
 from mien.evaluation.shift import ShiftAlarm, shift_alarm
+from mien.evaluation.stability import MOST, Stability, stability
 from mien.model import Classify, Features
 from mien.predictions import Predictions
 from mien.recognize.shift import Reference
@@ -48,6 +49,7 @@ class Evidence(Frozen):
     groups: Groups | None = None
     people: PeopleHead | None = None
     shift: ShiftAlarm | None = None
+    stability: Stability | None = None
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
@@ -55,9 +57,8 @@ class Evidence(Frozen):
         if people and before.people:
             robust = people.robustness or before.people.robustness
             people = people.model_copy(update={"robustness": robust})
-        parts = {
-            name: getattr(self, name) or getattr(before, name) for name in ("robustness", "humans", "groups", "shift")
-        }
+        names = ("robustness", "humans", "groups", "shift", "stability")
+        parts = {name: getattr(self, name) or getattr(before, name) for name in names}
         return self.model_copy(update={**parts, "people": people})
 
 
@@ -65,7 +66,7 @@ class Evidence(Frozen):
 class Asked:
     """What is asked for beside the scores, and what it takes."""
 
-    faces: FaceSet | None = None  # those of the split; with them and `classify` robustness is measured
+    faces: FaceSet | None = None  # those of the split; with them and `classify` robustness and stability are measured
     classify: Classify | None = None  # the model itself, all its heads side by side
     watched: tuple[Features, Reference] | None = None  # what its alarm is measured with, beside robustness
     most: int | None = None  # faces at most for robustness; all of them if left out
@@ -97,6 +98,7 @@ def evidence(
     humans = human_ceiling(people or answers, votes, seed=seed) if votes else None
     robust: Robustness | None = None
     robust_people: Robustness | None = None
+    stable: Stability | None = None
     if asked.faces is not None and asked.classify is not None:
         faces, classify, draw = asked.faces, asked.classify, Draw(most=asked.most, seed=seed)
         how = (card.alignment, draw, progress)
@@ -104,6 +106,8 @@ def evidence(
             robust, robust_people = robustness_of_heads(classify, faces, answers, people, *how)
         else:
             robust = robustness(lambda crops: classify(crops)[:, card.columns("labels")], faces, answers, *how)
+        most = min(asked.most or MOST, MOST)
+        stable = stability(classify, faces, card, predictions.split, most=most, seed=seed, progress=progress)
     shift = None
     if robust is not None and asked.faces is not None and asked.watched is not None:
         shift = shift_alarm(asked.watched, asked.faces, robust, seed=seed, progress=progress)
@@ -115,6 +119,7 @@ def evidence(
         groups=by_group(answers, asked.groups, known=asked.known, seed=seed) if asked.groups else None,
         people=_people_head(voted, card.head("people"), robust_people, seed) if people is not None else None,
         shift=shift,
+        stability=stable,
     )
 
 

@@ -14,6 +14,7 @@ from mien.report.people import ceiling_section, ceiling_sentences, head_section,
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.shift import shift_section
+from mien.report.stability import stability_section
 from mien.report.words import INTERVALS, listed, spoken
 
 
@@ -38,6 +39,7 @@ def parts(found: Evidence) -> tuple[Section, ...]:
         abstention_section(found.evaluation.model, found.abstention),
         *((ceiling_section(found.humans),) if found.humans else ()),
         *((robustness_section(found.robustness),) if found.robustness else ()),
+        *((stability_section(found.stability),) if found.stability else ()),
         *((shift_section(found.shift),) if found.shift else ()),
         *((groups_section(found.groups),) if found.groups else ()),
         *((head_section(found.people),) if found.people else ()),
