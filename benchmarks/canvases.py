@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mien import FaceSet
 from mien.images import Pixels
@@ -19,6 +20,7 @@ from mien.images import Pixels
 HEIGHT, WIDTH = 480, 640
 SMALLEST, LARGEST = 20, 300  # side of a face in pixels
 _TURN = 30.0  # degrees at most, either way
+HEAD = 0.25  # of the side of a face, that its head reaches beyond it
 _TRIES = 30  # places that are tried for a face before it is left out
 _NOISE = 3.0  # of 255: what a camera adds to little light
 _SHADED = (1.1, 0.1)  # light on both sides of a face that it falls on from one
@@ -78,7 +80,7 @@ def canvases(faces: FaceSet, count: int, *, seed: int = 0) -> Iterator[Canvas]:
             if middle is not None:
                 which = int(rng.integers(0, len(faces)))
                 placed.append(Placed(which, *middle, side, turn))
-                _paste(image, faces.gather(np.array([which]))[0], placed[-1])
+                paste(image, faces.gather(np.array([which]))[0], placed[-1])
         yield Canvas(image, tuple(placed))
 
 
@@ -94,14 +96,15 @@ def scenes(faces: FaceSet, scene: Scene, *, seed: int = 0) -> Iterator[Canvas]:
         which = np.arange(start, min(start + scene.crowd, len(faces)))
         placed = tuple(_somewhere(rng, scene, cell, int(one)) for cell, one in enumerate(which))
         for one, crop in zip(placed, faces.gather(which), strict=True):
-            _paste(image, _shade(crop, one.number) if scene.shaded else crop, one)
+            paste(image, _shade(crop, one.number) if scene.shaded else crop, one, head=True)
         yield Canvas(_seen(rng, image, scene), placed)
 
 
 def _somewhere(rng: np.random.Generator, scene: Scene, cell: int, number: int) -> Placed:
     rows, columns = scene.grid
     height, width = HEIGHT / rows, WIDTH / columns
-    free_x, free_y = max(width - scene.side, 0) / 2, max(height - scene.side, 0) / 2
+    reach = scene.side * (1 + 2 * HEAD)  # no head covers another face
+    free_x, free_y = max(width - reach, 0) / 2, max(height - reach, 0) / 2
     x = (cell % columns + 0.5) * width + float(rng.uniform(-free_x, free_x))
     y = (cell // columns + 0.5) * height + float(rng.uniform(-free_y, free_y))
     return Placed(number, x, y, scene.side, scene.turn if number % 2 else -scene.turn)
@@ -126,6 +129,11 @@ def _photographs() -> list[Pixels]:
     from sklearn.datasets import load_sample_images
 
     return [np.ascontiguousarray(image) for image in load_sample_images().images]
+
+
+def background(rng: np.random.Generator, number: int) -> Pixels:
+    """A picture without people, from the photographs alone unless three divides `number`."""
+    return _background(rng, _photographs(), number)
 
 
 def _background(rng: np.random.Generator, photographs: list[Pixels], number: int) -> Pixels:
@@ -153,18 +161,36 @@ def _free(rng: np.random.Generator, placed: list[Placed], side: int) -> tuple[fl
     return None
 
 
-def _paste(image: Pixels, crop: Pixels, where: Placed) -> None:
-    """The crop, enlarged and turned, with an edge that fades over a twelfth of its side."""
+def paste(image: Pixels, crop: Pixels, where: Placed, *, head: bool = False) -> None:
+    """The crop, enlarged and turned, with an edge that fades over a twelfth of its side.
+
+    `head`: in an oval that reaches a quarter of its side beyond the crop, which it fills with the crop's mirror image,
+    so that there is something around the face, as in photos there always is. Detectors were taught on that: of 120 val
+    faces of 96 pixels CenterFace misses 31 without and 5 with it.
+    """
     colored = np.stack([crop] * 3, axis=2) if crop.ndim == 2 else crop
     own = colored.shape[0]
-    edge = max(own // 12, 1)
-    mask = np.zeros((own, own), dtype=np.float32)
-    mask[edge:-edge, edge:-edge] = 1
-    mask = cv2.GaussianBlur(mask, (0, 0), edge / 2)
-    matrix = cv2.getRotationMatrix2D(((own - 1) / 2, (own - 1) / 2), where.turn, where.side / own)
-    matrix[:, 2] += (where.x - (own - 1) / 2, where.y - (own - 1) / 2)
+    around = round(own * HEAD) if head else 0
+    colored = np.pad(colored, [(around, around), (around, around), (0, 0)], mode="reflect")
+    mask = _oval(own + 2 * around) if head else _square(own)
+    middle = (own - 1) / 2 + around
+    matrix = cv2.getRotationMatrix2D((middle, middle), where.turn, where.side / own)
+    matrix[:, 2] += (where.x - middle, where.y - middle)
     face, shown = (
         cv2.warpAffine(one, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
         for one in (colored.astype(np.float32), mask)
     )
     image[:] = np.round(shown[..., None] * face + (1 - shown[..., None]) * image).astype(np.uint8)
+
+
+def _square(side: int) -> npt.NDArray[np.float32]:
+    edge = max(side // 12, 1)
+    mask = np.zeros((side, side), dtype=np.float32)
+    mask[edge:-edge, edge:-edge] = 1
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), edge / 2), dtype=np.float32)
+
+
+def _oval(side: int) -> npt.NDArray[np.float32]:
+    """Higher than wide, fading over the outer quarter of its radius."""
+    down, across = (np.mgrid[:side, :side] - (side - 1) / 2) / (side / 2)
+    return np.clip((1 - np.hypot(across, 0.9 * down)) / 0.25, 0, 1).astype(np.float32)

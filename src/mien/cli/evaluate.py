@@ -270,6 +270,7 @@ def _show_sentences(found: Evidence) -> None:
     from mien.report.calibration import calibration_sentence
     from mien.report.groups import gap_sentences
     from mien.report.people import ceiling_sentences, head_sentences
+    from mien.report.stability import stability_sentences
 
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
@@ -277,6 +278,8 @@ def _show_sentences(found: Evidence) -> None:
         say(f"people: {' '.join(ceiling_sentences(found.humans))}")
     if found.people:
         say(f"people's head: {' '.join(head_sentences(found.people))}")
+    if found.stability:
+        say(f"stability: {' '.join(stability_sentences(found.stability))}")
     if found.groups:
         _show_groups(found.groups)
         say(f"groups: {' '.join(gap_sentences(found.groups))}")

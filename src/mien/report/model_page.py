@@ -14,7 +14,7 @@ from mien.report.people import ceiling_section, ceiling_sentences, head_section,
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.shift import shift_section
-from mien.report.stability import stability_section
+from mien.report.stability import stability_section, stability_sentences
 from mien.report.words import INTERVALS, listed, spoken
 
 
@@ -62,6 +62,8 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
         points += [f"What people see: {line}" for line in head_sentences(found.people)]
     if found.robustness:
         points.append(robustness_sentences(found.robustness)[0])
+    if found.stability:
+        points += stability_sentences(found.stability)[:2]
     if found.groups:
         points.append(gap_sentences(found.groups)[0])
     return tuple(points)
