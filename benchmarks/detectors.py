@@ -77,6 +77,7 @@ class Audit(Frozen):
     data: str
     split: str
     seed: int
+    command: str
     levels: tuple[Level, ...]
 
 
@@ -142,7 +143,7 @@ def page(found: Audit) -> Page:
                 Picture.of("detectors", drawn(found), "Share of faces missed, and accuracy, under each condition."),
             ),
         ),
-        Section("How it was measured", text=METHOD, code=(_COMMAND,)),
+        Section("How it was measured", text=METHOD, code=(found.command,)),
         *(Section(name.capitalize(), tables=(table(found, name),)) for name in CONDITIONS),
     ]  # fmt: skip
     return Page("Face detectors: what they miss", told, tuple(sections))
@@ -281,7 +282,10 @@ def main() -> None:
         said = eyes["default"].classify(list(faces.gather(np.arange(len(faces)))))
         asked = Asked(eyes, faces, said.argmax(axis=1) == faces.labels, 0)
         levels = tuple(audit(asked, options.faces))
-        found = Audit(model=options.model, data=faces.source, split=SPLIT, seed=0, levels=levels)
+        command = f"{_COMMAND}{f' --most {options.most}' if options.most else ''} --faces {options.faces}"
+        found = Audit(
+            model=options.model, data=faces.source, split=SPLIT, seed=0, command=command, levels=levels
+        )  # fmt: skip
         write_whole(file, found.model_dump_json(indent=1) + "\n")
     found = Audit.model_validate(json.loads(file.read_text(encoding="utf-8")))
     html = write_page(page(found), options.to)

@@ -111,7 +111,7 @@ def opened(name: str) -> Model:
     return Model.open(name if name in bundled() else RESULTS / name)
 
 
-def page(found: Measured, command: str) -> Page:
+def page(found: Measured) -> Page:
     first = next(iter(found.models.values()))
     pictures = tuple(
         Picture.of(f"stability-{name}", drawn(one), f"{name}: share of answers that flip under each small change.")
@@ -126,9 +126,17 @@ def page(found: Measured, command: str) -> Page:
             Section("Small changes of the crop", stability_section(first).text, tables=(small_changes(found),)),
             Section("Films through the whole chain", text=(CHAIN,), tables=(chain(found),)),
             *seeds,
-            Section("Other models", folded=pictures[1:], code=(command,)),
+            Section("Other models", folded=pictures[1:], code=(command(found),)),
         ),
     )
+
+
+def command(found: Measured) -> str:
+    """That made it."""
+    films = {one.flips.films + one.left_out for one in found.films}
+    told = f"python benchmarks/stability.py --data {found.data} --to docs/stability {' '.join(found.models)}"
+    told += "".join(f" --films {count}" for count in films)
+    return told + (f" --seeds {' '.join(found.seeds.runs)}" if found.seeds else "")
 
 
 def verdict(found: Measured) -> list[str]:
@@ -215,9 +223,7 @@ def main() -> None:
         told = between_seeds(runs) if runs else None
         kept = Measured(models=found, films=moved, seeds=told, data=faces.source, seconds=seconds)
         write_whole(file, kept.model_dump_json(indent=1) + "\n")
-    command = "python benchmarks/stability.py --data fer2013.zip --to docs/stability " + " ".join(options.models)
-    command += f" --seeds {' '.join(map(str, options.seeds))}" if options.seeds else ""
-    html = write_page(page(Measured.model_validate(json.loads(file.read_text("utf-8"))), command), options.to)
+    html = write_page(page(Measured.model_validate(json.loads(file.read_text("utf-8")))), options.to)
     text = html.with_suffix(".md").read_text(encoding="utf-8").replace("(pictures/", f"({options.to.name}/pictures/")
     write_whole(options.to.with_suffix(".md"), text)
     html.unlink()
