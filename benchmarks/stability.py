@@ -140,17 +140,16 @@ def command(found: Measured) -> str:
 
 
 def verdict(found: Measured) -> list[str]:
-    """Of the first model, in the head that answers by default, with the default detector."""
+    """Of the first model, in the head that answers by default."""
     name, one = next(iter(found.models.items()))
     head = one.heads[-1]
-    film = next(film for film in found.films if (film.model, film.truth) == (name, head.truth))
     assert head.sure
     points = [
         f"{name}: a crop that is cut or saved a little otherwise flips {format_estimate(head.mean)} of the answers, "
         f"and {format_estimate(head.sure)} of those that are not marked unsure: most of what flips is marked unsure.",
-        f"In films of a face that stays as it is, found by the default detector, the answer changes "
-        f"{format_estimate(film.flips.raw)} times a second, smoothed {format_estimate(film.flips.smoothed)} times: so "
-        "videos are smoothed. An answer to one frame alone is not.",
+        f"In {head.film.films} simulated films of a face that stays as it is, the answer changes "
+        f"{format_estimate(head.film.raw)} times a second, smoothed {format_estimate(head.film.smoothed)} times: so "
+        "videos are smoothed.",
     ]
     return [*points, *([seeds_sentence(found.seeds)] if found.seeds else [])]
 
