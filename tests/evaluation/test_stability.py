@@ -208,3 +208,4 @@ def test_a_real_model_on_real_faces(real_data: Path) -> None:
     section = stability_section(found)
     assert len(stability_sentences(found)) == 4
     assert section.tables[0].rows[0][0].text == "Shifted by 1 pixel of 48"
+    assert section.tables[0].rows[7][0].text == "Saved again as JPEG, quality 75"

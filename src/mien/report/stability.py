@@ -112,7 +112,7 @@ def _table(found: Stability, note: str) -> Table:
     heads = found.heads
     header = ("Small change", *(f"Flips, {_HEADS[head.truth]}" for head in heads))
     rows = [
-        (Cell(WORDS[one.change].capitalize()), *(Cell(format_estimate(head.changes[i].share)) for head in heads))
+        (Cell(_begun(WORDS[one.change])), *(Cell(format_estimate(head.changes[i].share)) for head in heads))
         for i, one in enumerate(heads[0].changes)
     ]
     rows += [
