@@ -44,6 +44,7 @@ from mien.report.people import ceiling_sentences, people_side_by_side
 from mien.report.robustness import examples, robustness_sentences, robustness_side_by_side
 from mien.report.sets import sets_side_by_side
 from mien.report.shift import shift_side_by_side
+from mien.report.stability import stability_side_by_side
 from mien.report.suspects import suspect_sentences
 from mien.report.words import spoken
 
@@ -127,6 +128,7 @@ def page(models: Sequence[Looked], faces: FaceSet, commands: Sequence[str]) -> P
             robustness_side_by_side(found),
             corrupted(),
             shift_side_by_side(found),
+            stability_side_by_side(found),
             explanations(models),
             doubts(faces),
             Section("How often test was opened", points=tuple(openings(models))),

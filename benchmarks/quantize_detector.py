@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +28,7 @@ from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, 
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mien import FaceSet, Recognizer
+from mien.evaluation import photos
 from mien.recognize import detector as module
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.detector import Detection, Detector
@@ -35,7 +36,6 @@ from mien.recognize.detector import Detection, Detector
 _OPSET = 17  # the file's own, 9, has no quantization channel by channel
 _EXACT = 9  # convolutions at the end that stay in float32
 _SHOWN = 60  # canvases that ranges are taken from
-_NEAR, _SMALLER, _LARGER = 0.35, 0.4, 1.6  # of a crop's side: where its face must lie, and how large it must be
 
 
 def make(source: Path, to: Path, faces: FaceSet) -> None:
@@ -98,21 +98,11 @@ def opened(path: Path, threads: int) -> Detector:
         module.read_vendored = own
 
 
-def matched(found: list[Detection], faces: Iterable[Placed]) -> tuple[dict[int, Detection], int]:
+def matched(found: list[Detection], faces: Sequence[Placed]) -> tuple[dict[int, Detection], int]:
     """By number of the face: what was found there; and how many finds are no face."""
-    there: dict[int, Detection] = {}
-    other = 0
-    for one in found:
-        x, y = one.box[0] + one.box[2] / 2, one.box[1] + one.box[3] / 2
-        size = max(one.box[2], one.box[3])
-        for number, face in enumerate(faces):
-            near = np.hypot(x - face.x, y - face.y) <= _NEAR * face.side
-            if near and number not in there and _SMALLER <= size / face.side <= _LARGER:
-                there[number] = one
-                break
-        else:
-            other += 1
-    return there, other
+    pairs = photos.matched([one.box for one in found], [face.box for face in faces])
+    there = {number: found[index] for number, index in enumerate(pairs) if index is not None}
+    return there, len(found) - len(there)
 
 
 def compare(paths: list[Path], faces: FaceSet, count: int, threads: int) -> None:

@@ -60,7 +60,7 @@ WITHOUT_TORCH = (
     "report",
     *(
         f"evaluation.{name}"
-        for name in ("bootstrap", "compare", "evaluate", "evidence", "printed", "sets", "significance")
+        for name in ("bootstrap", "compare", "evaluate", "evidence", "photos", "printed", "sets", "significance")
     ),
 )
 TORCH = {"torch", "lightning", "transformers", "torchmetrics", "safetensors"}

@@ -58,6 +58,8 @@ def inputs(drawn_folder: Path, save_checkpoint, tmp_path_factory: pytest.TempPat
     shutil.copyfile(portrait, here / "photo.jpg")
     shutil.copytree(portrait.parent, here / "photos")
     _write_clip(here / "clip.mp4", portrait)
+    marks = "source,x,y,width,height,label,group\nastronaut.jpg,170,70,110,140,happy,indoors\n"
+    (here / "photos" / "marks.csv").write_text(marks)
     (here / "interviews").mkdir()
     for name in ("p1.mp4", "p2.mp4"):
         shutil.copyfile(here / "clip.mp4", here / "interviews" / name)
@@ -119,8 +121,8 @@ MADE = {
     ),
     "fine-tune": ("runs/mine/model.onnx", "runs/mine-folds/folds.json", "runs/mine-folds/fold-03/card.json"),
     "evaluate": (
-        "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html", "explained.png",
-        "gradients.png", "dossier/dossier.html",
+        "evidence/photos.html", "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html",
+        "explained.png", "gradients.png", "dossier/dossier.html",
     ),
     "phone": (),
     "serve": (),

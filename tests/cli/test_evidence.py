@@ -52,8 +52,8 @@ def test_one_page_of_everything(run: Path, drawn_zip: Path, votes: Path, groups:
     page = (run / "report" / "report-test.html").read_text()
     titles = re.findall(r'<section id="([a-z0-9-]+)"', page)
     assert titles == [
-        "verdict", "figures", "class-by-class", "calibration", "abstention", "human-ceiling", "robustness", "groups",
-        "protocol",
+        "verdict", "figures", "class-by-class", "calibration", "abstention", "human-ceiling", "robustness", "stability",
+        "groups", "protocol",
     ]  # fmt: skip
     assert all(f'<a href="#{title}">' in page for title in titles)
     assert not re.search(r'(src|href)="(?!data:|#)', page), "asks for something outside itself"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.console import (
-    DataOption,
     DeviceOption,
     FerplusOption,
     JsonOption,
@@ -30,6 +29,7 @@ from mien.cli.console import (
     say,
     table,
 )
+from mien.cli.photos import check_alone, score_marked
 
 if TYPE_CHECKING:
     from mien.cards import Card
@@ -46,7 +46,9 @@ _FIGURES = ("accuracy", "macro_f1", "weighted_f1", "mean_class_accuracy", "nll")
 
 def evaluate(
     model: ModelArgument,
-    data: DataOption,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Labeled faces: folder, zip, fer2013.csv or Parquet.")
+    ] = None,
     split: Annotated[
         str,
         typer.Option(
@@ -54,6 +56,17 @@ def evaluate(
             help="val, test, pooled (both, as in the study), train; or all: every face, of data without splits.",
         ),
     ] = "test",
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            "--photos",
+            help="Instead of --data: CSV of faces marked in photos, columns source, x, y, width, height, label, and "
+            "group where wanted. Says what is missed, and what is worth photo in, emotion out.",
+        ),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option("--detector", help="With --photos: default (CenterFace) or fast (BlazeFace).")
+    ] = "default",
     labels: LabelsOption = None,
     subjects: SubjectsOption = None,
     skip_unreadable: SkipOption = False,
@@ -99,6 +112,21 @@ def evaluate(
     With --votes the model is compared with the people who tagged the faces, with --groups groups with each other.
     """
     from mien.errors import InputError
+
+    if photos is not None:
+        of_crops = {
+            "--data": data is not None, "--split": split != "test", "--subjects": subjects is not None,
+            "--skip-unreadable": skip_unreadable, "--votes": votes is not None, "--ferplus": ferplus is not None,
+            "--groups": groups is not None, "--report": report, "--robust-faces": robust_faces is not None,
+            "--suspects": suspects, "--device": device != "auto",
+        }  # fmt: skip
+        check_alone(of_crops)
+        score_marked(model, photos, detector, labels, out, as_json=as_json, overwrite=overwrite)
+        return
+    if data is None:
+        raise InputError("nothing to score: name labeled face crops (--data PATH), or marked photos (--photos CSV)")
+    if detector != "default":
+        raise InputError("--detector is for --photos; faces of --data are crops already. Leave it out")
     from mien.evaluation.evaluate import scored
     from mien.evaluation.evidence import Asked, evidence
     from mien.evaluation.groups import read_groups
@@ -276,6 +304,7 @@ def _show_sentences(found: Evidence) -> None:
     from mien.report.looks import looks_sentences
     from mien.report.people import ceiling_sentences, head_sentences
     from mien.report.sets import sets_sentences
+    from mien.report.stability import stability_sentences
     from mien.report.words import strict_sentence
 
     if found.strict:
@@ -294,6 +323,8 @@ def _show_sentences(found: Evidence) -> None:
         say(f"people: {' '.join(ceiling_sentences(found.humans))}")
     if found.people:
         say(f"people's head: {' '.join(head_sentences(found.people))}")
+    if found.stability:
+        say(f"stability: {' '.join(stability_sentences(found.stability))}")
     if found.groups:
         _show_groups(found.groups)
         say(f"groups: {' '.join(gap_sentences(found.groups))}")

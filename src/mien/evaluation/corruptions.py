@@ -71,7 +71,7 @@ def corrupt(
         case "contrast":
             return _paler(crop, strength)
         case "jpeg":
-            return _compressed(crop, int(strength))
+            return compressed(crop, int(strength))
         case "resolution":
             return _coarser(crop, int(strength))
         case "rotation":
@@ -128,7 +128,7 @@ def _paler(crop: Pixels, left: float) -> Pixels:
     return _rounded(mean + (crop - mean) * np.float32(left))
 
 
-def _compressed(crop: Pixels, quality: int) -> Pixels:
+def compressed(crop: Pixels, quality: int) -> Pixels:
     import cv2
 
     turned = crop if crop.ndim == 2 else crop[..., ::-1]  # OpenCV's order of colors

@@ -21,6 +21,7 @@ from mien.evaluation.priors import PriorChange, prior_change
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
 from mien.evaluation.sets import PredictionSets, prediction_sets
 from mien.evaluation.shift import FEWEST_SHOWN, ShiftAlarm, shift_alarm
+from mien.evaluation.stability import MOST, Stability, stability
 from mien.model import Classify, Features
 from mien.predictions import Predictions
 from mien.recognize.prior import Prior
@@ -58,6 +59,7 @@ class Evidence(Frozen):
     prior: PriorChange | None = None
     strict: StrictScore | None = None  # without near-duplicates of what was learned from, and persons who are in it
     looks: Looks | None = None  # how often test was opened, at the time of this one
+    stability: Stability | None = None
 
     def with_measured(self, before: Evidence) -> Evidence:
         """With what takes long from `before`, evidence of the same answers, wherever it was not measured again."""
@@ -65,10 +67,8 @@ class Evidence(Frozen):
         if people and before.people:
             robust = people.robustness or before.people.robustness
             people = people.model_copy(update={"robustness": robust})
-        parts = {
-            name: getattr(self, name) or getattr(before, name)
-            for name in ("robustness", "humans", "groups", "shift", "strict")
-        }
+        names = ("robustness", "humans", "groups", "shift", "stability", "strict")
+        parts = {name: getattr(self, name) or getattr(before, name) for name in names}
         return self.model_copy(update={**parts, "people": people})
 
 
@@ -76,7 +76,7 @@ class Evidence(Frozen):
 class Asked:
     """What is asked for beside the scores, and what it takes."""
 
-    faces: FaceSet | None = None  # those of the split; with them and `classify` robustness is measured
+    faces: FaceSet | None = None  # those of the split; with them and `classify` robustness and stability are measured
     classify: Classify | None = None  # the model itself, all its heads side by side
     watched: tuple[Features, Reference] | None = None  # what its alarm is measured with, beside robustness
     most: int | None = None  # faces at most for robustness; all of them if left out
@@ -109,6 +109,7 @@ def evidence(
     humans = human_ceiling(people or answers, votes, seed=seed) if votes else None
     robust: Robustness | None = None
     robust_people: Robustness | None = None
+    stable: Stability | None = None
     if asked.faces is not None and asked.classify is not None:
         faces, classify, draw = asked.faces, asked.classify, Draw(most=asked.most, seed=seed)
         how = (card.alignment, draw, progress)
@@ -116,6 +117,8 @@ def evidence(
             robust, robust_people = robustness_of_heads(classify, faces, answers, people, *how)
         else:
             robust = robustness(lambda crops: classify(crops)[:, card.columns("labels")], faces, answers, *how)
+        most = min(asked.most or MOST, MOST)
+        stable = stability(classify, faces, card, predictions.split, most=most, seed=seed, progress=progress)
     shift = None
     if robust is not None and robust.n >= FEWEST_SHOWN and asked.faces is not None and asked.watched is not None:
         shift = shift_alarm(asked.watched, asked.faces, robust, seed=seed, progress=progress)
@@ -131,6 +134,7 @@ def evidence(
         if asked.prior != "train"
         else None,
         sets=prediction_sets(answers, answers.label_shares, card.head("labels"), seed=seed),
+        stability=stable,
     )
 
 

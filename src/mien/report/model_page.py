@@ -17,6 +17,7 @@ from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.sets import sets_section, sets_sentences
 from mien.report.shift import shift_section
+from mien.report.stability import stability_section, stability_sentences
 from mien.report.words import INTERVALS, listed, spoken, strict_sentence
 
 
@@ -43,6 +44,7 @@ def parts(found: Evidence) -> tuple[Section, ...]:
         *((prior_section(found.prior),) if found.prior else ()),
         *((ceiling_section(found.humans),) if found.humans else ()),
         *((robustness_section(found.robustness),) if found.robustness else ()),
+        *((stability_section(found.stability),) if found.stability else ()),
         *((shift_section(found.shift),) if found.shift else ()),
         *((groups_section(found.groups),) if found.groups else ()),
         *((head_section(found.people),) if found.people else ()),
@@ -70,6 +72,8 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
         points += [f"What people see: {line}" for line in head_sentences(found.people)]
     if found.robustness:
         points.append(robustness_sentences(found.robustness)[0])
+    if found.stability:
+        points += stability_sentences(found.stability)[:2]
     if found.groups:
         points.append(gap_sentences(found.groups)[0])
     return tuple(points)
