@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mien.errors import InputError
 
-CARD = 3  # 2: a people's head, and whose truth answers; 3: threads
+CARD = 4  # 2: a people's head, and whose truth answers; 3: threads; 4: what was learned of a camera's faces
 RUN = 2  # 2: `val_people` in the history
 PREDICTIONS = 2  # 2: the people's head and its votes
 TABLE = 4  # 2: the number itself, as the last column; 3: `status` and `error`, rows without a face; 4: quality
