@@ -15,7 +15,7 @@ from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, not_writable
-from mien.evaluation.adaption import Labeled, groups_left_out, learn, neutral_of
+from mien.evaluation.adaption import Labeled, groups_left_out, learn, neutral_of, views_of
 from mien.evaluation.shift import references
 from mien.exports import model_place
 from mien.files import write_whole
@@ -136,7 +136,6 @@ def adapt(
         raise InputError(
             f"{opened.name}: is {card.adapted}. Adapt the model that it was made of, with all faces at once"
         )
-    content = opened.content if opened.run is None else model_file(opened.run.folder).read_bytes()
     named = faces.for_labels(card.labels, opened.name)
     own = opened.not_trained_on(named)
     if len(own) < len(named):
@@ -146,10 +145,8 @@ def adapt(
         )  # fmt: skip
     if not len(own):
         raise InputError(f"{faces.source}: {opened.name} was trained on every face of it; adapt on faces of your own")
-    one_view = Classifier.read(content, opened.name, card=card.model_copy(update={"mirror": False}))
-    crops = list(own.images)
-    views = [crops, [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]] if card.mirror else [crops]
-    said_VNO = np.stack([one_view.probabilities(view) for view in views]).astype(np.float64)
+    content = opened.content if opened.run is None else model_file(opened.run.folder).read_bytes()
+    said_VNO = views_of(content, card, list(own.images), opened.name)
     groups_N, persons = groups_left_out(own)
     found: list[Learned] = []
     for truth in card.truths:
