@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 from mien import FaceSet, InputError, Recognizer, Run, adapt
 from mien.cards import Card
 from mien.model import Model
+from mien.recognize.vendored import vendored_folder
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +108,16 @@ def test_faces_laid_out_evenly_are_warned_of(mien, drawn_faces: FaceSet, tmp_pat
     done = mien("adapt", "mien-tiny", "--data", tmp_path / "even", "--to", tmp_path / "new.onnx", "--anyway")
     assert done.code == 0, done.err
     assert "every label has as many faces" in done.err
+
+
+def test_a_run_is_adapted_by_its_model_file(own: Path, labels: str, mien, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(Path(__file__).parents[2] / "results" / "mien-tiny", tmp_path / "mien-tiny"))
+    shutil.copyfile(vendored_folder("weights") / "mien-tiny.onnx", run / "model.onnx")
+    shutil.copyfile(vendored_folder("starts") / "mien-tiny" / "seen.npz", run / "seen.npz")
+    before = (run / "model.onnx").read_bytes()
+    for model, new in ((run, "of-run.onnx"), ("mien-tiny", "of-name.onnx")):
+        done = mien("adapt", model, "--data", own, "--labels", labels, "--to", tmp_path / new)
+        assert done.code == 0, done.err
+    assert (run / "model.onnx").read_bytes() == before
+    of_run, of_name = (Recognizer(tmp_path / name).card for name in ("of-run.onnx", "of-name.onnx"))
+    assert of_run.adapted == of_name.adapted
