@@ -29,7 +29,19 @@ def light(code: str) -> str:
 
 
 def test_every_name_is_there_and_no_module_hides_one() -> None:
-    wanted = {"train", "evaluate", "compare", "calibrate", "explain", "ensemble", "export", "card", "study", "sweep"}
+    wanted = {
+        "adapt",
+        "train",
+        "evaluate",
+        "compare",
+        "calibrate",
+        "explain",
+        "ensemble",
+        "export",
+        "card",
+        "study",
+        "sweep",
+    }
     assert wanted | {"Recognizer", "FaceSet", "Votes", "Recipe", "Run", "Face"} <= set(mien.__all__)
     for name in wanted:
         assert callable(getattr(mien, name)), name

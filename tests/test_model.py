@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien import FaceSet, InputError, Recognizer, Run, calibrate, compare, ensemble, evaluate, export
+from mien import FaceSet, InputError, Recognizer, Run, adapt, calibrate, compare, ensemble, evaluate, export
 from mien import model as module
 from mien.explanation.explain import Explainer
 from mien.labels import LabelSet
@@ -95,6 +95,17 @@ def test_every_kind_is_calibrated(kinds: dict[str, Model], kind: str, drawn_face
     assert model.content == before
     assert Recognizer(new).card == card != model.card
     assert card == model.card.calibrated(model.predictions(drawn_faces, "val"), 0.5)
+
+
+@pytest.mark.parametrize("kind", ["run", "file", "bundled"])
+def test_every_kind_is_adapted(kinds: dict[str, Model], kind: str, drawn_faces: FaceSet, tmp_path: Path) -> None:
+    if kind == "run":  # what this one was trained on teaches nothing, and it has no model file to put biases in
+        with pytest.raises(InputError, match=r"has no model\.onnx"):
+            adapt(kinds[kind], drawn_faces.select("test"), tmp_path / "new.onnx")
+        return
+    card = adapt(kinds[kind], drawn_faces, tmp_path / "new.onnx", anyway=True)
+    assert Recognizer(tmp_path / "new.onnx").card == card
+    assert {one.truth for one in card.adapted.heads} == set(card.truths)
 
 
 @pytest.mark.parametrize("kind", ["run", "file", "bundled"])

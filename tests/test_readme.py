@@ -98,6 +98,7 @@ def _write_votes(folder: Path) -> None:
 ELSEWHERE = (
     "mien serve", "mien page", "mien recognize camera", "mien bench", "mien recognize photos --engine ray",
     "mien train cnn-v1 --engine ray", "mien sweep cnn-v1 --engine ray", "mien push",
+    "mien adapt",  # refuses where drawn faces tell no gain
     "mien check", "mien calibrate runs/cnn-v2 --reference",  # need hundreds of faces
 )  # fmt: skip
 TRAINING = ("mien train", "mien study", "mien sweep")
@@ -124,6 +125,7 @@ MADE = {
         "evidence/photos.html", "evidence/report-test.html", "evidence/model-card.md", "evidence/suspects-train.html",
         "explained.png", "gradients.png", "dossier/dossier.html",
     ),
+    "adapt": (),
     "phone": (),
     "serve": (),
     "share": (),

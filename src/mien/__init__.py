@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.actions import calibrate, card, dossier, ensemble, explain
+    from mien.actions import adapt, calibrate, card, dossier, ensemble, explain
     from mien.data.faceset import FaceSet
     from mien.data.votes import Votes
     from mien.errors import InputError, MienError
@@ -44,6 +44,7 @@ _HOMES = {
     "Sources": "mien.training.targets",
     "Run": "mien.training.run",
     "Votes": "mien.data.votes",
+    "adapt": "mien.actions",
     "calibrate": "mien.actions",
     "card": "mien.actions",
     "compare": "mien.evaluation.compare",
@@ -63,7 +64,8 @@ _OF_TRAIN = ("torch", "lightning", "torchmetrics", "transformers", "safetensors"
 __all__ = [
     "Batch", "Face", "FaceSet", "Faces", "InputError", "MienError", "Predictions", "Recipe", "Recognizer", "Run",
     "Sources", "Votes",
-    "calibrate", "card", "compare", "cross_validate", "dossier", "ensemble", "evaluate", "explain", "export", "push",
+    "adapt", "calibrate", "card", "compare", "cross_validate", "dossier", "ensemble", "evaluate", "explain", "export",
+    "push",
     "study", "sweep", "train",
 ]  # fmt: skip
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.cards import Card
+import numpy as np
+
+from mien.cards import Adapted, Card, Learned
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, not_writable
+from mien.evaluation.adaption import Labeled, groups_left_out, learn, neutral_of, views_of
 from mien.evaluation.shift import references
 from mien.exports import model_place
 from mien.files import write_whole
 from mien.images import Pixels
 from mien.model import Model, Named
-from mien.model_files import with_features, with_reference
+from mien.model_files import with_biases, with_features, with_reference
 from mien.predictions import Truth
 from mien.recipes.recipe import Recipe, names
 from mien.recognize.classifier import Classifier, with_card
@@ -28,6 +33,8 @@ from mien.training.start import open_start
 
 if TYPE_CHECKING:
     from mien.explanation.explain import Explanation
+
+logger = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -116,6 +123,70 @@ def reference(
         content = with_reference(content, one, opened.name)
     _write(place, content)
     return found
+
+
+def adapt(
+    model: Named, faces: FaceSet, to: str | Path, *, anyway: bool = False, overwrite: bool = False, seed: int = 0
+) -> Card:
+    """Write `to`, a model file with biases of its labels, learned from few labeled faces of one camera; its card.
+
+    All splits of `faces` are taken, less those that the model is known to be trained on. Each head is adapted where
+    a gain can be told on faces left out (`Learned.certain`); the others stay as they are. `anyway`: all are adapted. A
+    threshold is fitted again on answers to faces left out, and left out where they cannot tell one; so are the
+    references of `mien check`. Raises `InputError` where no gain can be told, without `anyway`; for too few faces,
+    other labels, or a model that is adapted already; and for a `to` that would replace what is not ours, without
+    `overwrite`.
+    """
+    opened = Model.open(model, device="cpu")
+    place = model_place(to, opened, overwrite=overwrite)
+    card = opened.card
+    if card.adapted is not None:
+        raise InputError(
+            f"{opened.name}: is {card.adapted}. Adapt the model that it was made of, with all faces at once"
+        )
+    named = faces.for_labels(card.labels, opened.name)
+    own = opened.not_trained_on(named)
+    if len(own) < len(named):
+        logger.warning(
+            "%s: %d of its %d faces are among those that %s was trained on; they are left out",
+            faces.source, len(named) - len(own), len(named), opened.name,
+        )  # fmt: skip
+    if not len(own):
+        raise InputError(f"{faces.source}: {opened.name} was trained on every face of it; adapt on faces of your own")
+    content = opened.content if opened.run is None else model_file(opened.run.folder).read_bytes()
+    said_VNO = views_of(content, card, list(own.images), opened.name)
+    groups_N, persons = groups_left_out(own)
+    found: list[Learned] = []
+    for truth in card.truths:
+        head = card.head(truth)
+        given = Labeled(own.labels, said_VNO[..., card.columns(truth)], groups_N, neutral_of(head.labels))
+        learned, threshold = learn(given, head, truth, seed=seed)
+        found.append(learned)
+        if learned.certain or anyway:
+            risk = None if threshold is None else head.risk
+            # Sets, and what priors are held against, were of the answers without biases.
+            card = card.with_head(truth, threshold=threshold, risk=risk, sets=None, shares=None)
+    kept = tuple(one for one in found if one.certain or anyway)
+    told = Adapted(
+        model=opened.name,
+        day=date.today().isoformat(),
+        data=faces.source,
+        fingerprint=faces.fingerprint,
+        faces={label: int((own.labels == i).sum()) for i, label in enumerate(own.label_set.labels)},
+        persons=persons,
+        heads=kept or tuple(found),
+    )
+    if not kept:
+        raise InputError(
+            f"no gain can be told, so nothing is written: {opened.name} would be {told}. Name more faces; or write it "
+            "all the same: --anyway"
+        )
+    biases_O = np.zeros(sum(card.widths))
+    for one in kept:
+        biases_O[card.columns(one.truth)] = one.biases
+    card = card.model_copy(update={"adapted": told})
+    _write(place, with_card(with_biases(content, biases_O.tolist(), opened.name), card, opened.name))
+    return card
 
 
 def card(

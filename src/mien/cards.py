@@ -109,6 +109,54 @@ class Head(BaseModel):
         return tuple(self.labels[k] for k in np.argsort(-probs_K, kind="stable") if held_K[k])
 
 
+class Learned(BaseModel):
+    """Biases of one head, learned of few faces, and what they gained on faces that were left out.
+
+    Gains are the figure and its 95 % interval: of accuracy (0–1), and of the negative log-likelihood, in nats a face.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    truth: Truth
+    biases: tuple[float, ...] = Field(min_length=2)  # added to the logarithm of each label's probability
+    spread: float = Field(ge=0)  # that they were allowed; 0: no biases
+    baseline: float = Field(ge=0)  # share of the neutral faces' mean log-probabilities that is taken away
+    before: float = Field(ge=0, le=1)  # accuracy on these faces without biases …
+    after: float = Field(ge=0, le=1)  # … and with biases of the other faces
+    accuracy: tuple[float, float, float]
+    nll: tuple[float, float, float]
+
+    @property
+    def certain(self) -> bool:
+        """Whether a gain was told: the likelihood rose beyond chance, and no right answers were lost."""
+        return self.nll[1] > 0 and self.accuracy[0] >= 0
+
+
+class Adapted(BaseModel):
+    """That a model file is one that was adapted to a camera's faces; its biases are a part of its network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str  # that it was made of
+    day: str  # as in 2026-01-31
+    data: str  # name of the source of the faces
+    fingerprint: str  # of the faces
+    faces: dict[str, int]  # of each label; their shares were learned too
+    persons: int | None  # that were left out one after another; None where single faces were
+    heads: tuple[Learned, ...]  # those that have biases
+
+    def __str__(self) -> str:
+        """In a sentence, with what was gained."""
+        who = f"of {self.persons} persons" if self.persons else "persons not told apart"
+        gains = "; ".join(
+            f"{one.truth}: {100 * one.accuracy[0]:+.1f} points of accuracy [{100 * one.accuracy[1]:.1f}, "
+            f"{100 * one.accuracy[2]:.1f}] on faces left out" + ("" if one.certain else " (no gain that can be told)")
+            for one in self.heads
+        )
+        count = sum(self.faces.values())
+        return f"adapted from {self.model} on {self.day} to {count} faces of {self.data}, {who}; {gains}"
+
+
 class Card(BaseModel):
     """Labels and preprocessing of a model, and where it comes from. JSON round trip by pydantic.
 
@@ -137,6 +185,7 @@ class Card(BaseModel):
     shares: tuple[float, ...] | None = None  # of the labels in what it learned from; None in older cards
     people: Head | None = None  # what people see: shares of votes
     truth: Truth = "labels"  # the head that answers where nobody asks for one
+    adapted: Adapted | None = None  # to the faces of one camera; None: as it was trained
     training: Training
     license: str = "Weights: terms of the training data apply. Code: Apache-2.0."
     use: str = "Apparent expression in a face crop, not inner feeling. See docs/responsible-use.md."
@@ -209,6 +258,12 @@ class Card(BaseModel):
             sets = _sets(level, self.people.sets, said, val.vote_shares)
             card = card.model_copy(update={"people": self.people.model_copy(update={**own, "sets": sets})})
         return card
+
+    def with_head(self, truth: Truth, **changes: float | None) -> Card:
+        """With another temperature, threshold or risk of one head; None for `sets` or `shares`, which then are lost."""
+        if truth == "people" and self.people is not None:
+            return self.model_copy(update={"people": self.people.model_copy(update=changes)})
+        return self.model_copy(update=changes)
 
     def text(self) -> str:
         """As `save` writes it."""

@@ -51,6 +51,10 @@ class DivergedError(InputError):
         self.what = what
 
 
+class StoppedEarlyError(MienError):
+    """A run of a sweep was stopped before its last epoch, since others did better; the message says why."""
+
+
 class MissingExtraError(MienError):
     """A feature needs an optional dependency group that is not installed."""
 

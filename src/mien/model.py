@@ -44,6 +44,8 @@ Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats32]  # face crops → p
 Features: TypeAlias = Callable[[Sequence[Pixels]], tuple[Floats32, Floats32]]  # → probabilities (N, O), features
 Named: TypeAlias = "str | Path | Run | Model"
 
+logger = logging.getLogger(__name__)
+
 
 class Model:
     """A trained model of whatever kind, opened for questions."""
@@ -97,6 +99,8 @@ class Model:
             file = Recognizer(snapshot.folder, detector="none")
             return cls(snapshot.name, file.card, file, place, origin=origin)
         file, name = Recognizer(model, detector="none"), Path(model).stem
+        if file.card.adapted:
+            logger.info("%s: %s", name, file.card.adapted)
         if model in bundled():
             return cls(name, file.card, file, origin=Run(vendored_folder("starts") / name))
         return cls(name, file.card, file, Path(model))
@@ -182,6 +186,10 @@ class Model:
         train = self._seen[0] if self._seen else faces.hashes[faces.splits == "train"]
         return chosen.keep(~np.isin(chosen.hashes, train))
 
+    def not_trained_on(self, faces: FaceSet) -> FaceSet:
+        """The faces that training did not see, as far as the model itself knows; whatever their split is called."""
+        return faces.keep(~np.isin(faces.hashes, self._seen[0])) if self._seen else faces
+
     @property
     def watched(self) -> tuple[Features, Reference] | None:
         """What tells faces that are unlike those of val: the features of crops, and what they are held against.
@@ -244,6 +252,8 @@ class Model:
         Then they leave out images of the train and val splits here, and of `all` none.
         """
         training = self.card.training
+        if self.card.adapted and self.card.adapted.fingerprint == faces.fingerprint:
+            return f"{self.name} was adapted to these very faces, so figures on them flatter it"
         if self._seen is not None:
             return None
         if faces.select("train", "val").fingerprint != training.fingerprint:

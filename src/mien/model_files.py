@@ -1,11 +1,12 @@
-"""Model files: an ONNX file of ours that gives the features of a face too, and holds what they are held against."""
+"""Model files: an ONNX file of ours with more in it: features and what they are held against, or biases of labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mien.errors import InputError, MissingExtraError, first_line
-from mien.recognize.shift import FEATURES, Reference, reference_key
+from mien.recognize.shift import FEATURES, REFERENCE_KEY, Reference, reference_key
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -37,6 +38,31 @@ def with_reference(content: bytes, reference: Reference, source: str) -> bytes:
     del model.metadata_props[:]
     for name, value in [*kept, (key, reference.model_dump_json())]:
         model.metadata_props.add(key=name, value=value)
+    return bytes(model.SerializeToString())
+
+
+def with_biases(content: bytes, biases: Sequence[float], source: str) -> bytes:
+    """The same network with a number added to each of its outputs `(O,)`, of all heads side by side.
+
+    So whatever opens the file has them: this package, the page, a phone. References for `mien check` are left out: they
+    are of faces that its promises no longer speak of.
+    """
+    model = _opened(content, source)
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    graph, output = model.graph, model.graph.output[0].name
+    inner = f"{output}_before_biases"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = inner if name == output else name
+    graph.initializer.append(numpy_helper.from_array(np.asarray(biases, dtype=np.float32), "biases_of_labels"))
+    graph.node.append(helper.make_node("Add", [inner, "biases_of_labels"], [output]))
+    kept = [(one.key, one.value) for one in model.metadata_props if not one.key.startswith(REFERENCE_KEY)]
+    del model.metadata_props[:]
+    for key, value in kept:
+        model.metadata_props.add(key=key, value=value)
     return bytes(model.SerializeToString())
 
 

@@ -111,7 +111,15 @@ def test_sizes_turns_and_jpeg() -> None:
 
 def test_flips_are_those_counted_by_hand(faces: FaceSet) -> None:
     card = Model.open("mien-tiny").card.model_copy(
-        update={"labels": LABELS, "people": None, "truth": "labels", "temperature": 1.0, "threshold": 0.95}
+        update={
+            "labels": LABELS,
+            "people": None,
+            "truth": "labels",
+            "temperature": 1.0,
+            "threshold": 0.95,
+            "sets": None,
+            "shares": None,
+        }
     )
     found = stability(classify, faces, card, "val")
     assert (found.split, found.n, found.of) == ("val", N, N)

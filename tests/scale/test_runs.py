@@ -11,10 +11,13 @@ import pytest
 from mien import FaceSet, InputError, Recipe
 from mien.errors import DivergedError, MissingExtraError
 from mien.scale.cluster import Cluster
+from mien.scale.early import Halving
 from mien.scale.runs import _train, on_ray
 from mien.studies.grid import combinations
+from mien.studies.runs import Errand
 from mien.studies.sweep import sweep
 from mien.training.hardware import detect
+from mien.training.run import Epoch
 
 CPU = ("cpu", "float32")
 GRID = ["optimizer.lr=1e-3,1e-4,10"]
@@ -59,3 +62,47 @@ def test_a_sweep_on_ray_is_the_sweep(drawn_faces: FaceSet, tmp_path: Path, caplo
     assert again.rows[:2] == there.rows[:2]
     assert (tmp_path / "there" / "optimizer.lr=1e-3" / "model.safetensors").stat().st_mtime_ns == before
     assert "2 finished before, 1 to train" in caplog.text
+
+
+def rows(*accuracies: float) -> list[Epoch]:
+    return [
+        Epoch(epoch, 1.0, 0.5, 1.0, accuracy, 1e-3, 1.0, 100.0) for epoch, accuracy in enumerate(accuracies, start=1)
+    ]
+
+
+def test_halving_stops_what_falls_behind_at_its_rungs(drawn_faces: FaceSet, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    wanted = combinations("cnn-v1", ["optimizer.lr=1e-3,1e-4,1e-5"], ["epochs=9"])
+    errands = [Errand(one.name, one.recipe, drawn_faces, tmp_path / one.name, None, detect(*CPU)) for one in wanted]
+    halving = Halving(errands)  # rungs at epochs 1, 3 and 9
+    assert halving.verdict("good", rows(0.5, 0.6, 0.7), 9) is None
+    assert halving.verdict("better", rows(0.6, 0.6), 9) is None
+    assert halving.verdict("good", rows(0.5, 0.6, 0.7, 0.1), 9) is None  # between rungs nothing is held against it
+    why = halving.verdict("bad", rows(0.4, 0.9), 9)
+    assert why is not None
+    assert "val accuracy 0.400 at epoch 1 of 9" in why
+    assert "at epoch 3 of 9" in (halving.verdict("better", rows(0.6, 0.6, 0.65), 9) or "")
+    assert halving.verdict("good", rows(*[0.5] * 8, 0.0), 9) is None  # at its end there is nothing to stop
+
+
+@pytest.mark.slow
+def test_a_sweep_with_asha_names_what_it_stopped(drawn_faces: FaceSet, tmp_path: Path) -> None:
+    """One at a time, so that what is stopped does not depend on which worker is quicker."""
+    pytest.importorskip("ray")
+    wanted = combinations("cnn-v1", ["optimizer.lr=3e-3,1e-9,1e-8"], ["epochs=24", "early_stopping=null"])
+    first = sweep(wanted, drawn_faces, tmp_path / "out", many=on_ray(Cluster(workers=1), *CPU, asha=True))
+    assert [row.settings["optimizer.lr"] for row in first.finished] == ["3e-3"]
+    assert len(first.stopped) == 2
+    for row in first.stopped:
+        assert row.problem is not None
+        assert "stopped early (ASHA)" in row.problem
+        assert 2 < row.epochs < 24
+        assert row.val_accuracy is None
+    assert first.rivals == ()
+    table = (tmp_path / "out" / "sweep.csv").read_text()
+    assert table.count(",stopped,") == 2
+    again = sweep(wanted, drawn_faces, tmp_path / "out", many=on_ray(Cluster(workers=1), *CPU, asha=True))
+    assert again == first  # nothing is trained again
+    whole = sweep(wanted, drawn_faces, tmp_path / "out", hardware=detect(*CPU))
+    assert len(whole.finished) == 3  # without it they go on to their end
+    assert {row.epochs for row in whole.rows} == {24}

@@ -50,10 +50,12 @@ def train_cluster(engine: str | None, address: str | None, workers: int | None, 
     return None
 
 
-def many_on(cluster: Cluster | None, device: str, precision: str) -> Many | None:
+def many_on(cluster: Cluster | None, device: str, precision: str, *, asha: bool = False) -> Many | None:
     """Who trains the runs of a study or a sweep; None: this process, one after another."""
     if cluster is None:
+        if asha:
+            raise InputError("--asha is for --engine ray")
         return None
     from mien.scale.runs import on_ray
 
-    return on_ray(cluster, device, precision)
+    return on_ray(cluster, device, precision, asha=asha)

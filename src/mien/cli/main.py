@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mien.cli import (
+    adapt,
     bench,
     calibrate,
     card,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
+app.command("adapt")(adapt.adapt)
 app.command("explain")(explain.explain)
 app.command("card")(card.card)
 app.command("dossier")(dossier.dossier)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.cluster import AddressOption, NumGpusOption, RunsOption, TrainEngineOption, many_on, train_cluster
+from mien.cli.cluster import PANEL, AddressOption, NumGpusOption, RunsOption, TrainEngineOption, many_on, train_cluster
 from mien.cli.console import (
     DataOption,
     DeviceOption,
@@ -53,6 +53,12 @@ def sweep(
     address: AddressOption = None,
     workers: RunsOption = None,
     num_gpus: NumGpusOption = 0.0,
+    asha: Annotated[
+        bool,
+        typer.Option(
+            "--asha", help="Stop settings early that fall behind by val accuracy, as ASHA does.", rich_help_panel=PANEL
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe under every combination of settings and rank them by val. The test split is never used.
@@ -70,13 +76,17 @@ def sweep(
     faces = opener(data, Reading(labels, subjects, skip_unreadable))
     tagged = Votes.open(votes) if votes else None
     with progress() as bar:
-        found = run_sweep(wanted, faces, out, tagged, hardware, bar, many_on(cluster, device, precision))
+        found = run_sweep(wanted, faces, out, tagged, hardware, bar, many_on(cluster, device, precision, asha=asha))
     if as_json:
         say(found.model_dump_json(indent=2))
     else:
         _show(found, out)
         if found.finished:
             _conclude(found, out, data, has_test=bool((faces(wanted[0].recipe.preprocess.size).splits == "test").any()))
+    for row in found.stopped:
+        note(f"{row.run}: {row.problem}")
+    if found.stopped:
+        note("what these would have come to is not known, so they have no figure; without --asha they are trained on")
     if found.diverged:
         names = "; ".join(row.run for row in found.diverged)
         note(f"diverged: {names} ({len(found.diverged)} of {len(found.rows)}). The same command tries again")
@@ -98,7 +108,7 @@ def _figures(row: Outcome) -> list[str]:
     from mien.evaluation.printed import format_estimate
 
     if row.val_accuracy is None or row.val_loss is None:
-        return ["–", "diverged", "–", f"{row.minutes:.1f}"]
+        return [f"– of {row.epochs}" if row.status == "stopped" else "–", row.status, "–", f"{row.minutes:.1f}"]
     best = f"{row.best_epoch} of {row.epochs}"
     loss = f"{row.val_loss:.4f}" if row.val_loss < 1e4 else f"{row.val_loss:.1e}"
     return [best, format_estimate(row.val_accuracy), loss, f"{row.minutes:.1f}"]

@@ -11,8 +11,9 @@ from pathlib import Path
 from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
-from mien.errors import DivergedError, InputError, InterruptedRunError, MienError
+from mien.errors import DivergedError, InputError, InterruptedRunError, MienError, StoppedEarlyError
 from mien.exports import leave_onnx
+from mien.files import write_whole
 from mien.recipes.recipe import Recipe
 from mien.report.curves import curves
 from mien.report.style import save
@@ -25,6 +26,8 @@ from mien.training.train import fresh_network
 from mien.training.train import train as fit
 
 Faces = FaceSet | Callable[[int], FaceSet]  # or what gives them as stored for a model of an input size in pixels
+
+_STOPPED_EARLY = "stopped-early.txt"
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +80,17 @@ def _complete(run: Run, faces: FaceSet) -> None:
 
 def curves_file(run: Run) -> Path:
     return run.folder / "report" / "curves.png"
+
+
+def stopped_early(run: Run) -> str | None:
+    """Why a sweep stopped this run before its last epoch; None of one that it did not, or that was finished since."""
+    file = run.folder / _STOPPED_EARLY
+    return file.read_text(encoding="utf-8").strip() if file.is_file() and not run.finished else None
+
+
+def stop_early(run: Run, why: str) -> None:
+    """Keep why. Its epochs stay, and a sweep that stops none trains it to the end."""
+    write_whole(run.folder / _STOPPED_EARLY, why + "\n")
 
 
 def of_size(faces: Faces, size: int) -> FaceSet:
@@ -142,6 +156,8 @@ def train_all(
         if isinstance(error, DivergedError):
             problems[errand.name] = error.what
             logger.warning("%s: diverged, %s", errand.name, error.what)
+        elif isinstance(error, StoppedEarlyError):
+            logger.info("%s: %s", errand.name, error)
         elif error is not None:
             raise InputError(f"{errand.name}: {error}") from error
     return problems

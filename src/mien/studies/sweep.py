@@ -17,18 +17,18 @@ from mien.files import write_whole
 from mien.outputs import PICTURE, check_ours, csv_with
 from mien.report.search import sweep_curves
 from mien.report.style import save
-from mien.studies.runs import Faces, Many, Wanted, train_all
+from mien.studies.runs import Faces, Many, Wanted, stopped_early, train_all
 from mien.training.hardware import Hardware
 from mien.training.run import Epoch, Run
 
 
 class Outcome(Frozen):
-    """What one setting came to. Figures are None for one that diverged: those of its run would not be comparable."""
+    """What one setting came to. Figures are None for one that diverged or was stopped: they are not comparable."""
 
     run: str
     settings: dict[str, str]
-    status: Literal["finished", "diverged"]
-    problem: str | None = None  # where the loss stopped being a number
+    status: Literal["finished", "stopped", "diverged"]  # stopped: early, since others did better
+    problem: str | None = None  # where the loss stopped being a number, or why it was stopped
     epochs: int  # finished
     best_epoch: int | None = None  # as the recipe chooses it
     val_accuracy: Estimate | None = None  # of the best epoch's weights, from predictions/val.npz
@@ -37,7 +37,7 @@ class Outcome(Frozen):
 
 
 class Sweep(Frozen):
-    """All settings of one sweep, best val accuracy first, diverged ones last; `n` val images (0: none finished)."""
+    """All settings of one sweep, best val accuracy first, then stopped ones, diverged last; `n` val images, or 0."""
 
     recipe: str
     folder: str
@@ -47,6 +47,11 @@ class Sweep(Frozen):
     @property
     def finished(self) -> tuple[Outcome, ...]:
         return tuple(row for row in self.rows if row.status == "finished")
+
+    @property
+    def stopped(self) -> tuple[Outcome, ...]:
+        """Those that were stopped early: of them it is not known what they would have come to."""
+        return tuple(row for row in self.rows if row.status == "stopped")
 
     @property
     def diverged(self) -> tuple[Outcome, ...]:
@@ -98,7 +103,7 @@ def _write(settings: Sequence[Wanted], problems: Mapping[str, str], out: Path) -
     found = Sweep(recipe=settings[0].recipe.name, folder=str(out), n=n, rows=tuple(ranked))
     write_whole(out / "sweep.csv", _csv(found))
     lines = [
-        (row.run + " (diverged)" * (row.status == "diverged"), history, row.best_epoch)
+        (row.run + f" ({row.status})" * (row.status != "finished"), history, row.best_epoch)
         for row in ranked
         if (history := _history(Run(out / row.run)))
     ]
@@ -118,6 +123,9 @@ def _row(setting: Wanted, run: Run, problem: str | None) -> Outcome:
         return Outcome(
             run=name, settings=values, status="diverged", problem=problem, epochs=len(history), minutes=minutes
         )
+    if why := stopped_early(run):
+        minutes = round(sum(row.seconds for row in history) / 60, 2)
+        return Outcome(run=name, settings=values, status="stopped", problem=why, epochs=len(history), minutes=minutes)
     done = run.card.training
     best = next(row for row in history if row.epoch == done.best_epoch)
     return Outcome(
@@ -136,9 +144,13 @@ def _history(run: Run) -> list[Epoch]:
     return run.history if (run.folder / "history.csv").is_file() else []
 
 
-def _rank(row: Outcome) -> tuple[bool, float, float]:
+def _rank(row: Outcome) -> tuple[int, float, float]:
     accuracy = row.val_accuracy
-    return accuracy is None, -accuracy.value if accuracy else 0.0, row.val_loss or 0.0
+    return (
+        ("finished", "stopped", "diverged").index(row.status),
+        -accuracy.value if accuracy else 0.0,
+        row.val_loss or 0.0,
+    )
 
 
 def _csv(found: Sweep) -> str:
