@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from importlib.util import find_spec
@@ -228,8 +229,13 @@ class Model:
         return weights_of(self.run) if self.run is not None else sha256(self.content).hexdigest()
 
     def _enter(self, answered: Predictions, faces: FaceSet, what: What) -> None:
-        """Write a look at `test` into the ledger. What was read again of a run without weights cannot be told apart."""
-        if answered.split != "test" or (what == "read" and not self._digest):
+        """Write a look at `test` into the ledger: at all faces it is one at those of test among them.
+
+        What was read again of a run without weights cannot be told apart.
+        """
+        if answered.split == "all":
+            answered = replace(answered.keep(faces.splits == "test"), split="test")
+        if answered.split != "test" or not len(answered) or (what == "read" and not self._digest):
             return
         file = self.ledgers[-1]
         try:

@@ -130,3 +130,11 @@ def test_sets_of_other_labels_are_no_card(run: Path) -> None:
     wrong.save(run / "card.json")
     with pytest.raises(InputError, match="2 thresholds of sets for 7 labels"):
         Card.load(run / "card.json")
+
+
+def test_a_reference_is_made_alone(mien, tmp_path: Path) -> None:
+    done = mien("calibrate", "mien-tiny", "--reference", "--risk", "0.1", "--sets", "0.9", "--to", tmp_path / "x.onnx")
+    assert (done.code, done.err) == (
+        2,
+        "error: --reference fits nothing else: leave out --risk, --sets, or run the command once for each\n",
+    )

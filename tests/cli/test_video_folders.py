@@ -226,6 +226,15 @@ def test_summaries_of_a_job_in_parts_are_those_without_parts(mien: Mien, folder:
     assert "both/p1.mp4" in again.out
 
 
+def test_a_summary_of_pictures_alone_is_refused_in_parts_too(mien: Mien, folder: Path) -> None:
+    (picture, *_) = sorted(one.name for one in (folder / "both").iterdir() if one.suffix in (".png", ".jpg"))
+    asked = ("--engine", "local", "--out", "faces", "--summary", "by-face")
+    done = mien("recognize", f"both/{picture}", *QUICK, *asked)
+    assert (done.code, done.out) == (2, "")
+    assert "summaries are of videos, and none is among what was named" in done.err
+    assert not (folder / "faces").exists()
+
+
 def test_parts_of_an_older_mien_have_no_summaries_and_say_so(
     mien: Mien, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from mien.data.faceset import FaceSet
 from mien.data.leaks import Leaks, leaks, near_duplicates, similarity
 from mien.images import Pixels
+from mien.report.leaks import leak_sentences
 
 
 def texture(seed: int, side: int = 64) -> Pixels:
@@ -85,6 +86,13 @@ def test_similarity_of_itself_of_its_negative_and_of_nothing() -> None:
 def test_a_split_that_is_not_there_has_none(made: FaceSet) -> None:
     assert near_duplicates(made.select("train"), "test", "train") == []
     assert near_duplicates(made.select("test"), "test", "train") == []
+
+
+def test_one_split_alone_is_told(made: FaceSet) -> None:
+    only = made.select("test")
+    assert leak_sentences(leaks(only))[0] == (
+        f"All {len(only):,} images are of one split, test: there is none to compare it with."
+    )
 
 
 def test_command(made: FaceSet, tmp_path: Path, mien) -> None:

@@ -46,6 +46,15 @@ def test_only_test_counts_and_reading_again_is_a_repeat(trained_run: Run, drawn_
     assert looks_sentences(found(trained_run))[0].startswith("By its ledger test was opened once")
 
 
+def test_all_faces_are_a_look_at_those_of_test_among_them(trained_run: Run, drawn_faces: FaceSet) -> None:
+    evaluate(trained_run, drawn_faces.select("train", "val"), "all")
+    assert looks(Model.open(trained_run)) is None
+    evaluate(trained_run, drawn_faces, "all")
+    assert found(trained_run).fingerprint == drawn_faces.select("test").fingerprint
+    evaluate(trained_run, drawn_faces, "test")
+    assert (found(trained_run).own, found(trained_run).repeats) == (1, 1)
+
+
 def test_other_weights_or_other_faces_are_another_look(trained_run: Run, drawn_faces: FaceSet) -> None:
     evaluate(trained_run, drawn_faces, "test")
     weights = load_file(trained_run.weights_file)
@@ -87,6 +96,11 @@ def test_a_broken_chain_is_said(trained_run: Run, drawn_faces: FaceSet) -> None:
     file = trained_run.folder / LEDGER
     file.write_text(file.read_text().replace('"n": 14', '"n": 41', 1))
     assert "The record is broken" in " ".join(looks_sentences(found(trained_run)))
+    with file.open("a") as ledger:
+        ledger.write("no line\n" * 1000)
+    said = " ".join(looks_sentences(found(trained_run)))
+    assert "line 2 does not follow the line before it, which was changed, removed or added, and so 1,000 more" in said
+    assert len(said) < 1000
 
 
 def test_a_bundled_model_brings_its_own_and_goes_on_in_the_cache(

@@ -110,6 +110,16 @@ def test_a_monitor_alarms_and_keeps_to_it(watched: Path) -> None:
     )
 
 
+def test_an_alarm_is_told_with_an_estimated_prior_too(watched: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer(watched, detector="none", prior="estimate")
+    recognizer.watch()
+    unlike = noise(120, 6, grain=1)
+    assert recognizer(unlike)[-1].shifted
+    for i, image in enumerate(unlike):
+        cv2.imwrite(str(tmp_path / f"{i:03}.png"), image)
+    assert list(recognizer.folder(tmp_path))[-1].shifted
+
+
 def test_it_looks_after_50_100_200_and_every_100(watched: Path) -> None:
     opened = Classifier.open(watched)
     reference = opened.reference("none")
@@ -179,8 +189,10 @@ def test_check_of_what_cannot_be_checked(watched: Path, pictures: Path, tmp_path
     (tmp_path / "few" / "one.png").write_bytes((pictures / "same" / "00.png").read_bytes())
     done = mien("check", tmp_path / "few", *how)
     assert (done.code, done.err) == (
-        2, "error: 1 faces are too few to tell whether they are like the reference's: at least 50\n"
-    )  # fmt: skip
+        2,
+        "error: faces found: 1, expected at least 50: fewer do not tell whether they are like those that the model was "
+        "measured on. Name more pictures together\n",
+    )
     done = mien("check", vendored_folder("pictures"), "--model", watched, "--detector", "fast")
     assert done.code == 2
     assert "has no reference for faces that the detector 'fast' cuts" in done.err
@@ -196,4 +208,4 @@ def test_a_broken_picture_is_told(watched: Path, pictures: Path, tmp_path: Path,
     assert done.code == 1
     assert "60 faces: no sign" in done.out
     assert "broken.png" in done.err
-    assert "1 pictures could not be read" in done.err
+    assert "pictures that could not be read: 1" in done.err

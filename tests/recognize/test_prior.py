@@ -126,6 +126,21 @@ def test_shares_by_name_table_and_dictionary(tmp_path: Path) -> None:
         wanted_shares("none.csv", LABELS)
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (None, "prior None: expected one of train, balanced, estimate, a CSV"),
+        ([1, 2, 3], r"prior \[1, 2, 3\]: expected one of train"),
+        ({"a": "x", "b": 1, "c": 1}, "count of 'a' is 'x', expected a number"),
+        ({"a": None, "b": 1, "c": 1}, "count of 'a' is None, expected a number"),
+        ({1: 2}, "no label '1'"),
+    ],
+)
+def test_what_is_no_prior_in_python(given: object, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        wanted_shares(given, LABELS)  # type: ignore[arg-type]
+
+
 def test_the_card_gets_the_shares_of_the_training_data(drawn_faces: FaceSet) -> None:
     card = with_shares(Recognizer("mien-tiny").card, drawn_faces, None, balanced=False)
     train = drawn_faces.select("train")

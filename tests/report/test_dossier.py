@@ -80,8 +80,30 @@ def test_evidence_is_checked_and_shown(drawn_zip: Path, tmp_path: Path, mien) ->
     assert not (tmp_path / "other").exists()
     clash = tmp_path / "card.json"
     clash.write_bytes(found.read_bytes())
-    with pytest.raises(InputError, match="a file of this name stands in the dossier already"):
+    with pytest.raises(InputError, match="another file of the dossier has this name"):
         dossier("mien-tiny", tmp_path / "clash", [clash])
+
+
+def test_nothing_of_an_older_dossier_stays_and_a_failed_one_leaves_nothing(
+    drawn_zip: Path, tmp_path: Path, mien
+) -> None:
+    mien("evaluate", "mien-tiny", "--data", drawn_zip, "--report", "--robust-faces", "0", "--out", tmp_path / "e")
+    evidence, out = tmp_path / "e" / "evidence-test.json", tmp_path / "out"
+    dossier("mien-tiny", out, [evidence])
+    dossier("mien-tiny", out, [out / "evidence-test.json"])  # its own copy
+    assert "model-card.html" in check(out)
+    (out / "mine.txt").write_text("added by hand")
+    dossier("mien-small", out)
+    assert "mien-tiny.onnx" not in check(out)
+    names = {file.name for file in out.iterdir() if file.is_file()}
+    assert "mine.txt" in names
+    assert not names & {"evidence-test.json", "model-card.html", "model-card.md"}
+    with pytest.raises(InputError, match="another file of the dossier has this name"):
+        dossier("mien-tiny", tmp_path / "twice", [evidence, evidence])
+    assert not (tmp_path / "twice").exists()
+    (out / "SHA256SUMS").write_text(f"{sha256(evidence.read_bytes()).hexdigest()}  ../e/evidence-test.json\n")
+    dossier("mien-small", out)
+    assert evidence.is_file()
 
 
 def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
@@ -102,6 +124,8 @@ def test_names_of_any_letters_are_valid_croissant() -> None:
 def test_lines_without_an_answer_say_so() -> None:
     rows = annex_section(["card.json", "model-card.html"], {"model-card.html": ["figures"]}).tables[0].rows
     by_link = {row[1].text: row[2] for row in rows}
-    assert by_link["Cybersecurity"].text == by_link["Robustness"].text == "not measured"
+    assert by_link["Robustness"].text == "not measured"
+    assert by_link["EU declaration of conformity"].text == "not measured: for the provider to write"
+    assert by_link["Forms in which it is put on the market"].link == "#model-file"
     assert by_link["Validation and testing: data, metrics, accuracy"].link == "model-card.html#figures"
     assert by_link["Versions of the software"].link == "card.json"

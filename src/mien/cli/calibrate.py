@@ -70,6 +70,7 @@ def calibrate(
     if to is not None and opened.run is None:
         check_output(to, MODEL, [one for one in (model, data, votes) if one], overwrite=overwrite)
     if reference:
+        _check_alone({"--risk": risk, "--sets": sets, "--votes": votes})
         _refer(opened, data, Reading(labels, subjects), to, overwrite=overwrite)
         return
     faces, tagged = None, None
@@ -90,6 +91,15 @@ def calibrate(
         note("the people's head stays as it is: it is fitted on taggers' votes (--votes FILE)")
     if to is not None:
         say(f"written: {to}")
+
+
+def _check_alone(others: dict[str, object]) -> None:
+    from mien.errors import InputError
+
+    if given := [name for name, value in others.items() if value is not None]:
+        raise InputError(
+            f"--reference fits nothing else: leave out {', '.join(given)}, or run the command once for each"
+        )
 
 
 def _refer(model: Model, data: str | None, how: Reading, to: Path | None, *, overwrite: bool) -> None:

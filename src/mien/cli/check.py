@@ -54,7 +54,7 @@ def check(
     found = monitor.overall()
     say(json.dumps(_told(found, failed)) if as_json else str(found))
     if failed:
-        note(f"{failed:,} pictures could not be read")
+        note(f"pictures that could not be read: {failed:,}")
     if found.alarm or failed:
         raise typer.Exit(1)
 

@@ -25,7 +25,7 @@ from mien.cli.console import (
 if TYPE_CHECKING:
     from mien.data.audit import Audit
 
-app = typer.Typer(help="Count, audit or draw labeled faces.", no_args_is_help=True)
+app = typer.Typer(help="Count, audit, compare splits of, or draw labeled faces.", no_args_is_help=True)
 SourceArgument = Annotated[str, typer.Argument(help="Labeled faces: folder, zip, fer2013.csv or Parquet.")]
 
 

@@ -178,7 +178,7 @@ def evaluate(
             evaluation=evaluation,
             progress=bar,
         )
-    if split in ("test", "pooled"):
+    if split in ("test", "pooled", "all") and (faces.splits == "test").any():
         found = found.model_copy(update={"looks": looks(opened, of_split(faces, "test").fingerprint)})
     if (leaks or report) and split != "train":
         found = found.model_copy(update={"strict": _strict(opened, faces, predictions, asked=leaks)})

@@ -62,6 +62,10 @@ def recognize_parts(names: Sequence[str], recognizer: Recognizer, options: JobOp
     listed = list(items(names, as_video=options.as_video))
     if not listed:
         raise InputError(f"{', '.join(names)}: no pictures found")
+    if options.summary.wanted and not any(item.video for item in listed):
+        raise InputError(
+            "summaries are of videos, and none is among what was named: leave out --summary and --group-by"
+        )
     with ExitStack() as stack:
         job = Job.planned(_folder(options), _how(options), recognizer, listed)
         if not options.dry_run:

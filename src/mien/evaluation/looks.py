@@ -6,7 +6,8 @@ nothing new and count as a repeat; so does reading kept predictions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from pathlib import Path
 
 from mien.errors import InputError
@@ -60,7 +61,7 @@ def looks(model: Model, fingerprint: str | None = None) -> Looks | None:
         others=len({one.key for one in theirs} - seen - keys),
         reconstructed=sum(one.kept == "reconstructed" for one in counted),
         notes=tuple(dict.fromkeys(one.note for one in counted if one.note)),
-        broken=tuple(f"{_short(file)}: {what}" for file, ledger in told for what in ledger.broken),
+        broken=tuple(f"{_short(file)}: {_first(ledger.broken)}" for file, ledger in told if ledger.broken),
         head=own[-1].head,
     )
 
@@ -77,15 +78,20 @@ def _related(mine: Sequence[Look], theirs: Sequence[Look]) -> list[Look]:
     """Looks of the same recipe, of one above or below it, and of what any of these began with or consists of."""
     recipes = {one.recipe for one in mine}
     above = {name for one in mine for name in one.extends}
-    found = [one for one in theirs if one.recipe in recipes | above or recipes & set(one.extends)]
+    names = {one.model for one in mine}
+    found, left = _parted(theirs, lambda one: one.recipe in recipes | above or bool(recipes & set(one.extends)))
     while True:
-        known = [*mine, *found]
-        used = {name for one in known for name in _used(one)}
-        names = {one.model for one in mine}
-        more = [one for one in theirs if one not in found and (one.model in used or names & set(_used(one)))]
+        used = {name for one in (*mine, *found) for name in _used(one)}
+        more, left = _parted(left, lambda one: one.model in used or bool(names & set(_used(one))))  # noqa: B023  called at once
         if not more:
             return found
         found += more
+
+
+def _parted(looks: Sequence[Look], belongs: Callable[[Look], bool]) -> tuple[list[Look], list[Look]]:
+    """Those that belong, and the others: each is asked once, since a folder may hold very many."""
+    told = [belongs(one) for one in looks]
+    return list(compress(looks, told)), [one for one, yes in zip(looks, told, strict=True) if not yes]
 
 
 def _used(one: Look) -> Iterable[str]:
@@ -97,6 +103,12 @@ def _read(file: Path) -> Ledger:
         return read(file)
     except InputError as error:  # not a reason to give no figure
         return Ledger((), "", (str(error),))
+
+
+def _first(broken: Sequence[str]) -> str:
+    """Of a damaged file each line may be broken."""
+    more = len(broken) - 1
+    return f"{broken[0]}, and so {more:,} more" if more else broken[0]
 
 
 def _short(file: Path) -> str:

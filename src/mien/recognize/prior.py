@@ -90,7 +90,11 @@ def wanted_shares(prior: Prior, labels: Sequence[str]) -> Floats | None:
     for anything else.
     """
     if isinstance(prior, Mapping):
-        return _normalized(dict(prior), labels, "prior")
+        return _normalized({str(label): _number(label, count) for label, count in prior.items()}, labels, "prior")
+    if not isinstance(prior, (str, Path)):
+        raise InputError(
+            f"prior {prior!r}: expected one of {', '.join(PRIORS)}, a CSV of label and count, or a dictionary of counts"
+        )
     if prior in PRIORS:
         return np.full(len(labels), 1 / len(labels)) if prior == "balanced" else None
     place = Path(prior)
@@ -147,7 +151,13 @@ class Mix:
         """The faces of several pictures at the shares that all of them together suggest."""
         shares_K = self.estimate([face.probabilities for one in found for face in one])
         return [
-            Faces((self.moved(face, shares_K, threshold) for face in one), one.place, one.picture, one.error)
+            Faces(
+                (self.moved(face, shares_K, threshold) for face in one),
+                one.place,
+                one.picture,
+                one.error,
+                shifted=one.shifted,
+            )
             for one in found
         ]
 
@@ -187,6 +197,12 @@ def _read(path: Path) -> dict[str, float]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a CSV of label and count ({first_line(error)})") from error
     return counts
+
+
+def _number(label: object, count: object) -> float:
+    if isinstance(count, (int, float, np.number)):
+        return float(count)
+    raise InputError(f"prior: count of '{label}' is {count!r}, expected a number")
 
 
 def _normalized(counts: Mapping[str, float], labels: Sequence[str], source: str) -> Floats:

@@ -87,7 +87,10 @@ class Reference(BaseModel):
     def look(self, mean_R: Floats, n: int) -> Shift:
         """What the mean of `rest` over `n` faces says. Raises `InputError` for fewer than `FEWEST` faces."""
         if n < FEWEST:
-            raise InputError(f"{n} faces are too few to tell whether they are like the reference's: at least {FEWEST}")
+            raise InputError(
+                f"faces found: {n}, expected at least {FEWEST}: fewer do not tell whether they are like those that the "
+                "model was measured on. Name more pictures together"
+            )
         chance = 1 / min(n, MOST) + 1 / self.faces
         return Shift(n, float((mean_R**2).sum() / chance), self.limit)
 

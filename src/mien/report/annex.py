@@ -15,7 +15,7 @@ _LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # number, what is aske
     ("1(a)", "Intended purpose, name of the provider, version", (f"{_CARD}#what-it-is-for",)),
     ("1(b)", "How it works together with other hardware and software", ()),
     ("1(c)", "Versions of the software", (f"{_CARD}#how-to-make-it-again", "card.json")),
-    ("1(d)", "Forms in which it is put on the market", ("SHA256SUMS",)),
+    ("1(d)", "Forms in which it is put on the market", ("#model-file",)),
     ("1(e)", "Hardware that it is meant to run on", ()),
     ("1(f)", "Pictures of the product that it is a part of", ()),
     ("1(g), (h)", "User interface and instructions for use", (f"{_CARD}#what-it-is-for",)),
@@ -49,8 +49,9 @@ def annex_section(names: Sequence[str], anchors: Mapping[str, Sequence[str]]) ->
     for number, asked, places in _LINES:
         link = next((place for place in places if _is_there(place, names, anchors)), "")
         answered += bool(link)
-        what = link.replace(".html#", ": ").replace("-", " ") if "#" in link else link
-        rows.append((Cell(number), Cell(asked), Cell(what or NOT_MEASURED, link=link)))
+        what = link.replace(".html#", ": ").removeprefix("#").replace("-", " ") if "#" in link else link
+        missing = NOT_MEASURED if places else f"{NOT_MEASURED}: for the provider to write"
+        rows.append((Cell(number), Cell(asked), Cell(what or missing, link=link)))
     text = (
         "What Annex IV of the AI Act (Regulation (EU) 2024/1689) asks of the technical documentation of a high-risk "
         f"system, in short, and where this folder answers it: {answered} of {len(_LINES)} lines, each in part. The "
@@ -63,4 +64,6 @@ def annex_section(names: Sequence[str], anchors: Mapping[str, Sequence[str]]) ->
 
 def _is_there(place: str, names: Sequence[str], anchors: Mapping[str, Sequence[str]]) -> bool:
     file, _, anchor = place.partition("#")
+    if not file:
+        return True  # a section of the dossier's own page
     return file in names and (not anchor or anchor in anchors.get(file, ()))

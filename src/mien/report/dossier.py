@@ -38,6 +38,8 @@ def write_dossier(model: Model, files: Sequence[Path], folder: Path, *, overwrit
     found = read_evidence(files, model.name, model.card)
     evaluations = evaluations_of(model, found) if found or model.run else []
     checked = croissant(model.card)
+    evidence = [(file.name, file.read_bytes()) for file in _named_apart(files)]  # it may lie in the older dossier
+    _remove_older(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = []
 
@@ -52,12 +54,10 @@ def write_dossier(model: Model, files: Sequence[Path], folder: Path, *, overwrit
     for place in model.ledgers:
         if place.is_file():
             put(LEDGER if LEDGER not in names else f"test-ledger-{place.stem}.jsonl", place.read_bytes())
-    for file in files:
-        if file.name in (*names, SUMS):
-            raise InputError(f"{file}: a file of this name stands in the dossier already. Give it another name")
-        put(file.name, file.read_bytes())
+    for name, content in evidence:
+        put(name, content)
     if evaluations:
-        write_model_card(model, files, folder, overwrite=True)
+        write_model_card(model, [folder / name for name, _ in evidence], folder, overwrite=True)
         names += ["model-card.html", "model-card.md"]
     anchors = {name: _anchors(folder / name) for name in names if name.endswith(".html")}
     page = write_page(
@@ -74,6 +74,29 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         raise InputError(f"{folder}: holds other files. Choose an empty folder, or replace files with --overwrite")
 
 
+def _named_apart(files: Sequence[Path]) -> Sequence[Path]:
+    """The same; raises `InputError` where two would stand in the dossier under one name, or one hides a page of it."""
+    taken = {SUMS, "recipe.yaml", *_WHAT, *(f"{_MARK}.{ending}" for ending in ("html", "md"))}
+    for file in files:
+        if file.name in taken or file.name.startswith("test-ledger"):
+            raise InputError(f"{file}: another file of the dossier has this name. Give it another name")
+        taken.add(file.name)
+    return files
+
+
+def _remove_older(folder: Path) -> None:
+    """Remove what the dossier before wrote, by its sums: it may be of another model, or with more evidence."""
+    sums = folder / SUMS
+    if not (folder / f"{_MARK}.html").is_file() or not sums.is_file():
+        return
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        file = folder / name
+        inside = file.is_file() and file.resolve().is_relative_to(folder.resolve())
+        if inside and sha256(file.read_bytes()).hexdigest() == digest and name != f"{_MARK}.html":
+            file.unlink()  # what was changed since is somebody else's
+
+
 def _page(
     model: Model, checked: Checked, figures: str, names: Sequence[str], anchors: dict[str, tuple[str, ...]]
 ) -> Page:
@@ -83,11 +106,11 @@ def _page(
         annex_section(names, anchors),
         Section(
             "What lies here",
-            text=(f"{SUMS} holds the sum of every file in this folder. The model's own file does not lie here.",),
+            text=(f"{SUMS} holds the sum of every file here. The model file lies elsewhere; its sum stands below.",),
             tables=(Table(("File", "What it is"), tuple(_file(name) for name in names)),),
             code=(f"sha256sum -c {SUMS}",),
         ),
-        Section("The model's own file", tables=(Table(("File", "sha256"), tuple(_weights(model))),)),
+        Section("Model file", tables=(Table(("File", "sha256"), tuple(_weights(model))),)),
     )
     told = f"Recipe {card.recipe}, {card.parameters:,} parameters, trained on {how.data}; dossier of mien"
     return Page(f"Dossier: {model.name}", told, sections)

@@ -60,6 +60,11 @@ def leak_sentences(found: Leaks) -> tuple[str, ...]:
                 f"more ({100 * near / of:.1f} %) show a photo that is there too, {found.other_label[key]:,} of them "
                 "under another label."
             )
+    if not words:
+        only = next((split for split, count in found.images.items() if count), "")
+        words.append(
+            f"All {found.images.get(only, 0):,} images are of one split, {only}: there is none to compare it with."
+        )
     if found.shared_persons:
         told = ", ".join(f"{count:,} of {key}" for key, count in found.shared_persons.items())
         words.append(f"Persons in two splits: {told}.")
