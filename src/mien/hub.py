@@ -18,12 +18,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mien import formats
 from mien.errors import InputError, MissingExtraError, first_line, printable, shortened
+from mien.ledger import LEDGER
 
 MANIFEST = "mien.json"
-FILES = ("card.json", "model.onnx", "recipe.yaml", "model.safetensors", "backbone.json", "seen.npz")  # all of ours
 README = "README.md"
-FOR_USE = ("card.json", "model.onnx", "recipe.yaml", "seen.npz")
+FOR_USE = ("card.json", "model.onnx", "recipe.yaml", "seen.npz", LEDGER)
 FOR_TRAINING = ("card.json", "recipe.yaml", "model.safetensors", "backbone.json", "seen.npz")
+FILES = tuple(dict.fromkeys((*FOR_USE, *FOR_TRAINING)))  # all of ours
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ADDRESS = re.compile(r"hf:/+(?P<repository>[^@]*)(?:@(?P<revision>.*))?", re.DOTALL)  # a Path keeps one slash alone
 

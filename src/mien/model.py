@@ -216,11 +216,12 @@ class Model:
     @property
     def ledgers(self) -> tuple[Path, ...]:
         """Where looks at test are written down, the one that grows last: a run's own; of a file in the user's cache,
-        after what a bundled model came with."""
+        after what a bundled model, or one on the hub, came with."""
         if self.run is not None:
             return (self.run.folder / LEDGER,)
         own = cache_folder() / "ledgers" / f"{self.name}-{self._digest[:12]}.jsonl"
-        return (own,) if self.place else (vendored_folder("starts") / self.name / LEDGER, own)
+        came = self.origin.folder / LEDGER if self.origin else None
+        return (came, own) if came and came.is_file() else (own,)
 
     @cached_property
     def _digest(self) -> str:

@@ -92,8 +92,8 @@ def _files(model: Model) -> dict[str, bytes | Path]:
     else:
         found["model.onnx"] = model.content
     if kept is not None:
-        for name in ("recipe.yaml", "model.safetensors", "backbone.json", "seen.npz"):
-            if (kept.folder / name).is_file():
+        for name in hub.FILES:
+            if name not in ("card.json", "model.onnx") and (kept.folder / name).is_file():
                 found[name] = _kept(model, kept.folder / name)
     return {"card.json": model.card.text().encode(), **found}
 

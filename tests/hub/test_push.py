@@ -14,9 +14,11 @@ from stand_in import Hub, Repository, caller, serving
 
 from mien import FaceSet, Recognizer, Run, evaluate
 from mien.exports import export
+from mien.ledger import LEDGER
 from mien.recognize.vendored import vendored_folder
 
-NAMES = {"README.md", "mien.json", "card.json", "model.onnx", "recipe.yaml", "model.safetensors", "seen.npz"}
+NAMES = {"README.md", "mien.json", "card.json", "model.onnx", "recipe.yaml", "model.safetensors", "seen.npz",
+         LEDGER}  # fmt: skip
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "docs" / "photo.png"
 CLASSIFY = """
@@ -71,7 +73,7 @@ def head(repository) -> tuple[dict, str]:
 def test_a_run_goes_up_whole_and_nothing_else_does(pushed, whole_run: Path) -> None:
     files = pushed.commits[pushed.head]
     assert set(files) == NAMES | {"pictures/confusion.png"}
-    for name in ("model.onnx", "recipe.yaml", "model.safetensors", "seen.npz", "card.json"):
+    for name in ("model.onnx", "recipe.yaml", "model.safetensors", "seen.npz", "card.json", LEDGER):
         assert files[name] == (whole_run / name).read_bytes()
     told = json.loads(files["mien.json"])
     assert told["format"] == 1
@@ -120,6 +122,15 @@ def test_a_model_of_the_hub_answers_as_the_run_does(pushed, python, whole_run: P
     assert np.array_equal(Recognizer(whole_run, detector="none").classify(list(crops)), np.array(answers, np.float32))
 
 
+def test_a_model_of_the_hub_brings_its_ledger(pushed, python) -> None:
+    script = (
+        "from mien.evaluation.looks import looks; from mien.model import Model\n"
+        "print(looks(Model.open('hf://ann/first')).own)"
+    )
+    done = python("-c", script)
+    assert done.stdout.split() == ["1"], done.stderr
+
+
 @pytest.mark.slow
 def test_a_path_names_it_too(pushed, python) -> None:
     script = "import sys, pathlib; sys.argv[1] = pathlib.Path(sys.argv[1])" + CLASSIFY
@@ -147,7 +158,7 @@ def test_evaluation_knows_what_it_has_seen_and_changes_nothing_in_the_cache(
     assert "may have seen more" not in done.stderr
     snapshot = tmp_path / "hf" / "hub" / "models--ann--first" / "snapshots" / pushed.head
     assert {file.name for file in snapshot.iterdir()} == {
-        "README.md", "mien.json", "card.json", "model.onnx", "recipe.yaml", "seen.npz"
+        "README.md", "mien.json", "card.json", "model.onnx", "recipe.yaml", "seen.npz", LEDGER
     }  # fmt: skip
 
 
