@@ -24,6 +24,7 @@ from mien.evaluation.leaks import strict_score
 from mien.evaluation.looks import looks
 from mien.evaluation.printed import NONE, format_estimate, verdict
 from mien.evaluation.shift import shift_alarm
+from mien.evaluation.stability import stability
 from mien.evaluation.suspects import suspects
 from mien.explanation.explain import CAVEAT, Explainer
 from mien.files import write_whole
@@ -86,10 +87,12 @@ def with_more(found: Evidence, run: Run, faces: FaceSet) -> Evidence:
     shift = found.shift
     if shift is None and found.robustness is not None and model.watched is not None:
         shift = shift_alarm(model.watched, test, found.robustness)
+    stable, classify = found.stability, opened(run)
+    if stable is None and classify is not None:
+        stable = stability(classify, test, run.card, SPLIT)
     strict = found.strict or strict_score(run.predictions(SPLIT), faces, run.card.temperature)
-    return found.model_copy(
-        update={"shift": shift, "strict": strict, "looks": looks(Model.open(run), test.fingerprint)}
-    )
+    looked = looks(Model.open(run), test.fingerprint)
+    return found.model_copy(update={"shift": shift, "stability": stable, "strict": strict, "looks": looked})
 
 
 def kept(name: str, folder: Path, faces: FaceSet, votes: Votes) -> Looked:
@@ -152,6 +155,8 @@ def minute(models: Sequence[Looked]) -> Table:
          lambda one: f"{one.sets.size.value:.1f} of 7" if one.sets else NONE),
         ("How often is it right on blurred, dark, turned, covered faces?",
          lambda one: format_estimate(one.robustness.mean) if one.robustness else "not measured"),
+        ("How often does the answer flip when its crop moves by a pixel or two?",
+         lambda one: format_estimate(one.stability.heads[0].mean) if one.stability else "not measured"),
         ("Which of the changes that cost five points does the alarm tell?",
          lambda one: f"{one.shift.costly - len(one.shift.missed)} of {one.shift.costly}" if one.shift else "no alarm"),
         ("How often was test opened for it and its relatives?",

@@ -89,7 +89,7 @@ def test_too_few_faces_are_refused() -> None:
     said, seen = drawn(FEWEST_FACES - 1, [0.5, 0.3, 0.2], 0)
     with pytest.raises(InputError, match="799 val faces that are not in the training set; a reference needs 800"):
         fit_reference(seen, said, (3,), DRAWN)
-    with pytest.raises(InputError, match="49 faces are too few"):
+    with pytest.raises(InputError, match="faces found: 49, expected at least 50"):
         of(1000).look(np.zeros(16), 49)
 
 
