@@ -176,6 +176,8 @@ def test_check(watched: Path, pictures: Path, mien) -> None:
     done = mien("check", pictures / "fine", *how)
     assert done.code == 1
     assert done.out.startswith("60 faces are unlike those that the model was measured on")
+    twice = mien("check", pictures / "same", str(pictures / "same" / "0*.png"), *how)
+    assert twice.out == mien("check", pictures / "same", *how).out
     told = json.loads(mien("check", pictures / "fine", *how, "--json").out)
     assert told["alarm"]
     assert told["n"] == 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from mien.cli.console import DetectSizeOption, JsonOption, ProviderOption, counter, note, say
 
 if TYPE_CHECKING:
+    from mien.recognize.inputs import InputFile
     from mien.recognize.shift import Shift
 
 
@@ -46,7 +48,7 @@ def check(
     monitor = recognizer.watch()
     failed = 0
     with counter("pictures") as count:
-        for outcome in recognize_pictures(pictures(places), recognizer):
+        for outcome in recognize_pictures(_once(pictures(places)), recognizer):
             count(1)
             if outcome.error:
                 failed += 1
@@ -57,6 +59,18 @@ def check(
         note(f"pictures that could not be read: {failed:,}")
     if found.alarm or failed:
         raise typer.Exit(1)
+
+
+def _once(inputs: Iterable[InputFile]) -> Iterator[InputFile]:
+    """Each file once, under whatever names it was given: the same face again says nothing new."""
+    from mien.recognize.journal import identity
+
+    seen = set()
+    for one in inputs:
+        who = identity(str(one.path))
+        if who not in seen:
+            seen.add(who)
+            yield one
 
 
 def _told(found: Shift, failed: int) -> dict[str, object]:

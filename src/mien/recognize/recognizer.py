@@ -205,8 +205,8 @@ class Recognizer:
 
         What is found out so far is in the monitor that is given back. Once it is an alarm, `shifted` of the answers
         says so: what the model promises is not known to hold for them. For pictures whose faces are of different
-        people or occasions; films, which show few faces many times, are refused. Raises `InputError` for a model file
-        without a reference for this detector.
+        people or occasions; films, which show few faces many times, are refused. A copy in another process does not
+        watch. Raises `InputError` for a model file without a reference for this detector.
         """
         from mien.recognize.monitor import Monitor
 
