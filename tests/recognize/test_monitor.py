@@ -211,3 +211,18 @@ def test_a_broken_picture_is_told(watched: Path, pictures: Path, tmp_path: Path,
     assert "60 faces: no sign" in done.out
     assert "broken.png" in done.err
     assert "pictures that could not be read: 1" in done.err
+
+
+def test_evaluate_says_whether_other_data_are_alike(watched: Path, tmp_path: Path, mien) -> None:
+    for kind, grain in (("same", 4.0), ("fine", 1.0)):
+        for i, image in enumerate(noise(60, 21, grain)):
+            folder = tmp_path / kind / ("happy" if i % 2 else "sad")
+            folder.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f"{i:02d}.png"), image)
+    told = mien("evaluate", watched, "--data", tmp_path / "same", "--split", "all", "--labels", "happy,sad")
+    assert told.code == 0, told.err
+    assert "shift: No sign that these faces are unlike" in told.out
+    told = mien("evaluate", watched, "--data", tmp_path / "fine", "--split", "all", "--labels", "happy,sad", "--json")
+    look = json.loads(told.out)["look"]
+    assert look["n"] == 60
+    assert look["distance"] > look["limit"]

@@ -131,6 +131,7 @@ def evaluate(
     from mien.evaluation.evidence import Asked, evidence
     from mien.evaluation.groups import read_groups
     from mien.evaluation.looks import looks
+    from mien.evaluation.shift import shift_look
     from mien.evaluation.suspects import check_suspects
     from mien.model import Model, of_split
 
@@ -180,6 +181,8 @@ def evaluate(
         )
     if split in ("test", "pooled", "all") and (faces.splits == "test").any():
         found = found.model_copy(update={"looks": looks(opened, of_split(faces, "test").fingerprint)})
+    if opened.watched and faces.select("train", "val").fingerprint != opened.card.training.fingerprint:
+        found = found.model_copy(update={"look": shift_look(opened.watched, of_split(faces, split))})
     if (leaks or report) and split != "train":
         found = found.model_copy(update={"strict": _strict(opened, faces, predictions, asked=leaks)})
     lines += _write_report(found, opened.card, split, folder, overwrite) if report else []
@@ -304,6 +307,7 @@ def _show_sentences(found: Evidence) -> None:
     from mien.report.looks import looks_sentences
     from mien.report.people import ceiling_sentences, head_sentences
     from mien.report.sets import sets_sentences
+    from mien.report.shift import look_sentence
     from mien.report.stability import stability_sentences
     from mien.report.words import strict_sentence
 
@@ -311,6 +315,8 @@ def _show_sentences(found: Evidence) -> None:
         say(f"leaks: {strict_sentence(found.strict)}")
     if found.looks:
         say(f"looks at test: {' '.join(looks_sentences(found.looks))}")
+    if found.look:
+        say(f"shift: {look_sentence(found.look)}")
     say(f"calibration: {calibration_sentence(found.evaluation)}")
     say(f"abstention: {abstention_sentence(found.abstention)}")
     if found.sets:

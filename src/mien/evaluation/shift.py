@@ -25,7 +25,7 @@ from mien.images import Pixels
 from mien.model import Features
 from mien.recognize.align import LOOK, recut
 from mien.recognize.detector import Detector
-from mien.recognize.shift import MOST, Floats, Floats32, Reference, answers_of, text_of
+from mien.recognize.shift import FEWEST, MOST, Floats, Floats32, Reference, answers_of, text_of
 
 FEWEST_FACES = 800  # that a reference is made of: half of them to fit, half to count false alarms
 DIRECTIONS = 16  # of what is seen beyond the answers, those that vary most
@@ -46,6 +46,18 @@ class Source:
 
     data: str
     detector: Literal["default", "none"]
+
+
+class ShiftLook(Frozen):
+    """One look at a whole split: `distance` from the model's reference, an alarm beyond `limit`."""
+
+    n: int
+    distance: float
+    limit: float
+
+    @property
+    def alarm(self) -> bool:
+        return self.distance > self.limit
 
 
 class Alarms(Frozen):
@@ -192,6 +204,18 @@ def shift_alarm(
         clean=Estimate(value=false / DRAWS, low=low, high=high),
         corruptions=tuple(rows),
     )
+
+
+def shift_look(watched: tuple[Features, Reference], faces: FaceSet) -> ShiftLook | None:
+    """Whether `faces`, crops as they are, are like those that the model was measured on; None for fewer than 50."""
+    features, reference = watched
+    if len(faces) < FEWEST:
+        return None
+    starts = range(0, len(faces), _BATCH)
+    rows = (np.arange(start, min(start + _BATCH, len(faces))) for start in starts)
+    rest = np.concatenate([_rest(features, reference, list(faces.gather(some))) for some in rows])
+    found = reference.look(rest.mean(axis=0), len(rest))
+    return ShiftLook(n=found.n, distance=found.distance, limit=found.limit)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from mien.report.priors import prior_section
 from mien.report.robustness import robustness_section, robustness_sentences
 from mien.report.scores import classes_section, figures_section, weakest_class
 from mien.report.sets import sets_section, sets_sentences
-from mien.report.shift import shift_section
+from mien.report.shift import look_sentence, shift_section
 from mien.report.stability import stability_section, stability_sentences
 from mien.report.words import INTERVALS, listed, spoken, strict_sentence
 
@@ -63,6 +63,7 @@ def verdict_points(found: Evidence) -> tuple[str, ...]:
         )
     points += [strict_sentence(found.strict)] if found.strict else []
     points += looks_sentences(found.looks) if found.looks else ()
+    points += [look_sentence(found.look)] if found.look else []
     points += [*_weakest(evaluation), calibration_sentence(evaluation), abstention_sentence(found.abstention)]
     if found.sets:
         points.append(sets_sentences(found.sets)[0])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mien.evaluation.corruptions import SEVERITIES
 from mien.evaluation.evidence import Evidence
 from mien.evaluation.printed import figure_text, format_estimate
-from mien.evaluation.shift import COSTLY, ShiftAlarm
+from mien.evaluation.shift import COSTLY, ShiftAlarm, ShiftLook
 from mien.report.layout import Cell, Section, Table
 from mien.report.robustness import WORDS, title
 from mien.report.words import listed
@@ -49,6 +49,17 @@ def shift_side_by_side(found: Mapping[str, Evidence]) -> Section:
     first = next(iter(known.values()))
     points = tuple(f"{name}: {' '.join(shift_sentences(one))}" for name, one in known.items())
     return Section("Shift alarm", text=(_TEXT.format(drawn=first.drawn, n=first.n),), points=points)
+
+
+def look_sentence(found: ShiftLook) -> str:
+    """Whether faces of other data are like those of the measurement."""
+    how = f"(n = {found.n:,}, distance {found.distance:.0f}, limit {found.limit:.0f})"
+    if found.alarm:
+        return (
+            f"These faces are unlike those that the model was measured on {how}: its threshold, its sets and its "
+            "calibration were made for others."
+        )
+    return f"No sign that these faces are unlike those that the model was measured on {how}."
 
 
 def shift_sentences(found: ShiftAlarm) -> tuple[str, ...]:
