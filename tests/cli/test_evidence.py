@@ -150,6 +150,9 @@ def test_labels_of_ferplus_that_a_model_does_not_know_are_left_out_by_name(
     contempt = {row[0] for row in fields[1::4]}
     names = [line.split(",")[0] for line in few[1:] if "PrivateTest" in line]
     assert shown["scores"]["n"] == sum(name not in contempt for name in names)
+    compared = mien("compare", run, "mien-tiny", *asked[2:], "--labels", "contempt=-")
+    assert compared.code == 0, compared.err
+    assert json.loads(compared.out)["n"] == shown["scores"]["n"]
 
 
 def test_every_face_of_a_folder_without_splits(run: Path, drawn_folder: Path, tmp_path: Path, groups, mien) -> None:

@@ -18,8 +18,7 @@ from mien.cli.console import (
     VotesOption,
     known_truth,
     note,
-    open_faces,
-    open_votes,
+    open_labeled,
     say,
     table,
 )
@@ -77,9 +76,8 @@ def compare(
     faces, tagged = None, None
     if data is not None:
         size = max(model.card.preprocess.size for model in opened)
-        tagged, faces = open_votes(
-            votes, open_faces(data, Reading(labels, subjects, skip_unreadable), size=size), ferplus
-        )
+        how = Reading(labels, subjects, skip_unreadable)
+        _, tagged, faces = open_labeled(data, how, votes, ferplus, size=size)
     distinct = len({model.name for model in opened}) == len(opened)
     comparison = compare_models(
         *opened,

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
@@ -195,12 +195,20 @@ def open_votes(path: str | None, faces: FaceSet, ferplus: str | None) -> tuple[V
     return votes, chosen
 
 
-def labels_of_votes(labels: str | None, ferplus: str | None) -> tuple[str | None, dict[str, str | None] | None]:
-    """What --labels says of the source, and what it says of the labels that --ferplus puts in place of the source's."""
+def open_labeled(
+    data: str, how: Reading, votes: str | None, ferplus: str | None, *, size: int
+) -> tuple[FaceSet, Votes | None, FaceSet]:
+    """All faces of the source, the votes, and the faces with the labels that are asked for.
+
+    With --ferplus, names in --labels are of the labels that it puts in place of the source's.
+    """
     from mien.labels import read_naming
 
-    naming = read_naming(labels) if labels and ferplus else None
-    return (None, naming) if isinstance(naming, dict) else (labels, None)
+    naming = read_naming(how.labels) if how.labels and ferplus else None
+    of_ferplus = naming if isinstance(naming, dict) else None
+    everything = open_faces(data, replace(how, labels=None) if of_ferplus else how, size=size)
+    tagged, faces = open_votes(votes, everything, ferplus)
+    return everything, tagged, faces.named(of_ferplus) if of_ferplus else faces
 
 
 def opener(data: str, how: Reading) -> Callable[[int], FaceSet]:

@@ -21,10 +21,8 @@ from mien.cli.console import (
     SkipOption,
     SubjectsOption,
     VotesOption,
-    labels_of_votes,
     note,
-    open_faces,
-    open_votes,
+    open_labeled,
     progress,
     say,
     table,
@@ -144,11 +142,9 @@ def evaluate(
     pages = [name for name, asked in (("report", report), ("suspects", suspects)) if asked]
     if out or not opened.run:  # before the data, whose names a run's folder for them has, are opened
         _check_free(pages, split, out or _folder(opened, None), overwrite=overwrite)
-    of_source, of_ferplus = labels_of_votes(labels, ferplus)
-    everything = open_faces(data, Reading(of_source, subjects, skip_unreadable), size=opened.card.preprocess.size)
+    how = Reading(labels, subjects, skip_unreadable)
+    everything, tagged, faces = open_labeled(data, how, votes, ferplus, size=opened.card.preprocess.size)
     known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
-    tagged, faces = open_votes(votes, everything, ferplus)
-    faces = faces.named(of_ferplus) if of_ferplus else faces
     faces = faces.for_labels(opened.card.labels, opened.name)
     if why := opened.unsure_what_it_saw(faces):
         left_out = "no image" if split == "all" else "images of the training set and val here"

@@ -23,8 +23,7 @@ from mien.cli.console import (
     SubjectsOption,
     VotesOption,
     check_picture,
-    open_faces,
-    open_votes,
+    open_labeled,
     progress,
     say,
 )
@@ -154,8 +153,8 @@ def train(
     # A mistake there should not wait for the data; a cluster has devices of its own.
     hardware = detect() if cluster else detect(device, precision, devices)
     chosen = complete(chosen)
-    faces = open_faces(data, Reading(labels, subjects, skip_unreadable), size=chosen.preprocess.size)
-    tagged, faces = open_votes(votes, faces, ferplus)
+    how = Reading(labels, subjects, skip_unreadable)
+    _, tagged, faces = open_labeled(data, how, votes, ferplus, size=chosen.preprocess.size)
     if find_lr:
         _find_lr(chosen, faces, out, hardware)
         return
