@@ -40,7 +40,7 @@ from mien.images import Pixels
 from mien.model import Model
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.detector import Detector
-from mien.recognize.recognizer import bundled
+from mien.recognize.naming import bundled
 from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
 from mien.report.stability import drawn, seeds_sentence, stability_section, stability_sentences
 
