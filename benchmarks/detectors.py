@@ -21,6 +21,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 from canvases import Scene, scenes
+from docs_page import write_docs_page
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -30,7 +31,7 @@ from mien.evaluation.bootstrap import Estimate, Frozen, estimates
 from mien.evaluation.photos import FalseFace, MarkedFace, PartScore, outcomes, score_photos
 from mien.evaluation.printed import NONE, format_estimate, points_text
 from mien.files import write_whole
-from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
+from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.style import BLUE, FAINT, ORANGE, WIDTH, name_lines, share_axis, styled
 
 SPLIT = "val"
@@ -288,11 +289,7 @@ def main() -> None:
         )  # fmt: skip
         write_whole(file, found.model_dump_json(indent=1) + "\n")
     found = Audit.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    html = write_page(page(found), options.to)
-    text = html.with_suffix(".md").read_text(encoding="utf-8").replace("(pictures/", f"({options.to.name}/pictures/")
-    write_whole(options.to.with_suffix(".md"), text)
-    html.unlink()
-    html.with_suffix(".md").unlink()
+    write_docs_page(page(found), options.to)
 
 
 if __name__ == "__main__":

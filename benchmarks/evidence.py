@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+from docs_page import write_docs_page
+
 from mien import FaceSet, Run, Votes
 from mien.cards import Alignment, Card
 from mien.evaluation.compare import compare_predictions
@@ -39,7 +41,7 @@ from mien.recognize.vendored import vendored_folder
 from mien.report.abstention import abstention_side_by_side
 from mien.report.calibration import calibration_sentence, calibration_side_by_side
 from mien.report.explanations import explained
-from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
+from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.looks import looks_sentences
 from mien.report.people import ceiling_sentences, people_side_by_side
 from mien.report.robustness import examples, robustness_sentences, robustness_side_by_side
@@ -299,11 +301,7 @@ def main() -> None:
     write_whole(vendored_folder("weights") / SCORES, bundled_scores(options.to))
     command = f"python benchmarks/evidence.py --data {Path(options.data).name} --votes {Path(options.votes).name} "
     command += f"--to docs/evidence {' '.join(options.models)}"
-    html = write_page(page(models, faces, [command]), options.to)
-    text = html.with_suffix(".md").read_text(encoding="utf-8").replace("(pictures/", f"({options.to.name}/pictures/")
-    write_whole(options.to.with_suffix(".md"), text)
-    html.unlink()
-    html.with_suffix(".md").unlink()
+    write_docs_page(page(models, faces, [command]), options.to)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 from canvases import Placed, background, paste
+from docs_page import write_docs_page
 
 from mien import FaceSet, Run
 from mien.evaluation.bootstrap import Frozen
@@ -41,7 +42,7 @@ from mien.model import Model
 from mien.recognize.align import FER2013, upright_crop
 from mien.recognize.detector import Detector
 from mien.recognize.naming import bundled
-from mien.report.layout import Cell, Page, Picture, Section, Table, write_page
+from mien.report.layout import Cell, Page, Picture, Section, Table
 from mien.report.stability import drawn, seeds_sentence, stability_section, stability_sentences
 
 SPLIT, SIDE, SWAY = "val", 140, 6.0  # pixels
@@ -222,11 +223,7 @@ def main() -> None:
         told = between_seeds(runs) if runs else None
         kept = Measured(models=found, films=moved, seeds=told, data=faces.source, seconds=seconds)
         write_whole(file, kept.model_dump_json(indent=1) + "\n")
-    html = write_page(page(Measured.model_validate(json.loads(file.read_text("utf-8")))), options.to)
-    text = html.with_suffix(".md").read_text(encoding="utf-8").replace("(pictures/", f"({options.to.name}/pictures/")
-    write_whole(options.to.with_suffix(".md"), text)
-    html.unlink()
-    html.with_suffix(".md").unlink()
+    write_docs_page(page(Measured.model_validate(json.loads(file.read_text("utf-8")))), options.to)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ class Model:
         """The faces that training did not see, as far as the model itself knows; whatever their split is called."""
         return faces.keep(~np.isin(faces.hashes, self._seen[0])) if self._seen else faces
 
-    @property
+    @cached_property
     def watched(self) -> tuple[Features, Reference] | None:
         """What tells faces that are unlike those of val: the features of crops, and what they are held against.
 

@@ -20,12 +20,12 @@ from mien.evaluation.people import HumanCeiling, human_ceiling
 from mien.evaluation.priors import PriorChange, prior_change
 from mien.evaluation.robustness import Draw, Robustness, robustness, robustness_of_heads
 from mien.evaluation.sets import PredictionSets, prediction_sets
-from mien.evaluation.shift import FEWEST_SHOWN, ShiftAlarm, ShiftLook, shift_alarm
+from mien.evaluation.shift import FEWEST_SHOWN, ShiftAlarm, shift_alarm
 from mien.evaluation.stability import MOST, Stability, stability
 from mien.model import Classify, Features
 from mien.predictions import Predictions
 from mien.recognize.prior import Prior
-from mien.recognize.shift import Reference
+from mien.recognize.shift import Reference, Shift
 
 
 class PeopleHead(Frozen):
@@ -55,7 +55,7 @@ class Evidence(Frozen):
     groups: Groups | None = None
     people: PeopleHead | None = None
     shift: ShiftAlarm | None = None
-    look: ShiftLook | None = None  # of other data than the model was trained on: whether its faces are alike
+    look: Shift | None = None  # of other data than the model was trained on: whether its faces are alike
     sets: PredictionSets | None = None  # None of a card without sets, too
     prior: PriorChange | None = None
     strict: StrictScore | None = None  # without near-duplicates of what was learned from, and persons who are in it

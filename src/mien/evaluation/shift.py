@@ -25,7 +25,7 @@ from mien.images import Pixels
 from mien.model import Features
 from mien.recognize.align import LOOK, recut
 from mien.recognize.detector import Detector
-from mien.recognize.shift import FEWEST, MOST, Floats, Floats32, Reference, answers_of, text_of
+from mien.recognize.shift import FEWEST, MOST, Floats, Floats32, Reference, Shift, answers_of, text_of
 
 FEWEST_FACES = 800  # that a reference is made of: half of them to fit, half to count false alarms
 DIRECTIONS = 16  # of what is seen beyond the answers, those that vary most
@@ -46,18 +46,6 @@ class Source:
 
     data: str
     detector: Literal["default", "none"]
-
-
-class ShiftLook(Frozen):
-    """One look at a whole split: `distance` from the model's reference, an alarm beyond `limit`."""
-
-    n: int
-    distance: float
-    limit: float
-
-    @property
-    def alarm(self) -> bool:
-        return self.distance > self.limit
 
 
 class Alarms(Frozen):
@@ -206,7 +194,7 @@ def shift_alarm(
     )
 
 
-def shift_look(watched: tuple[Features, Reference], faces: FaceSet) -> ShiftLook | None:
+def shift_look(watched: tuple[Features, Reference], faces: FaceSet) -> Shift | None:
     """Whether `faces`, crops as they are, are like those that the model was measured on; None for fewer than 50."""
     features, reference = watched
     if len(faces) < FEWEST:
@@ -214,8 +202,7 @@ def shift_look(watched: tuple[Features, Reference], faces: FaceSet) -> ShiftLook
     starts = range(0, len(faces), _BATCH)
     rows = (np.arange(start, min(start + _BATCH, len(faces))) for start in starts)
     rest = np.concatenate([_rest(features, reference, list(faces.gather(some))) for some in rows])
-    found = reference.look(rest.mean(axis=0), len(rest))
-    return ShiftLook(n=found.n, distance=found.distance, limit=found.limit)
+    return reference.look(rest.mean(axis=0), len(rest))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Literal
 
@@ -136,6 +137,7 @@ def text_of(matrix: Floats) -> str:
     return base64.b64encode(np.ascontiguousarray(matrix, dtype="<f4").tobytes()).decode("ascii")
 
 
+@lru_cache(maxsize=8)  # two of a reference, which every picture that is watched asks for
 def _matrix(text: str, shape: tuple[int, int]) -> Floats:
     content = base64.b64decode(text, validate=True)  # binascii.Error is a ValueError, which pydantic tells
     if len(content) != 4 * shape[0] * shape[1]:
@@ -143,4 +145,5 @@ def _matrix(text: str, shape: tuple[int, int]) -> Floats:
     found = np.frombuffer(content, dtype="<f4").reshape(shape).astype(np.float64)
     if not np.isfinite(found).all():
         raise ValueError("a matrix with values that are no finite numbers")
+    found.flags.writeable = False  # shared by all who ask
     return found

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from mien.evaluation.corruptions import SEVERITIES
 from mien.evaluation.evidence import Evidence
 from mien.evaluation.printed import figure_text, format_estimate
-from mien.evaluation.shift import COSTLY, ShiftAlarm, ShiftLook
+from mien.evaluation.shift import COSTLY, ShiftAlarm
+from mien.recognize.shift import Shift
 from mien.report.layout import Cell, Section, Table
 from mien.report.robustness import WORDS, title
 from mien.report.words import listed
@@ -51,7 +52,7 @@ def shift_side_by_side(found: Mapping[str, Evidence]) -> Section:
     return Section("Shift alarm", text=(_TEXT.format(drawn=first.drawn, n=first.n),), points=points)
 
 
-def look_sentence(found: ShiftLook) -> str:
+def look_sentence(found: Shift) -> str:
     """Whether faces of other data are like those of the measurement."""
     how = f"(n = {found.n:,}, distance {found.distance:.0f}, limit {found.limit:.0f})"
     if found.alarm:
