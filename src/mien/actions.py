@@ -76,7 +76,7 @@ def calibrate(
             "so nothing can be fitted on them"
         )
     card = opened.card.calibrated(val, risk, sets)
-    if faces is not None and _is_of_training(opened, faces):
+    if faces is not None and opened.learned_from(faces.for_labels(opened.card.labels, opened.name)):
         card = with_shares(card, faces.for_labels(card.labels, opened.name), votes, balanced=_balanced(opened))
     if opened.run is None:
         assert to is not None
@@ -240,11 +240,6 @@ def explain(
     from mien.explanation.explain import Explainer
 
     return list(Explainer(model, method, label, truth)(faces))
-
-
-def _is_of_training(model: Model, faces: FaceSet) -> bool:
-    fingerprint = faces.for_labels(model.card.labels, model.name).select("train", "val").fingerprint
-    return fingerprint == model.card.training.fingerprint
 
 
 def _balanced(model: Model) -> bool:

@@ -45,8 +45,6 @@ Classify: TypeAlias = Callable[[Sequence[Pixels]], Floats32]  # face crops → p
 Features: TypeAlias = Callable[[Sequence[Pixels]], tuple[Floats32, Floats32]]  # → probabilities (N, O), features
 Named: TypeAlias = "str | Path | Run | Model"
 
-logger = logging.getLogger(__name__)
-
 
 class Model:
     """A trained model of whatever kind, opened for questions."""
@@ -183,9 +181,8 @@ class Model:
 
     def unseen(self, faces: FaceSet, split: str) -> FaceSet:
         """The faces of a split that training did not see, as far as that is known: see `predictions`."""
-        chosen = faces.select(split)
-        train = self._seen[0] if self._seen else faces.hashes[faces.splits == "train"]
-        return chosen.keep(~np.isin(chosen.hashes, train))
+        chosen = self.not_trained_on(faces.select(split))
+        return chosen if self._seen else chosen.keep(~np.isin(chosen.hashes, faces.select("train").hashes))
 
     def not_trained_on(self, faces: FaceSet) -> FaceSet:
         """The faces that training did not see, as far as the model itself knows; whatever their split is called."""
@@ -253,6 +250,10 @@ class Model:
         folder = self.run.folder / kind
         return folder if own else folder / f"{faces.source}-{faces.fingerprint[:8]}"
 
+    def learned_from(self, faces: FaceSet) -> bool:
+        """Whether it was trained and chosen on the train and val faces of these very data."""
+        return faces.select("train", "val").fingerprint == self.card.training.fingerprint
+
     def unsure_what_it_saw(self, faces: FaceSet) -> str | None:
         """Why leak-free figures on `faces` may leave out too little; None where all that it has seen is known.
 
@@ -263,7 +264,7 @@ class Model:
             return f"{self.name} was adapted to these very faces, so figures on them flatter it"
         if self._seen is not None:
             return None
-        if faces.select("train", "val").fingerprint != training.fingerprint:
+        if not self.learned_from(faces):
             return f"{self.name} was trained on other data ({training.data})"
         return f"{self.name} began with the weights of {training.start}" if training.start else None
 
@@ -288,8 +289,7 @@ class Model:
 
     def _taken_as_seen(self, faces: FaceSet, split: str) -> tuple[npt.NDArray[np.str_], ...]:
         """Of a file that does not know it: the train and val faces here; of all faces of other data none."""
-        others = faces.select("train", "val").fingerprint != self.card.training.fingerprint
-        parts = ((), ()) if split == "all" and others else (("train",), ("val",))
+        parts = ((), ()) if split == "all" and not self.learned_from(faces) else (("train",), ("val",))
         return tuple(faces.select(*part).hashes for part in parts)
 
 

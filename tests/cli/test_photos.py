@@ -51,6 +51,8 @@ def test_other_names_of_labels(marks: Path, mien) -> None:
     ("options", "told"),
     [
         (["--photos", "MARKS", "--data", "x"], "--data is for face crops"),
+        (["--photos", "MARKS", "--leaks"], "--leaks is for face crops"),
+        (["--photos", "MARKS", "--prior", "balanced"], "--prior is for face crops"),
         (["--photos", "MARKS", "--votes", "x", "--report"], "--votes, --report are for face crops"),
         (["--photos", "MARKS", "--detector", "none"], "--detector default or fast"),
         (["--photos", "MARKS", "--detector", "best"], "unknown detector 'best'"),

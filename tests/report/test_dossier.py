@@ -49,6 +49,12 @@ def test_of_a_run(trained_run: Run, drawn_faces: FaceSet, tmp_path: Path) -> Non
     check(tmp_path / "out")
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ledgers of bundled models lie in the cache: other tests of this process leave their looks there."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 def test_of_a_bundled_model_and_of_a_file(tmp_path: Path) -> None:
     dossier("mien-tiny", tmp_path / "bundled")
     page = check(tmp_path / "bundled")

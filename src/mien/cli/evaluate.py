@@ -116,7 +116,7 @@ def evaluate(
             "--data": data is not None, "--split": split != "test", "--subjects": subjects is not None,
             "--skip-unreadable": skip_unreadable, "--votes": votes is not None, "--ferplus": ferplus is not None,
             "--groups": groups is not None, "--report": report, "--robust-faces": robust_faces is not None,
-            "--suspects": suspects, "--device": device != "auto",
+            "--suspects": suspects, "--device": device != "auto", "--leaks": leaks, "--prior": prior != "train",
         }  # fmt: skip
         check_alone(of_crops)
         score_marked(model, photos, detector, labels, out, as_json=as_json, overwrite=overwrite)
@@ -177,7 +177,7 @@ def evaluate(
         )
     if split in ("test", "pooled", "all") and (faces.splits == "test").any():
         found = found.model_copy(update={"looks": looks(opened, of_split(faces, "test").fingerprint)})
-    if opened.watched and faces.select("train", "val").fingerprint != opened.card.training.fingerprint:
+    if not opened.learned_from(faces) and opened.watched:
         found = found.model_copy(update={"look": shift_look(opened.watched, of_split(faces, split))})
     if (leaks or report) and split != "train":
         found = found.model_copy(update={"strict": _strict(opened, faces, predictions, asked=leaks)})
@@ -195,7 +195,7 @@ def _strict(model: Model, faces: FaceSet, predictions: Predictions, *, asked: bo
     """None where the data are not those that the model was trained on: what it saw cannot be looked at."""
     from mien.evaluation.leaks import strict_score
 
-    if faces.select("train", "val").fingerprint != model.card.training.fingerprint:
+    if not model.learned_from(faces):
         if asked:
             note(f"--leaks: {model.name} was trained on other data than {faces.source}, so its images are not at hand")
         return None
