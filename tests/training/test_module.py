@@ -227,7 +227,8 @@ def test_recorded_steps_train_the_same(
     assert len(replayed) == 3 * 2  # of 112 faces two batches of 50 an epoch, and a smaller one
     for name in ("train_loss", "val_loss", "train_accuracy", "lr"):
         values = [[getattr(row, name) for row in run.history] for run in (plain, recorded)]
-        assert values[0] == pytest.approx(values[1], rel=1e-3), name
+        one_image = 1.01 / 112 if name == "train_accuracy" else 0.0  # rates of 32 and 64 bits round differently
+        assert values[0] == pytest.approx(values[1], rel=1e-3, abs=one_image), name
     one, other = (load_file(run.weights_file) for run in (plain, recorded))
     # Biases before a batch norm have no gradient but for rounding, of which Adam makes moves; a step moves by .001.
     assert all(torch.allclose(one[key], other[key], atol=1e-5) for key in one if key.endswith("weight"))

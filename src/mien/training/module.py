@@ -301,7 +301,8 @@ class _Mean(Metric):
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     how = recipe.optimizer
     parameters = parameter_groups(network, recipe)
-    fused = True if next(network.parameters()).is_cuda else None  # a kernel for all weights of a group
+    # One pass over all weights of a group, where torch has it: else a dozen short ones over each.
+    fused = True if next(network.parameters()).device.type in ("cuda", "cpu") else None
     if how.name == "muon":
         return Muon(network.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=fused)
     if how.name == "sgd":

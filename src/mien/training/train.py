@@ -34,6 +34,7 @@ from mien.training.module import TrainingModule
 from mien.training.predict import predict
 from mien.training.processes import decided_by_first, first_of_this_machine, is_first
 from mien.training.provenance import commit_here, versions
+from mien.training.quicker import quicker
 from mien.training.resume import Decision, Existing, Request, begin, decide
 from mien.training.run import Run, best_epoch, monitored
 from mien.training.shares import with_shares
@@ -141,7 +142,7 @@ def _train(run: Run, task: _Task, how: Decision, hardware: Hardware, progress: P
     request, recipe, seen = task.request, task.request.recipe, task.request.seen
     network, wanted, teacher = _ready_network(task)
     commit = commit_here()
-    _set_up(hardware)
+    _set_up(hardware, network)
     trainer = make_trainer(recipe, run, hardware, progress, request.logger)
     if how != "resume":  # only now, when everything else is known to fit
         decided_by_first(lambda: _begin(run, request, how, network), None)
@@ -221,9 +222,10 @@ def fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _set_up(hardware: Hardware) -> None:
+def _set_up(hardware: Hardware, network: torch.nn.Module) -> None:
     if hardware.device == "cpu":
         keep_memory()
+        quicker(network)
     elif hardware.device == "cuda":
         repeatable()
 
