@@ -137,7 +137,11 @@ class TrainingModule(pl.LightningModule):
         """Dropout and augmentation follow from seed, start, epoch and step: a resumed run repeats the numbers."""
         place = (self.current_epoch, step, self.trainer.global_rank, *further)
         source = chance(self.recipe.seed, self._start, *place)
-        torch.manual_seed(int(source.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        seed = int(source.generate_state(1, np.uint64)[0] >> np.uint64(1))
+        if self.device.type == "cpu":  # torch's own call notes its stack for each kind of device that is not begun
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     @property
     def kept(self) -> nn.Module:
