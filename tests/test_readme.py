@@ -11,11 +11,14 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import mien.studies.runs  # noqa: F401  before what it imports is replaced below
 from mien import FaceSet, Recipe
 from mien.cli.main import main
 from mien.data.draw import draw_set
+from mien.models.face_resnet import shapes
 from mien.recognize.vendored import vendored_folder
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +68,7 @@ def inputs(drawn_folder: Path, save_checkpoint, tmp_path_factory: pytest.TempPat
         shutil.copyfile(here / "clip.mp4", here / "interviews" / name)
     (here / "participants.csv").write_text(*blocks("text", PAGES["video"]))
     save_checkpoint(root / "shared" / "models" / "dinov2-small", "vit", blocks=12)
+    _write_face_resnet(here / "face-resnet")
     return root
 
 
@@ -73,6 +77,13 @@ def workplace(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path / "project"
+
+
+def _write_face_resnet(folder: Path) -> None:
+    """What benchmarks/face_resnet.py makes, with weights of chance."""
+    folder.mkdir()
+    torch.manual_seed(0)
+    save_file({key: 0.05 * torch.randn(shape) for key, shape in shapes().items()}, folder / "model.safetensors")
 
 
 def _write_clip(path: Path, portrait: Path) -> None:
@@ -116,7 +127,7 @@ MADE = {
     ),
     "train": (
         "faces.zip", "stats.png", "leaks/leaks.html",
-        "runs/cnn-v2/model.onnx", "runs/vit/model.safetensors", "runs/both/card.json",
+        "runs/cnn-v2/model.onnx", "runs/vit/model.safetensors", "runs/face/card.json", "runs/both/card.json",
         "runs/tuned-find-lr.png", "runs/sweep/sweep.png", "runs/study/report.html", "runs/study/cnn-v1/model.onnx",
         "runs/study/vit-v1.3-frozen-dinov2-small-64px/card.json",
     ),
@@ -155,7 +166,7 @@ def run(line: str, patch: pytest.MonkeyPatch) -> None:
 def shortened(line: str) -> str:
     """Fewer epochs and, for backbones, smaller images than a real run; everything else as it is written."""
     short = " --set epochs=1" if line.startswith(TRAINING) else ""
-    if line.startswith(("mien train small-v2", "mien train small-ft")):
+    if line.startswith(("mien train small-v2", "mien train small-ft", "mien train face-resnet")):
         short += " --set schedule.warmup_epochs=0 --set schedule.decay_epochs=0"
     if "--find-lr" in line:
         short += " --set data.batch_size=16"  # for the ten batches that it needs

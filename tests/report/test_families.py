@@ -31,6 +31,7 @@ def test_every_built_in_recipe_is_of_a_known_family() -> None:
         ("convnext", "pre-trained CNN"),
         ("resnet", "pre-trained CNN"),
         ("efficientnet-lite0", "pre-trained CNN"),
+        ("face-resnet", "pre-trained CNN"),
         ("unheard-of", "pre-trained"),
         (None, "pre-trained"),  # an older card
     ],
@@ -44,7 +45,7 @@ def test_known_architectures_are_those_of_transformers() -> None:
     from transformers import CONFIG_MAPPING
 
     known = module._CNNS | module._TRANSFORMERS
-    assert known - set(CONFIG_MAPPING) == {"efficientnet-lite0"}
+    assert known - set(CONFIG_MAPPING) == {"efficientnet-lite0", "face-resnet"}
 
 
 def _pretrained(name: str) -> bool:

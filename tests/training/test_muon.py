@@ -7,11 +7,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from mien import InputError, Recipe
-from mien.training.muon import Muon, orthogonal, orthogonal_all
+from mien.training.muon import Muon, check_kernels, orthogonal, orthogonal_all
 
 
 @pytest.fixture
@@ -105,6 +104,15 @@ def test_read_back_it_goes_on_as_if_never_stopped(network: nn.Module) -> None:
         assert torch.equal(one, other)
 
 
-def test_a_pre_trained_model_is_refused() -> None:
-    with pytest.raises((ValidationError, InputError), match="muon is for networks from fresh weights"):
-        Recipe.load("vit-v1.6.7", ["optimizer.name=muon"])
+def test_a_pre_trained_model_that_moves_in_parts_is_refused() -> None:
+    for change in ("unfreeze=none", "optimizer.layer_decay=0.8"):
+        with pytest.raises(InputError, match="muon moves all kernels at one rate"):
+            Recipe.load("vit-v1.6.7", ["optimizer.name=muon", "unfreeze=all", change])
+
+
+def test_a_pre_trained_model_must_be_one_of_convolutions() -> None:
+    recipe = Recipe.load("vit-v1.6.7", ["optimizer.name=muon", "unfreeze=all"])
+    network = nn.Sequential(nn.Conv2d(2, 2, 3, bias=False), nn.Linear(4, 8, bias=False))  # kernels: 36 weights of 68
+    check_kernels(network, recipe)
+    with pytest.raises(InputError, match=r"kernels of convolutions, which are 49% of the weights of .*adamw"):
+        check_kernels(nn.Sequential(network, nn.Linear(6, 1, bias=False)), recipe)  # 36 of 74

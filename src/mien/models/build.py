@@ -27,13 +27,16 @@ def complete(recipe: Recipe) -> Recipe:
 
     Raises `InputError` for a checkpoint that is not at hand, and where neither says a value.
     """
-    model = recipe.model
-    if isinstance(model, Pretrained) and recipe.data.preprocess.missing:
-        filled = recipe.data.preprocess.filled(checkpoints.native_input(model.backbone))
+    model, said = recipe.model, recipe.data.preprocess
+    if not isinstance(model, Pretrained):
+        return recipe
+    if said.color == "gray" and not checkpoints.takes_gray(model.backbone):
+        raise InputError(f"recipe '{recipe.name}': this pre-trained backbone needs data.preprocess.color rgb")
+    if said.missing:
+        filled = said.filled(checkpoints.native_input(model.backbone, said.color or "rgb"))
         data = recipe.data.model_copy(update={"preprocess": filled})
         recipe = recipe.model_copy(update={"data": data})
-    if isinstance(model, Pretrained) and recipe.preprocess.color != "rgb":
-        raise InputError(f"recipe '{recipe.name}': a pre-trained backbone needs data.preprocess.color rgb")
+    recipe.preprocess  # noqa: B018 - raises where neither says a value
     return recipe
 
 
@@ -60,7 +63,7 @@ def build(
     if isinstance(model, Vit):
         return ScratchVit(preprocess.channels, preprocess.size, classes, model)
     backbone: Backbone = (
-        checkpoints.load(model, preprocess.size)
+        checkpoints.load(model, preprocess.size, preprocess.channels)
         if config is None
         else checkpoints.rebuild(model, preprocess.size, config)
     )

@@ -21,12 +21,15 @@ from torch import nn
 
 from mien.errors import InputError, MissingCheckpointError, first_line
 from mien.logs import quieted
+from mien.models import face_resnet
 from mien.models.config import check_config, exceeds
+from mien.models.face_resnet import FACE_RESNET, FaceResNet, is_face_resnet
 from mien.models.pretrained import Backbone, patch_size
 from mien.models.vit import check_patch
 from mien.recipes.sections import Input, Pretrained
 
 LITE0 = "efficientnet-lite0"
+_OWN = (LITE0, FACE_RESNET)  # built here, not by transformers
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Source: preprocessing of the EfficientNet-Lite models, mean 127 and standard deviation 128 of values 0–255.
 _LITE0_INPUT = Input(size=224, color="rgb", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
@@ -42,10 +45,22 @@ def display_name(backbone: str) -> str:
     return backbone.rstrip("/").rpartition("/")[2]
 
 
-def native_input(backbone: str) -> Input:
-    """What the checkpoint itself says of its input: size, mean and std as far as its preprocessor file has them."""
+def takes_gray(backbone: str) -> bool:
+    """Whether the network can be built for one channel. Raises `InputError` where it is not at hand."""
+    if _is_folder(backbone):
+        _file(backbone, "model.safetensors")  # raises where there is no such folder
+    return is_face_resnet(backbone)
+
+
+def native_input(backbone: str, color: str = "rgb") -> Input:
+    """What the checkpoint itself says of its input: size, mean and std as far as its preprocessor file has them.
+
+    `color`: what the recipe wants, for the backbones that `takes_gray` names.
+    """
     if backbone == LITE0:
         return _LITE0_INPUT
+    if is_face_resnet(backbone):
+        return face_resnet.native_input(color)
     config = _read_config(backbone)
     said = _read_preprocessor(backbone)
     size = said.get("crop_size") or said.get("size") or config.get("image_size")
@@ -79,12 +94,17 @@ def _normalization(said: dict[str, Any]) -> tuple[Any, Any]:
     return tuple((value + offset) / largest for value in mean), tuple(value / largest for value in std)
 
 
-def load(how: Pretrained, size: int) -> Backbone:
+def load(how: Pretrained, size: int, channels: int = 3) -> Backbone:
     """The backbone with its pre-trained weights. Raises `InputError` when it cannot be had or is of another kind."""
     if how.backbone == LITE0:
         network: nn.Module = _Lite0(size)
         network.load_state_dict(_lite0_weights())
         return Backbone(network, how.features, size, {"model_type": LITE0})
+    if is_face_resnet(how.backbone):
+        face_resnet.check_size(size)
+        network = FaceResNet(channels, size)
+        network.take(face_resnet.read_weights(how.backbone))
+        return Backbone(network, how.features, size, {"model_type": FACE_RESNET, "num_channels": channels})
     config = _read_config(how.backbone)
     _check_size(config, size)
     network = _Transformer(_load_transformer(how.backbone, config))
@@ -103,6 +123,9 @@ def rebuild(how: Pretrained, size: int, config: dict[str, Any]) -> Backbone:
     """The same network from what `Backbone.config` held, with fresh weights: those of a run are loaded over them."""
     if config.get("model_type") == LITE0:
         return Backbone(_Lite0(size), how.features, size, config)
+    if config.get("model_type") == FACE_RESNET:
+        face_resnet.check_size(size)
+        return Backbone(FaceResNet(config.get("num_channels", 3), size), how.features, size, config)
     return Backbone(_Transformer(_blank(config)), how.features, size, config)
 
 
@@ -113,7 +136,7 @@ def check_memory(config: dict[str, Any], weights: int) -> None:
     """
     needed = 0
     for one in config.get("members") or [config]:
-        if isinstance(one, dict) and one.get("model_type") != LITE0:
+        if isinstance(one, dict) and one.get("model_type") not in _OWN:
             with torch.device("meta"):
                 network = _blank(one)
             needed += sum(4 * value.numel() for value in (*network.parameters(), *network.buffers()))

@@ -11,7 +11,8 @@ Family = Literal["CNN from zero", "ViT from zero", "pre-trained ViT", "pre-train
 FAMILIES: tuple[Family, ...] = get_args(Family)
 # By the `model_type` of a backbone's own config, as the card keeps it.
 _CNNS = {
-    "bit", "convnext", "convnextv2", "dinov3_convnext", "efficientnet", "efficientnet-lite0", "focalnet",
+    "bit", "convnext", "convnextv2", "dinov3_convnext", "efficientnet", "efficientnet-lite0", "face-resnet",
+    "focalnet",
     "mobilenet_v1", "mobilenet_v2", "regnet", "resnet",
 }  # fmt: skip
 _TRANSFORMERS = {

@@ -1,10 +1,11 @@
 """Backbone: a pre-trained network as features, its blocks found by structure, and the work below a block split off.
 
-Shapes: B images, S pixels, T tokens, D width, F features.
+Shapes: B images, C channels, S pixels, T tokens, D width, F features.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -18,7 +19,9 @@ Pooling = Literal["cls", "mean", "both"]
 
 
 class Backbone(nn.Module):
-    """Images `(B, 3, S, S)` → features `(B, F)` of `network`, a model of transformers or one that behaves like it.
+    """Images `(B, C, S, S)` → features `(B, F)` of `network`, a model of transformers or one that behaves like it.
+
+    C is 3 unless its config says otherwise (`num_channels`).
 
     `network(images)` returns an output with `last_hidden_state`, `(B, T, D)` or `(B, D, H, W)`. Its parameters belong
     to units, by the order in which they are used: 0 what comes before the first block, 1 to n the blocks from the
@@ -29,6 +32,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.network = network.eval()  # a look at it in train mode would move the statistics of its batch norms
         self.config = config  # from which `checkpoints.rebuild` makes the same network without weights
+        self._channels = config.get("num_channels", 3)
         self.kind = features
         self._place = _find_blocks(network)
         self._prefix_tokens = self._count_prefix_tokens(size)
@@ -76,12 +80,13 @@ class Backbone(nn.Module):
         return [m for m in self.network.modules() if any(id(p) in own for p in m._parameters.values())]
 
     def _empty(self, hidden: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(1, 3, self._size, self._size, device=hidden.device)
+        return torch.zeros(1, self._channels, self._size, self._size, device=hidden.device)
 
     def _count_prefix_tokens(self, size: int) -> int:
         """Class token and registers in front of the patches; 0 for networks without."""
         self._size = size
-        shades = torch.linspace(0, 1, 3 * size * size).view(1, 3, size, size)  # no two patches alike
+        shape = (1, self._channels, size, size)
+        shades = torch.linspace(0, 1, math.prod(shape)).view(shape)  # no two patches alike
         with torch.no_grad():
             hidden, again = (self.network(shades).last_hidden_state for _ in range(2))
         if hidden.shape != again.shape or not torch.allclose(hidden, again, atol=1e-3):
@@ -114,7 +119,7 @@ class Backbone(nn.Module):
         handles = [m.register_forward_pre_hook(lambda module, _: order.append(module)) for m in self.network.modules()]
         try:
             with torch.enable_grad():
-                features = self(torch.zeros(1, 3, size, size))
+                features = self(torch.zeros(1, self._channels, size, size))
                 features.sum().backward()
         finally:
             for handle in handles:
@@ -202,7 +207,7 @@ def _find_blocks(network: nn.Module) -> tuple[nn.Module, str] | None:
 
 
 class PretrainedClassifier(nn.Module):
-    """A backbone with a head: images `(B, 3, S, S)` → logits `(B, K)`."""
+    """A backbone with a head: images `(B, C, S, S)` → logits `(B, K)`."""
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()

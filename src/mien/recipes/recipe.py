@@ -80,10 +80,11 @@ class Recipe(RecipePart):
         return self
 
     @model_validator(mode="after")
-    def _muon_needs_fresh_kernels(self) -> Recipe:
-        if self.optimizer.name == "muon" and isinstance(self.model, Pretrained):
+    def _muon_moves_the_whole(self) -> Recipe:
+        part = self.unfreeze != Unfreeze() or self.optimizer.layer_decay < 1
+        if self.optimizer.name == "muon" and isinstance(self.model, Pretrained) and part:
             raise ValueError(
-                "optimizer.name muon is for networks from fresh weights; use adamw for a pre-trained model"
+                "optimizer.name muon moves all kernels at one rate; use adamw with unfreeze or optimizer.layer_decay"
             )
         return self
 

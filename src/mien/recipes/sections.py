@@ -195,7 +195,8 @@ class Pretrained(RecipePart):
 
     kind: Literal["pretrained"]
     backbone: str = Field(
-        min_length=1, description="Hugging Face id, local folder in that layout, or efficientnet-lite0"
+        min_length=1,
+        description="Hugging Face id, local folder in that layout or of face-resnet, or efficientnet-lite0",
     )
     features: Literal["cls", "mean", "both"] = Field(
         "cls", description="what the head sees: the class token, the mean over the patches, or both"
@@ -227,7 +228,7 @@ Network = Annotated[_Network | Ensemble, Field(discriminator="kind")]
 
 class Optimizer(RecipePart):
     name: Literal["adam", "adamw", "sgd", "muon"] = Field(
-        "adam", description="muon: orthogonal steps for the kernels of a network from fresh weights, AdamW for the rest"
+        "adam", description="muon: orthogonal steps for the kernels of a convolutional network, AdamW for the rest"
     )
     lr: float = Field(gt=0, le=10, description="learning rate, the highest of the schedule")
     weight_decay: float = Field(0.0, ge=0, le=1, description="as PyTorch has it for this optimizer")

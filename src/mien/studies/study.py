@@ -26,9 +26,10 @@ from mien.training.run import Run
 from mien.training.targets import Sources, check_sources, used
 
 RECIPES = (  # the study, its future work, what stands beside them for a fair comparison, and the first bundled models
-    "cnn-v1", "cnn-v2", "cnn-v2.1", "efficientnet-lite0-ft", "mien-small", "mien-tiny", "resnet50-ft", "vit-scratch",
-    "vit-scratch-tuned", "vit-v1.3", "vit-v1.3-frozen", "vit-v1.5", "vit-v1.5-frozen", "vit-v1.6", "vit-v1.6.6",
-    "vit-v1.6.7", "vit-v1.6.7-dropout", "vit-v1.6.7-last4", "vit-v1.6.7-layer-decay", "vit-v1.6.7-weight-decay",
+    "cnn-v1", "cnn-v2", "cnn-v2.1", "efficientnet-lite0-ft", "face-resnet-ft", "mien-small", "mien-tiny", "resnet50-ft",
+    "vit-scratch", "vit-scratch-tuned", "vit-v1.3", "vit-v1.3-frozen", "vit-v1.5", "vit-v1.5-frozen", "vit-v1.6",
+    "vit-v1.6.6", "vit-v1.6.7", "vit-v1.6.7-dropout", "vit-v1.6.7-last4", "vit-v1.6.7-layer-decay",
+    "vit-v1.6.7-weight-decay",
 )  # fmt: skip
 
 

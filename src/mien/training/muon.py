@@ -14,7 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mien.errors import InputError
+from mien.recipes.recipe import Recipe
+from mien.recipes.sections import Pretrained
+
 _REST = 0.1  # of the learning rate, for what AdamW moves
+_LEAST_SHARE = 0.5  # of a pre-trained network's weights that must be kernels
 _STEPS = 3  # of the iteration: enough for small kernels
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # the source's coefficients
 
@@ -76,6 +81,19 @@ class Muon(torch.optim.AdamW):
                 kernel.sub_(change.view_as(kernel) * rate)
             else:
                 kernel.add_(change.view_as(kernel), alpha=-rate)
+
+
+def check_kernels(network: nn.Module, recipe: Recipe) -> None:
+    """Raise `InputError` for a pre-trained network that has little of what Muon moves, as one of matrices has."""
+    if not isinstance(recipe.model, Pretrained):
+        return
+    sizes = [(parameter.numel(), _is_kernel(parameter)) for parameter in network.parameters()]
+    share = sum(size for size, kernel in sizes if kernel) / sum(size for size, _ in sizes)
+    if share < _LEAST_SHARE:
+        raise InputError(
+            f"recipe '{recipe.name}': optimizer.name muon moves the kernels of convolutions, which are {share:.0%} of "
+            f"the weights of {recipe.model.backbone}. Use --set optimizer.name=adamw, with a lower optimizer.lr"
+        )
 
 
 def orthogonal_all(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:

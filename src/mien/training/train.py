@@ -21,6 +21,7 @@ from mien.errors import InputError, InterruptedRunError, not_writable
 from mien.files import write_whole
 from mien.models.build import build, complete, count_parameters
 from mien.models.checkpoints import display_name
+from mien.models.face_resnet import FaceResNet
 from mien.models.pretrained import PretrainedClassifier
 from mien.recipes.recipe import Recipe
 from mien.recipes.sections import Ensemble, Pretrained
@@ -28,10 +29,12 @@ from mien.recognize.align import measure_alignment
 from mien.scratch import held_folder
 from mien.training.features import Features, frozen_features
 from mien.training.hardware import Hardware, detect, keep_memory, repeatable, threads_of
-from mien.training.loaders import Examples
+from mien.training.loaders import Examples, stored_pixels
 from mien.training.loggers import LoggerName, check_logger
 from mien.training.module import TrainingModule
+from mien.training.muon import check_kernels
 from mien.training.predict import predict
+from mien.training.prepare import prepare
 from mien.training.processes import decided_by_first, first_of_this_machine, is_first
 from mien.training.provenance import commit_here, versions
 from mien.training.quicker import quicker
@@ -45,6 +48,7 @@ from mien.training.trainer import make_trainer, quiet_lightning, told_when_out_o
 from mien.training.unfreeze import check_unfreeze, frozen_depth, set_phase
 
 _LOOKED_AT = 512  # faces of the training set, to learn how they are cut
+_SETTLED_ON = 256  # faces of it that batch norms without statistics get theirs from
 
 _Masks = dict[str, npt.NDArray[np.bool_]]  # by split, over the faces of train and val
 _Targets = dict[str, npt.NDArray[np.float32] | None]  # by split
@@ -219,7 +223,18 @@ def fresh_network(recipe: Recipe, seen: FaceSet) -> torch.nn.Module:
     widths = (len(seen.label_set), len(people)) if people else (len(seen.label_set),)
     network = build(recipe.model, recipe.preprocess, widths)
     check_unfreeze(network, recipe)
+    if recipe.optimizer.name == "muon":
+        check_kernels(network, recipe)
+    if isinstance(network, PretrainedClassifier) and isinstance(network.backbone.network, FaceResNet):
+        network.backbone.network.settle(_some_train_faces(seen, recipe))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _some_train_faces(seen: FaceSet, recipe: Recipe) -> torch.Tensor:
+    """`(B, C, S, S)` of at most so many, drawn by the seed, as the network takes them."""
+    places = np.flatnonzero(seen.splits == "train")
+    some = np.sort(np.random.default_rng(recipe.seed).permutation(places)[:_SETTLED_ON])
+    return prepare(torch.from_numpy(stored_pixels(seen, some, recipe.preprocess)), recipe.preprocess)
 
 
 def _set_up(hardware: Hardware, network: torch.nn.Module) -> None:
