@@ -103,6 +103,34 @@ def test_a_broken_chain_is_said(trained_run: Run, drawn_faces: FaceSet) -> None:
     assert len(said) < 1000
 
 
+def test_a_damaged_ledger_of_another_model_is_named_once_and_harms_nobody(
+    trained_run: Run, drawn_faces: FaceSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate(trained_run, drawn_faces, "test")
+    beside = trained_run.folder.parent
+    append(beside / "apart" / LEDGER, entry(trained_run, "apart", "vit-v1.3"))
+    before = looks_sentences(found(trained_run))
+    with (beside / "apart" / LEDGER).open("a") as ledger:
+        ledger.write("no line\n")
+    for _ in range(3):  # as of three models in one report
+        assert looks_sentences(found(trained_run)) == before
+    assert found(trained_run).broken == ()
+    assert caplog.text.count(f"{beside / 'apart' / LEDGER}: a damaged ledger (line 2 is not a line of a ledger)") == 1
+    assert "Put a copy of it back, or move it away" in caplog.text
+
+    (beside / "apart" / LEDGER).write_bytes(b"\x00\xff")  # whose it is, nobody can tell any more
+    told = found(trained_run)
+    assert (told.own, told.others, told.unread, told.broken) == (1, 0, 1, ())
+    assert "1 ledger beside it cannot be read" in " ".join(looks_sentences(told))
+    (beside / "apart" / LEDGER).write_text('{"format": 99}\n')
+    assert found(trained_run).unread == 1
+
+    append(beside / "seed" / LEDGER, entry(trained_run, "seed", "cnn-v1", fingerprint="other"))
+    with (beside / "seed" / LEDGER).open("a") as ledger:
+        ledger.write("no line\n")
+    assert "The record is broken, so it may miss looks: seed/" in " ".join(looks_sentences(found(trained_run)))
+
+
 def test_a_bundled_model_brings_its_own_and_goes_on_in_the_cache(
     drawn_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

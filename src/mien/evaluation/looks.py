@@ -6,18 +6,25 @@ nothing new and count as a repeat; so does reading kept predictions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import compress
 from pathlib import Path
+from typing import TypeVar
 
 from mien.errors import InputError
 from mien.evaluation.bootstrap import Frozen
 from mien.ledger import LEDGER, Ledger, Look, read
 from mien.model import Model
 
+logger = logging.getLogger(__name__)
+One = TypeVar("One")
+
 
 class Looks(Frozen):
-    """What the ledgers tell of one test split; `broken` is not empty where they were changed by hand or damaged."""
+    """What the ledgers tell of one test split; `broken` is not empty where its own or a relative's was changed by hand
+    or damaged."""
 
     fingerprint: str  # of the test images and their labels
     own: int  # looks with this model, under whatever weights
@@ -29,6 +36,7 @@ class Looks(Frozen):
     notes: tuple[str, ...]  # what reconstructed lines say of themselves
     broken: tuple[str, ...]
     head: str  # hash of the last line of the own ledger: who wrote it down sees when lines at the end are missing
+    unread: int = 0  # ledgers beside of which no line can be read, so that nobody knows whose looks they hold
 
     @property
     def total(self) -> int:
@@ -37,7 +45,11 @@ class Looks(Frozen):
 
 
 def looks(model: Model, fingerprint: str | None = None) -> Looks | None:
-    """How often the test images of this `fingerprint` were opened; of the last look, if left out. None without one."""
+    """How often the test images of this `fingerprint` were opened; of the last look, if left out. None without one.
+
+    A damaged ledger of a model that is no relative, as far as its lines tell, is no fault of this record: it is logged,
+    once in a process.
+    """
     own = [_read(file) for file in model.ledgers]
     mine = [one for ledger in own for one in ledger.looks]
     if fingerprint is None and mine:
@@ -51,7 +63,11 @@ def looks(model: Model, fingerprint: str | None = None) -> Looks | None:
     keys = {one.key for one in mine}
     seen = {one.key for one in related} - keys
     counted = [*mine, *related]
-    told = [*zip(model.ledgers, own, strict=True), *beside]
+    damaged = [(file, ledger) for file, ledger in beside if ledger.broken]
+    ours, strange = _parted(damaged, lambda one: bool(_related(mine, one[1].looks)))
+    for file, ledger in strange:
+        _warn(file, ledger.broken)
+    told = [*zip(model.ledgers, own, strict=True), *ours]
     return Looks(
         fingerprint=fingerprint,
         own=len(keys),
@@ -63,6 +79,7 @@ def looks(model: Model, fingerprint: str | None = None) -> Looks | None:
         notes=tuple(dict.fromkeys(one.note for one in counted if one.note)),
         broken=tuple(f"{_short(file)}: {_first(ledger.broken)}" for file, ledger in told if ledger.broken),
         head=own[-1].head,
+        unread=sum(not ledger.looks for _, ledger in strange),
     )
 
 
@@ -88,10 +105,10 @@ def _related(mine: Sequence[Look], theirs: Sequence[Look]) -> list[Look]:
         found += more
 
 
-def _parted(looks: Sequence[Look], belongs: Callable[[Look], bool]) -> tuple[list[Look], list[Look]]:
+def _parted(ones: Sequence[One], belongs: Callable[[One], bool]) -> tuple[list[One], list[One]]:
     """Those that belong, and the others: each is asked once, since a folder may hold very many."""
-    told = [belongs(one) for one in looks]
-    return list(compress(looks, told)), [one for one, yes in zip(looks, told, strict=True) if not yes]
+    told = [belongs(one) for one in ones]
+    return list(compress(ones, told)), [one for one, yes in zip(ones, told, strict=True) if not yes]
 
 
 def _used(one: Look) -> Iterable[str]:
@@ -103,6 +120,16 @@ def _read(file: Path) -> Ledger:
         return read(file)
     except InputError as error:  # not a reason to give no figure
         return Ledger((), "", (str(error),))
+
+
+@cache
+def _warn(file: Path, broken: tuple[str, ...]) -> None:
+    """Once, however many models lie beside it."""
+    logger.warning(
+        "%s: a damaged ledger (%s); what cannot be read in it is not counted. Put a copy of it back, or move it away",
+        file,
+        _first(broken),
+    )
 
 
 def _first(broken: Sequence[str]) -> str:

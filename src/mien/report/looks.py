@@ -27,6 +27,9 @@ def looks_sentences(looks: Looks) -> tuple[str, ...]:
             f"{looks.reconstructed:,} of these lines {were} reconstructed later; there may have been more looks than "
             "are known."
         )
+    if looks.unread:
+        ledgers = "1 ledger" if looks.unread == 1 else f"{looks.unread:,} ledgers"
+        told.append(f"{ledgers} beside it cannot be read; looks in there, a relative's maybe, are not counted.")
     if looks.broken:
         told.append(f"The record is broken, so it may miss looks: {'; '.join(looks.broken)}.")
     return tuple(told)
