@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from mien.cards import Card, Head
 from mien.evaluation.priors import prior_change, share_estimates
 from mien.predictions import Predictions
 from mien.recognize.classifier import with_card
-from mien.recognize.prior import estimated, reweighted, train_shares, wanted_shares
+from mien.recognize.prior import NOT_PROMISED, estimated, reweighted, train_shares, wanted_shares
 from mien.recognize.vendored import read_vendored
 from mien.training.shares import with_shares
 
@@ -209,3 +210,20 @@ def test_on_the_command_line(model: Path, mien, drawn_folder: Path, tmp_path: Pa
     ):
         refused = mien("recognize", *options, *common, "--prior", "estimate")
         assert (refused.code, why in refused.err) == (2, True), refused.err
+
+
+def test_what_is_not_promised_is_told_once_a_run(model: Path, mien, drawn_folder: Path, tmp_path: Path) -> None:
+    common = ("--model", model, "--detector", "none", "--prior", "balanced")
+    for more in (("--out", tmp_path / "a.csv"), ("--out", tmp_path / "b", "--engine", "local")):
+        done = mien("recognize", drawn_folder / "test", *common, *more)
+        assert done.code == 0, done.err
+        assert done.err.count(NOT_PROMISED) == 1
+
+
+def test_a_copy_does_not_say_again_what_is_not_promised(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recognizer = Recognizer(model, detector="none", prior="balanced")
+    copy = pickle.loads(pickle.dumps(recognizer))  # noqa: S301
+    assert caplog.text.count(NOT_PROMISED) == 1
+    crops = [np.full((48, 48), 99, dtype=np.uint8)]
+    np.testing.assert_array_equal(copy.classify(crops), recognizer.classify(crops))
+    assert Recognizer.reopened(recognizer.__getstate__(), threads=1).threads == 1

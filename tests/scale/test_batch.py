@@ -85,7 +85,7 @@ def test_a_worker_with_a_gpu_takes_cuda_where_onnxruntime_has_it(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(batch, "Recognizer", lambda **given: asked.append(given["provider"]))
+    monkeypatch.setattr(batch.Recognizer, "reopened", lambda _, **given: asked.append(given["provider"]))
     for has, gpu in ((["cpu", "cuda"], True), (["cpu", "cuda"], False), (["cpu"], True)):
         monkeypatch.setattr(batch, "available_providers", lambda has=has: has)
         batch._recognizer(recognizer.__getstate__(), gpu=gpu)

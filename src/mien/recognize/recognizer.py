@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,31 @@ class Recognizer:
         estimate, from all faces of one call with a list or of `folder`, at least 100 of them; see
         `mien.recognize.prior`. Raises `InputError` for anything else.
         """
+        self._open(model, detector, detect_size, threads, abstain, truth, provider, prior)
+        if not self.mix.is_of_training:
+            logger.warning("%s", NOT_PROMISED)
+
+    @classmethod
+    def reopened(cls, state: Mapping[str, Any], **other: Any) -> Self:
+        """The one whose `__getstate__` this is, with other `threads` or another `provider`.
+
+        What was said when that one was opened is not said again.
+        """
+        recognizer = cls.__new__(cls)
+        recognizer._open(**{**state, **other})
+        return recognizer
+
+    def _open(
+        self,
+        model: str | Path,
+        detector: DetectorChoice,
+        detect_size: int,
+        threads: int | None,
+        abstain: float | None,
+        truth: Truth | None,
+        provider: str,
+        prior: Prior,
+    ) -> None:
         known_detector(detector)
         if abstain is not None and not 0 <= abstain <= 1:
             raise InputError(f"abstain {abstain:g}: expected a probability, 0 to 1")
@@ -95,16 +120,14 @@ class Recognizer:
         self._alignment = self.card.alignment or FER2013
         self._monitor: Monitor | None = None
         self.mix = Mix(prior, self._head, str(model))
-        if not self.mix.is_of_training:
-            logger.warning("%s", NOT_PROMISED)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What it was opened with: in another process the model is opened anew, from the same place."""
+        """What it was opened with: in another process the model is opened anew, from the same place; see `reopened`."""
         names = ("model", "detector", "detect_size", "threads", "abstain", "truth", "provider", "prior")
         return dict(zip(names, self._given, strict=True))
 
     def __setstate__(self, given: dict[str, Any]) -> None:
-        self.__init__(**given)  # type: ignore[misc]
+        self._open(**given)
 
     @property
     def card(self) -> Card:

@@ -120,7 +120,7 @@ def _recognizer(given: dict[str, Any], *, gpu: bool) -> Recognizer:
 
     cv2.setNumThreads(1)  # an actor has a core
     on_gpu = gpu and given["provider"] == CPU and "cuda" in available_providers()
-    return Recognizer(**{**given, "threads": 1, "provider": "cuda" if on_gpu else given["provider"]})
+    return Recognizer.reopened(given, threads=1, provider="cuda" if on_gpu else given["provider"])
 
 
 def _opened(out: str, fingerprint: str, mien: str) -> Job:
