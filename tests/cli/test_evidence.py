@@ -96,6 +96,20 @@ def test_groups_of_names_that_nobody_knows(run: Path, drawn_zip: Path, tmp_path:
     assert "nobody.png" in refused.err
 
 
+def test_groups_may_name_pictures_of_a_class_that_is_left_out(
+    drawn_zip: Path, drawn_faces: FaceSet, groups: Path, tmp_path: Path, mien
+) -> None:
+    command = ("evaluate", "mien-tiny", "--data", drawn_zip, "--labels", "disgust=-", "--json")
+    told = mien(*command, "--groups", groups)
+    assert told.code == 0, told.err
+    kept = drawn_faces.select("test").named({"disgust": None})
+    assert sum(one["n"] for one in json.loads(told.out)["groups"]["scores"]) == len(kept)
+    other = tmp_path / "other.csv"
+    other.write_text(groups.read_text() + "nobody.png,left\n")
+    refused = mien(*command, "--groups", other)
+    assert (refused.code, "1 of 141 names are of no image of the data: nobody.png" in refused.err) == (2, True)
+
+
 def test_a_page_of_suspects(run: Path, drawn_zip: Path, tmp_path: Path, mien) -> None:
     told = mien("evaluate", run, "--data", drawn_zip, "--split", "val", "--suspects", "--out", tmp_path)
     assert told.code == 2  # 14 val faces are too few for five folds: told, not guessed

@@ -136,6 +136,10 @@ def test_affectnet(put: Callable[..., Path], caplog: pytest.LogCaptureFixture) -
     for why in ("16 faces", "2 annotated as none", "2 annotated as uncertain", "2 annotated as no face", "1 that are"):
         assert why in told
     assert found(zipped(root)) == found(root)
+    others = {f"{part}/images/{100 + code}.jpg" for part in ("train_set", "val_set") for code in (8, 9, 10)}
+    assert set(faces.left_out) == others
+    assert others < faces.known
+    assert {name.partition("/")[2] for name in FaceSet.open(zipped(root)).left_out} == others
 
 
 @pytest.mark.parametrize("value", ["11", "happy", [1, 2]])

@@ -144,7 +144,6 @@ def evaluate(
         _check_free(pages, split, out or _folder(opened, None), overwrite=overwrite)
     how = Reading(labels, subjects, skip_unreadable)
     everything, tagged, faces = open_labeled(data, how, votes, ferplus, size=opened.card.preprocess.size)
-    known = [*everything.names.tolist(), *everything.unreadable]  # also those that get no label
     faces = faces.for_labels(opened.card.labels, opened.name)
     if why := opened.unsure_what_it_saw(faces):
         left_out = "no image" if split == "all" else "images of the training set and val here"
@@ -169,7 +168,7 @@ def evaluate(
                 most=robust_faces or None,
                 votes=tagged,
                 groups=of_groups,
-                known=known,
+                known=everything.known,
                 prior=prior,
             ),
             evaluation=evaluation,

@@ -61,6 +61,10 @@ class Source(Protocol):
     def left_out(self) -> Counter[str]: ...
 
     @property
+    def unlabeled(self) -> Sequence[str]:
+        """Names of its pictures that have no class, as those that AffectNet calls uncertain."""
+
+    @property
     def labels(self) -> Sequence[str] | None:
         """Its classes in order, where they are known and no set that mien knows by name."""
 

@@ -50,6 +50,7 @@ class FaceSet(Shown):
     blank: npt.NDArray[np.bool_]  # (N,) one value everywhere
     persons: npt.NDArray[np.str_]  # (N,) who is on it; empty where nobody is known
     unreadable: Mapping[str, str]  # name → why, of the files that were skipped
+    left_out: tuple[str, ...] = ()  # names of pictures that have no class here: none in the source, or one left out
 
     @classmethod
     def open(
@@ -107,6 +108,7 @@ class FaceSet(Shown):
             blank=pixels.blank[kept],
             persons=_persons(entries, subjects),
             unreadable={source.entries[i].name: why for i, why in unreadable.items()},
+            left_out=(*source.unlabeled, *(entry.name for entry in source.entries if entry.class_name not in index)),
         )
         return faces._checked(str(path), val_seed)
 
@@ -203,8 +205,15 @@ class FaceSet(Shown):
         """The faces with other names for some classes, and without those that are named None. Raises `InputError`."""
         label_set, index = named_by_class(self.label_set.labels, naming, source=self.source)
         places = np.array([index.get(label, -1) for label in self.label_set.labels])
-        kept = self.keep(places[self.labels] >= 0)
-        return replace(kept, label_set=label_set, labels=places[kept.labels])
+        stays = places[self.labels] >= 0
+        kept = self.keep(stays)
+        left_out = (*self.left_out, *self.names[~stays].tolist())
+        return replace(kept, label_set=label_set, labels=places[kept.labels], left_out=left_out)
+
+    @property
+    def known(self) -> set[str]:
+        """Names of all pictures of the data, also of those without a class here and of those that cannot be read."""
+        return {*self.names.tolist(), *self.unreadable, *self.left_out}
 
     def for_labels(self, labels: Sequence[str], model: str) -> FaceSet:
         """The faces with the `labels` of the model named `model`, in its order, whatever these classes are called here.

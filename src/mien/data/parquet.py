@@ -39,6 +39,7 @@ class ParquetSource:
         self._files = [file for file in files if not file.name.startswith("cache-")]
         self._root = path
         self.left_out: Counter[str] = Counter()
+        self.unlabeled: Sequence[str] = ()
         self.labels: Sequence[str] | None = None
         splits = [self._split(file) for file in self._files]
         unknown = next((file for file, split in zip(self._files, splits, strict=True) if split is None), None)

@@ -18,7 +18,7 @@ from mien.data.layouts import class_folders, published
 from mien.data.listing import Face, Files, Layout
 from mien.data.parquet import ParquetSource
 from mien.data.tables import CsvSource
-from mien.errors import InputError, first_line
+from mien.errors import InputError, first_line, printable
 from mien.image_files import HEAD, SUFFIXES
 from mien.images import MAX_BYTES, Pixels, decode
 from mien.labels import Naming
@@ -72,6 +72,7 @@ class FolderSource:
         files = Files(str(path), sorted(pictures), others, lambda place: _read_file(path / place, place))
         layout = _laid_out(files, left_out, numbers)
         self._faces, self.left_out, self.labels = layout.faces, _no_pictures(layout), layout.labels
+        self.unlabeled: Sequence[str] = _unlabeled(files, layout)
         self.entries: Sequence[Entry] = [face.entry for face in layout.faces]
 
     def loaders(self) -> Iterator[Loader]:
@@ -115,8 +116,10 @@ class ZipSource:
             (pictures if kind is None else others).append(place)
             if kind is not None:
                 left_out[kind] += 1
-        layout = _laid_out(Files(str(path), pictures, others, self._read), left_out, numbers)
+        files = Files(str(path), pictures, others, self._read)
+        layout = _laid_out(files, left_out, numbers)
         self._layout, self.left_out, self.labels = layout, _no_pictures(layout), layout.labels
+        self.unlabeled: Sequence[str] = _unlabeled(files, layout)
         self.entries: Sequence[Entry] = [face.entry for face in layout.faces]
 
     def _read(self, place: str) -> bytes:
@@ -146,6 +149,11 @@ def _laid_out(files: Files, left_out: Counter[str], numbers: bool) -> Layout:
 def _no_pictures(layout: Layout) -> Counter[str]:
     """What is counted as no picture: a published set's other files are its own."""
     return Counter() if layout.name else layout.left_out
+
+
+def _unlabeled(files: Files, layout: Layout) -> list[str]:
+    labeled = {face.file for face in layout.faces}
+    return [printable(place) for place in files.pictures if place not in labeled]
 
 
 def _picture(content: bytes, face: Face) -> bytes | Pixels:

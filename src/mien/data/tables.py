@@ -29,6 +29,7 @@ class CsvSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.left_out: Counter[str] = Counter()
+        self.unlabeled: Sequence[str] = ()
         self.labels: Sequence[str] | None = None
         self._pixels = 0  # that most rows have: the first may be cut off
         self.entries: Sequence[Entry] = self._scan()
