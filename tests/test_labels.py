@@ -25,6 +25,18 @@ def test_a_label_set_has_several_different_names(labels: tuple[str, ...], messag
         LabelSet("custom", labels)
 
 
+def test_a_name_with_a_bar_is_refused_until_it_is_named_otherwise() -> None:
+    """Sets stand in tables as `happy|sad`."""
+    with pytest.raises(InputError, match=r"class 'a\|b' holds a bar .*: --labels 'a\|b=a-b'"):
+        match(["a|b", "c"], source="d")
+    with pytest.raises(InputError, match=r"class 'x\|y' holds a bar"):
+        match(["a", "b"], source="d", wanted=["x|y", "z"])
+    naming = read_naming("a|b=a-b")
+    assert isinstance(naming, dict)
+    label_set, index = named_by_class(["a|b", "c"], naming, source="d")
+    assert (label_set.labels, index) == (("a-b", "c"), {"a|b": 0, "c": 1})
+
+
 @pytest.mark.parametrize(
     ("name", "fer7", "ferplus8"),
     [

@@ -10,6 +10,17 @@ from mien.errors import InputError, suggestion
 
 # What a user says of classes: their names in order; or by class its name here, None for one that is left out.
 Naming = Sequence[str] | Mapping[str, str | None]
+BAR = "|"  # between the labels of a set in tables of faces
+
+
+def check_names(labels: Iterable[str], source: str) -> None:
+    """Raise `InputError` for a name that tables of faces could not be read back with."""
+    wrong = next((label for label in labels if BAR in label), None)
+    if wrong is not None:
+        raise InputError(
+            f"{source}: class '{wrong}' holds a bar ({BAR}), which stands between the labels of a set in tables of "
+            f"faces. Name it otherwise where the data are opened: --labels '{wrong}={wrong.replace(BAR, '-')}'"
+        )
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,7 @@ class LabelSet:
     labels: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        check_names(self.labels, f"label set '{self.name}'")
         if len(set(self.labels)) != len(self.labels):
             raise InputError(f"label set '{self.name}' repeats a name: {', '.join(self.labels)}")
         if len(self.labels) < 2:

@@ -15,8 +15,9 @@ from PIL import Image
 
 from mien import FaceSet, InputError, Recognizer, Run, export
 from mien.images import Pixels
-from mien.recognize.classifier import CARD_KEY
+from mien.recognize.classifier import CARD_KEY, with_card
 from mien.recognize.faces import Face
+from mien.recognize.vendored import read_vendored
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +196,16 @@ def test_a_recognizer_travels_to_another_process() -> None:
     crops = [np.arange(256, dtype=np.uint8).reshape(16, 16)]
     assert np.array_equal(found.classify(crops), recognizer.classify(crops))
     assert found.settings == recognizer.settings
+
+
+def test_a_model_whose_class_holds_a_bar_is_refused(tmp_path: Path) -> None:
+    card = Recognizer("mien-tiny").card
+    (tmp_path / "bar.onnx").write_bytes(
+        with_card(
+            read_vendored("weights", "mien-tiny.onnx"),
+            card.model_copy(update={"labels": ("angry|mad", *card.labels[1:])}),
+            "x",
+        )
+    )
+    with pytest.raises(InputError, match=r"bar\.onnx: class 'angry\|mad' holds a bar"):
+        Recognizer(tmp_path / "bar.onnx")

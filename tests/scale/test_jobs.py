@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.cli.job import _clock
+from mien.recognize.faces import Face
+from mien.recognize.rows import Row, TableFile
 from mien.recognize.vendored import vendored_folder
 from mien.scale.estimate import Estimate
-from mien.scale.job import _starts
-from mien.scale.parts import Tally
+from mien.scale.job import How, Job, _starts
+from mien.scale.parts import Tally, looks_of, write_part
 from mien.scale.source import Item
 
 LOCAL = ("--engine", "local", "--part", 8)
@@ -48,6 +50,20 @@ def test_a_part_has_a_row_for_each_picture_with_a_list_of_faces(mien: Callable, 
     assert [told[name]["status"] for name in ("07.jpg", "a.gif", "b.png")] == ["face", "no_face", "error"]
     assert "not a picture" in told["b.png"]["error"]
     assert [face["face_id"] for face in told["07.jpg"]["faces"]] == [1, 2]
+
+
+def test_sets_of_several_labels_are_read_back_from_a_part(tmp_path: Path) -> None:
+    answers = {"neutral, calm": 0.5, "sad": 0.4, 'so "so"': 0.1}
+    faces = [Face("a.jpg", "sad", answers, (0, 0, 9, 9), 0.9, unsure=False, set=of) for of in (tuple(answers), None)]
+    looks = [[Row(face, number)] for number, face in enumerate(faces, 1)]
+    job = Job(str(tmp_path), How(), tuple(answers), {}, (0, 2), "list")
+    write_part(job, 0, looks)
+    read = [row.face.set for look in looks_of(job, 0) for row in look if isinstance(row, Row)]
+    assert read == [tuple(answers), None]
+    with TableFile(tmp_path / "faces.csv", job.labels) as table:
+        for look in looks_of(job, 0):
+            table.write(look)
+    assert [row["set"] for row in rows((tmp_path / "faces.csv").read_bytes())] == ["|".join(answers), ""]
 
 
 def test_what_is_done_is_not_done_again(mien: Callable, album: Path, plain: bytes, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mien import hub
 from mien.cards import Card
 from mien.errors import InputError, suggestion
+from mien.labels import check_names
 from mien.recognize.classifier import Classifier, read_model
 from mien.recognize.vendored import read_vendored, vendored_folder
 
@@ -30,7 +31,10 @@ def open_classifier(model: str | Path, threads: int | None, provider: str) -> Cl
     card = Path(model) / "card.json"
     file = model_file(model)
     known = Card.load(card) if card.is_file() else None
-    return Classifier.open(file, threads=threads, card=known, provider=provider)
+    opened = Classifier.open(file, threads=threads, card=known, provider=provider)
+    people = opened.card.people
+    check_names((*opened.card.labels, *(people.labels if people else ())), str(model))
+    return opened
 
 
 def model_content(model: str | Path) -> bytes:

@@ -20,13 +20,13 @@ from typing import IO, Any, Protocol, Self
 
 from mien import formats
 from mien.errors import InputError, MissingExtraError, not_writable
+from mien.labels import BAR
 from mien.outputs import MARK, TABLE, check_output
 from mien.recognize.faces import Face
 from mien.recognize.quality import Quality
 from mien.scratch import scratch_file
 
 FORMATS = (".csv", ".jsonl", ".parquet")
-SEPARATOR = "|"  # of the labels of a set
 _GROUP = 5000  # rows of a Parquet row group
 
 
@@ -61,7 +61,7 @@ class Row:
             "format": formats.TABLE,
             **of_quality(self.face.quality),
             "why_unsure": self.face.why_unsure,
-            "set": None if self.face.set is None else SEPARATOR.join(self.face.set),
+            "set": None if self.face.set is None else BAR.join(self.face.set),
         }
 
 

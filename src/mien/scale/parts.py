@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from mien import formats
 from mien.errors import InputError, first_line
+from mien.labels import BAR
 from mien.outputs import MARK
 from mien.recognize.faces import Face
 from mien.recognize.quality import Quality
-from mien.recognize.rows import SEPARATOR, Blank, Row, TableFile, of_quality
+from mien.recognize.rows import Blank, Row, TableFile, of_quality
 from mien.recognize.summary import Summary
 from mien.scale import places
 from mien.scale.job import Job
@@ -192,7 +193,7 @@ def _unpacked(values: dict[str, Any], labels: Sequence[str]) -> Rows:
                 detection_score=face["detection_score"],
                 unsure=face["unsure"],
                 quality=_quality(face),
-                set=tuple(face["set"].split(SEPARATOR)) if face.get("set") else None,
+                set=tuple(face["set"].split(BAR)) if face.get("set") else None,
             ),
             face["face_id"],
             frame,
