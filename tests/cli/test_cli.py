@@ -303,7 +303,7 @@ def test_study_goes_by_cost_and_names_what_cannot_be_had(
         "resnet50-ft: not run. model.backbone microsoft/resnet-50: is no folder here, is not in the local cache"
         in done.err
     )
-    estimates = re.findall(r"^(\S+): at most about \d+ (?:s|minutes)$", done.err, flags=re.MULTILINE)
+    estimates = re.findall(r"^(\S+): at most about \d+ (?:s|min)$", done.err, flags=re.MULTILINE)
     trained = re.findall(r"^(\S+): \d of 2$", done.err, flags=re.MULTILINE)
     assert estimates == trained
     assert set(trained) == {"cnn-v2", "vit-v1.3-frozen-tiny-vit-32px"}

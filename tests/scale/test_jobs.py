@@ -11,7 +11,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mien.cli.job import _clock
 from mien.recognize.faces import Face
 from mien.recognize.rows import Row, TableFile
 from mien.recognize.vendored import vendored_folder
@@ -149,7 +148,6 @@ def test_the_sums() -> None:
     assert found.core_hours == pytest.approx(16944.4, abs=0.1)
     assert found.price(0.04) == pytest.approx(677.8, abs=0.1)
     assert found.hours(1000) == pytest.approx(16.94, abs=0.01)
-    assert [_clock(seconds) for seconds in (45, 1200, 12_240, 1_555_200)] == ["45 s", "20 min", "3.4 h", "18 days"]
 
 
 def test_a_video_is_a_part_of_its_own() -> None:

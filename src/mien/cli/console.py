@@ -136,6 +136,19 @@ def save_picture(figure: Figure, path: Path, remark: str = "") -> None:
     note(f"picture: {path}{remark}")
 
 
+def rough_time(seconds: float) -> str:
+    """An estimate of time, of at least a second.
+
+    >>> [rough_time(seconds) for seconds in (0.2, 45, 1200, 12_240, 1_555_200)]
+    ['1 s', '45 s', '20 min', '3.4 h', '18 days']
+    """
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
 def free_place(place: Path, used: Collection[Path]) -> Path:
     """`place`, numbered where a file of this run has that name already."""
     free, number = place, 2

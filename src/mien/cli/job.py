@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.cli.console import is_terminal, note, say
+from mien.cli.console import is_terminal, note, rough_time, say
 from mien.cli.summed import SummaryOptions, Summed
 from mien.errors import InputError, InterruptedRunError
 
@@ -186,7 +186,7 @@ def _foretold(found: Estimate, at_a_time: float, options: JobOptions) -> str:
     lines = [
         f"to do: {' and '.join(what)}, {1000 * found.seconds_each:.3g} ms each on a core ({found.sampled:,} tried)",
         f"core-hours: {found.core_hours:.3g}",
-        f"time on {where}: {_clock(3600 * found.hours(at_a_time))} ({at_a_time:g} cores)",
+        f"time on {where}: {rough_time(3600 * found.hours(at_a_time))} ({at_a_time:g} cores)",
     ]
     if options.price is not None:
         lines.append(f"price: {found.price(options.price):,.2f} (at {options.price:g} a core-hour)")
@@ -230,7 +230,7 @@ class _Progress:
         left = (self._total - counted.inputs) / max(rate, 1e-9)
         line = (
             f"{counted.inputs:,} of {self._total:,} pictures, {rate:,.1f}/s, {counted.failures:,} failed, "
-            f"{_clock(left)} left"
+            f"{rough_time(left)} left"
         )
         if is_terminal():
             typer.echo(f"\r\x1b[K{line}", err=True, nl=False)
@@ -285,12 +285,3 @@ def _sum_up(job: Job, counted: Tally) -> None:
     note(f"parts: {job.out} ({len(job.parts):,})")
     if counted.failures:
         raise typer.Exit(1)
-
-
-def _clock(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.4 h`, `18 days`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"

@@ -24,6 +24,7 @@ from mien.cli.console import (
     note,
     opener,
     progress,
+    rough_time,
     say,
 )
 
@@ -116,18 +117,12 @@ def _tell(planned: Sequence[Planned], missing: Sequence[NotRun]) -> None:
     if not waiting:
         return
     for one in waiting:
-        note(f"{studies.run_name(one.recipe)}: at most about {_duration(one.seconds)}")
+        note(f"{studies.run_name(one.recipe)}: at most about {rough_time(one.seconds)}")
     finished = len(planned) - len(waiting)
     note(
         f"{len(waiting)} to train in this order, {finished} finished before; at most about "
-        f"{_duration(sum(one.seconds for one in waiting))} in all, less where a training stops early"
+        f"{rough_time(sum(one.seconds for one in waiting))} in all, less where a training stops early"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
