@@ -32,8 +32,9 @@ def check(
     Exit code 0: no sign that they are unlike; 1: alarm, or some pictures could not be read; 2: a mistake.
     """
     from mien.errors import InputError
+    from mien.recognize.finder import known_detector
     from mien.recognize.inputs import named_places, pictures, pictures_and_videos
-    from mien.recognize.recognizer import Recognizer, known_detector
+    from mien.recognize.recognizer import Recognizer
     from mien.recognize.stream import recognize_pictures
 
     places, videos = pictures_and_videos(named_places(inputs))

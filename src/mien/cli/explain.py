@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -97,13 +97,10 @@ def explain(
 
 def _opened(detector: str, size: int) -> Detector | None:
     """None where pictures are faces already."""
-    from mien.errors import unknown_name
     from mien.recognize.detector import Detector
-    from mien.recognize.recognizer import DetectorChoice
+    from mien.recognize.finder import known_detector
 
-    if detector not in get_args(DetectorChoice):
-        raise unknown_name("detector", detector, get_args(DetectorChoice))
-    return None if detector == "none" else Detector(detector, size=size)
+    return None if known_detector(detector) == "none" else Detector(detector, size=size)
 
 
 def _crops(one: InputFile, card: Card, detector: Detector | None) -> list[Pixels]:

@@ -40,7 +40,8 @@ def score_marked(
     from mien.evaluation.photos import evaluate_photos
     from mien.labels import read_naming
     from mien.outputs import check_output, json_with
-    from mien.recognize.recognizer import Recognizer, known_detector
+    from mien.recognize.finder import known_detector
+    from mien.recognize.recognizer import Recognizer
     from mien.report.layout import check_page
 
     chosen = known_detector(detector)

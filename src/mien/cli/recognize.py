@@ -138,7 +138,8 @@ def recognize(
     from mien.cli.films import Films, recognize_videos
     from mien.cli.summed import SummaryOptions
     from mien.cli.watch import WatchOptions, recognize_camera
-    from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
+    from mien.recognize.finder import known_detector
+    from mien.recognize.recognizer import DEFAULT, Recognizer
 
     if to_table and engine is None:
         from mien.cli.job import write_table

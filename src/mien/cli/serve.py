@@ -75,7 +75,8 @@ def serve(
     max_connections: Annotated[int, typer.Option("--max-connections", help="Connections open at a time.")] = 512,
 ) -> None:
     """Recognize emotions over HTTP. Keeps no picture, sends nothing anywhere."""
-    from mien.recognize.recognizer import DEFAULT, Recognizer, known_detector
+    from mien.recognize.finder import known_detector
+    from mien.recognize.recognizer import DEFAULT, Recognizer
     from mien.recognize.session import cores
 
     _check_extra()

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from mien.compat.pictures import Given, ordered, rgb
 from mien.errors import InputError, suggestion
 from mien.images import Pixels
-from mien.recognize.recognizer import DetectorChoice, Recognizer
+from mien.recognize.finder import DetectorChoice
+from mien.recognize.recognizer import Recognizer
 
 _ACTIONS = ("emotion", "age", "gender", "race")
 _DETECTORS = (

@@ -6,13 +6,10 @@ Shapes: N faces, K classes.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +17,16 @@ import numpy.typing as npt
 from mien import hub
 from mien.cards import Card
 from mien.confidence import is_unsure
-from mien.errors import InputError, unknown_name
-from mien.images import Pixels, pixels_of
+from mien.errors import InputError
+from mien.images import Pixels
 from mien.predictions import Truth
-from mien.recognize.align import FER2013, upright_crops
-from mien.recognize.detector import DETECT_SIZE, Detection, Detector, check_size
+from mien.recognize.detector import DETECT_SIZE, check_size
 from mien.recognize.faces import Batch, Face, Faces, Picture, Place
+from mien.recognize.finder import DetectorChoice, Finder, Found, known_detector
+from mien.recognize.given import OnError, check_on_error, name_of, read_given
 from mien.recognize.naming import open_classifier
 from mien.recognize.prior import NOT_PROMISED, Mix, Prior
-from mien.recognize.quality import Quality, quality_of
-from mien.recognize.session import CPU, check_provider, cores
+from mien.recognize.session import CPU, check_provider
 
 if TYPE_CHECKING:
     from mien.recognize.monitor import Monitor
@@ -37,10 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 DEFAULT = "mien-small"  # of the bundled models
-Found: TypeAlias = tuple[Detection, Quality]
-DetectorChoice = Literal["default", "fast", "none"]
-OnError = Literal["raise", "keep"]
-Looked: TypeAlias = tuple[list[Found], list[Pixels]]  # the faces of a picture, and each as the model sees it
 _PICTURES = 8  # of a list that are in memory at once
 
 
@@ -113,11 +106,11 @@ class Recognizer:
             model, place = snapshot.address, snapshot.folder  # of one commit: other processes open the same
         self._given = (model, detector, detect_size, threads, abstain, truth, provider, prior)
         self._classifier = open_classifier(place, threads, provider)
-        self._detector_name, self._detect_size, self.threads = detector, detect_size, threads
+        self._finder = Finder(detector, detect_size, threads, provider, self.card)
+        self.threads = threads
         self._head = self.card.head(truth)  # raises where the model lacks it
         self.truth: Truth = truth or self.card.truth
         self.threshold = abstain if abstain is not None else self._head.threshold or 0.0
-        self._alignment = self.card.alignment or FER2013
         self._monitor: Monitor | None = None
         self.mix = Mix(prior, self._head, str(model))
 
@@ -207,7 +200,7 @@ class Recognizer:
 
         Several pictures are looked at side by side, each on one core; the classifier sees all faces together.
         """
-        looked = self._look_at(images)
+        looked = self._finder.find(images)
         places = [faces for faces, _ in looked]
         answers = self._watched([crop for _, crops in looked for crop in crops])
         ends = np.cumsum([0, *map(len, places)])
@@ -235,7 +228,7 @@ class Recognizer:
 
         if self.reference is None:
             raise InputError(
-                f"{self._given[0]}: has no reference for faces that the detector '{self._detector_name}' cuts. Take "
+                f"{self._given[0]}: has no reference for faces that the detector '{self._finder.name}' cuts. Take "
                 "detector default (photos) or none (crops), and a model file that has them: mien calibrate "
                 f"{self._given[0]} --reference --data PATH --to NEW.onnx"
             )
@@ -245,7 +238,7 @@ class Recognizer:
     @property
     def reference(self) -> Reference | None:
         """What `watch` holds faces against that this detector cuts; None where the model file does not hold it."""
-        return self._classifier.reference(self._detector_name)
+        return self._classifier.reference(self._finder.name)
 
     @property
     def shifted(self) -> bool:
@@ -270,8 +263,8 @@ class Recognizer:
 
     def _some(self, pictures: Sequence[Picture], start: int, on_error: OnError) -> list[Faces]:
         """The faces of a few pictures, which are numbered from `start` where they have no name."""
-        names = [_name(picture, start + i) for i, picture in enumerate(pictures)]
-        read = [_read(picture, on_error) for picture in pictures]
+        names = [name_of(picture, start + i) for i, picture in enumerate(pictures)]
+        read = [read_given(picture, on_error) for picture in pictures]
         good = [i for i, image in enumerate(read) if not isinstance(image, str)]
         found = dict(zip(good, self.recognize([read[i] for i in good], [names[i] for i in good]), strict=True))  # type: ignore[misc]
         places = [Place(name, self.labels) for name in names]
@@ -287,39 +280,12 @@ class Recognizer:
         return {
             "model": f"{self.card.recipe}, data {training.fingerprint[:12]}, seed {training.seed}",
             **({"truth": self.truth} if self.card.people else {}),
-            "detector": self._detector_name,
-            "detect_size": self._detect_size,
+            "detector": self._finder.name,
+            "detect_size": self._finder.size,
             "threshold": self.threshold,
             **({"sets": self.sets} if self.sets else {}),
             **self.mix.settings,
         }
-
-    @cached_property
-    def detector(self) -> Detector:
-        """Opened when a picture first needs it."""
-        return Detector(self._detector_name, size=self._detect_size, threads=self.threads, provider=self.provider)
-
-    @cached_property
-    def _detector_on_one_core(self) -> Detector:
-        return Detector(self._detector_name, size=self._detect_size, threads=1, provider=self.provider)
-
-    def _look_at(self, images: Sequence[Pixels]) -> list[Looked]:
-        if self._detector_name == "none":
-            return [
-                ([(_whole(image), quality_of(image, None, self._alignment))], [self.card.preprocess.pixels(image)])
-                for image in images
-            ]
-        workers = min(self.threads or cores(), len(images))
-        if workers < 2:
-            return [self._look(image, self.detector) for image in images]
-        look = partial(self._look, detector=self._detector_on_one_core)
-        with ThreadPoolExecutor(workers) as pool:  # up to twice as fast as one after another on all cores
-            return list(pool.map(look, images))
-
-    def _look(self, image: Pixels, detector: Detector) -> Looked:
-        faces, crops = upright_crops(image, detector, self._alignment)
-        found = [(face, quality_of(crop, face, self._alignment)) for face, crop in zip(faces, crops, strict=True)]
-        return found, [self.card.preprocess.pixels(crop) for crop in crops]
 
     def _face(self, source: str, found: Found, answer: npt.NDArray[np.float32], shape: tuple[int, ...]) -> Face:
         place, quality = found
@@ -330,46 +296,11 @@ class Recognizer:
             emotion=emotion,
             probabilities=values,
             box=_clipped(place.box, shape),
-            detection_score=None if self._detector_name == "none" else place.score,
+            detection_score=None if self._finder.name == "none" else place.score,
             unsure=is_unsure(values[emotion], self.threshold),
             quality=quality,
             set=self._head.set_of(answer) if self.mix.is_of_training else None,
         )
-
-
-def known_detector(name: str) -> DetectorChoice:
-    """The same; raises `InputError` for a name that is no detector's."""
-    if name not in get_args(DetectorChoice):
-        raise unknown_name("detector", name, get_args(DetectorChoice))
-    return cast("DetectorChoice", name)
-
-
-def check_on_error(on_error: OnError) -> OnError:
-    """The same; raises `InputError` for anything but raise and keep."""
-    if on_error not in get_args(OnError):
-        raise unknown_name("on_error", on_error, get_args(OnError))
-    return on_error
-
-
-def _read(picture: Picture, on_error: OnError) -> Pixels | str:
-    """The pixels, or why there are none."""
-    try:
-        return pixels_of(picture)
-    except InputError as error:
-        if on_error == "raise":
-            raise
-        return str(error)
-
-
-def _name(picture: object, index: int) -> str:
-    if isinstance(picture, (str, os.PathLike)):
-        return str(picture)
-    return str(getattr(picture, "filename", "") or f"picture {index + 1}")
-
-
-def _whole(image: Pixels) -> Detection:
-    height, width = image.shape[:2]
-    return Detection(box=(0, 0, width, height), score=1, points=np.zeros((4, 2), dtype=np.float32))
 
 
 def _clipped(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from mien.errors import InputError
 from mien.recognize.faces import Faces, Place
+from mien.recognize.given import OnError
 from mien.recognize.inputs import pictures
-from mien.recognize.recognizer import OnError, Recognizer
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.stream import recognize_pictures
 from mien.recognize.track import SMOOTH_S, Tracker
 from mien.recognize.video import Pace, Video

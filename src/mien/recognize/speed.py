@@ -18,7 +18,8 @@ from typing import TypeVar
 import numpy as np
 
 from mien.recognize.classifier import Classifier
-from mien.recognize.recognizer import DetectorChoice, Recognizer
+from mien.recognize.finder import DetectorChoice
+from mien.recognize.recognizer import Recognizer
 from mien.recognize.session import CPU, cores
 from mien.recognize.vendored import vendored_folder
 
