@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -247,7 +248,7 @@ def test_a_cross_validation_by_persons(mien, drawn_folder: Path, tmp_path: Path)
     for option in (["--teacher", "x"], ["--resume"], ["--branch", "x"]):
         refused = mien(*told, *option)
         assert refused.code == 2
-        assert f"leave out {option[0]}" in refused.err
+        assert f"{option[0]} is nothing for --folds" in refused.err
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(mien, drawn_zip: Path, tmp_path: Path) -> None:
@@ -406,6 +407,16 @@ def test_ctrl_c_saves_and_says_how_to_go_on(drawn_zip: Path, tmp_path: Path) -> 
     assert checkpoint.is_file()
 
 
+@pytest.mark.parametrize(("verb", "more"), [("train", ()), ("sweep", ("--grid", "seed=1"))])
+def test_the_command_that_is_told_next_works(verb: str, more: tuple, mien, drawn_zip: Path, tmp_path: Path) -> None:
+    faces = ("--data", drawn_zip, "--labels", "disgust=-")
+    done = mien(verb, "cnn-v1", *faces, "--out", tmp_path / "my runs", *more, "--set", "epochs=1")
+    assert done.code == 0, done.err
+    told = shlex.split(done.out.partition("mien evaluate ")[2].partition("\n")[0])
+    evaluated = mien("evaluate", *told)
+    assert evaluated.code == 0, evaluated.err
+
+
 def test_sweep(mien, drawn_zip: Path, tmp_path: Path) -> None:
     arguments = (
         "sweep", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "sweep", "--grid", "optimizer.lr=1e-2,1e-4",
@@ -471,8 +482,12 @@ def test_find_lr_without_a_suggestion_says_so(mien, drawn_zip: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [
-        ("leave out --resume and --devices", ("train", "cnn-v1", "--find-lr", "--resume")),
-        ("begins with fresh weights: leave out --start", ("train", "cnn-v1", "--find-lr", "--start", "runs/a")),
+        ("--resume is nothing for --find-lr", ("train", "cnn-v1", "--find-lr", "--resume")),
+        (
+            "--logger, --start are nothing for --find-lr, which tries fresh weights on one device and trains no run; "
+            "leave them out",
+            ("train", "cnn-v1", "--find-lr", "--start", "runs/a", "--logger", "csv"),
+        ),
         ("4 batches of 32", ("train", "cnn-v1", "--find-lr")),
         ("optimizer.lrr: unknown key", ("sweep", "cnn-v1", "--grid", "optimizer.lrr=1,2")),
         ("Missing option '--grid'", ("sweep", "cnn-v1")),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mien.errors import InputError, unknown_name
+from mien.cli.console import refuse
+from mien.errors import unknown_name
 
 if TYPE_CHECKING:
     from mien.scale.batch import Engine
@@ -45,16 +46,14 @@ def train_cluster(engine: str | None, address: str | None, workers: int | None, 
         from mien.scale.cluster import Cluster
 
         return Cluster(address, workers, num_gpus)
-    if address or workers or num_gpus:
-        raise InputError("--address, --workers and --num-gpus are for --engine ray")
+    refuse({"--address": address, "--workers": workers, "--num-gpus": num_gpus}, "for --engine ray")
     return None
 
 
 def many_on(cluster: Cluster | None, device: str, precision: str, *, asha: bool = False) -> Many | None:
     """Who trains the runs of a study or a sweep; None: this process, one after another."""
     if cluster is None:
-        if asha:
-            raise InputError("--asha is for --engine ray")
+        refuse({"--asha": asha}, "for --engine ray")
         return None
     from mien.scale.runs import on_ray
 

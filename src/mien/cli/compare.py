@@ -19,6 +19,7 @@ from mien.cli.console import (
     known_truth,
     note,
     open_labeled,
+    refuse,
     say,
     table,
 )
@@ -67,9 +68,9 @@ def compare(
 
     if len(models) < 2:
         raise InputError(f"two or more models are compared, got {len(models)}")
-    if over_seeds and (truth != "labels" or data):
-        raise InputError("--seeds compares the predictions that runs keep, by labels: leave out --truth and --data")
     if over_seeds:
+        of_models = {"--truth": truth != "labels", "--data": data}
+        refuse(of_models, "for single models, and --seeds compares the predictions that runs keep, by labels")
         _compare_recipes([Run(Path(model)) for model in models], split, as_json)
         return
     opened = [Model.open(model) for model in models]

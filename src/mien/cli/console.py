@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -116,6 +116,32 @@ def known_truth(name: str | None) -> Truth | None:
     return cast("Truth | None", name)
 
 
+def refuse(options: Mapping[str, object], why: str, instead: str = "") -> None:
+    """Raise `InputError` for those of `options`, name → whether it is given, that are given.
+
+    `why`: what they are for; `instead` follows the advice to leave them out.
+    """
+    from mien.errors import InputError
+
+    if given := [name for name, there in options.items() if there]:
+        are, them = ("is", "it") if len(given) == 1 else ("are", "them")
+        raise InputError(f"{', '.join(given)} {are} {why}; leave {them} out{instead}")
+
+
+def given_again(options: Mapping[str, str | None]) -> list[str]:
+    """Options and their values, those that were given, as words of another command."""
+    return [word for option, value in options.items() if value for word in (option, value)]
+
+
+def command(*words: object) -> str:
+    """A line of `mien` that a shell takes as it is meant, whatever is in the words.
+
+    >>> command("evaluate", "runs/a", "--data", "my faces")
+    "mien evaluate runs/a --data 'my faces'"
+    """
+    return shlex.join(["mien", *map(str, words)])
+
+
 def check_picture(path: Path | None, inputs: Iterable[str | Path], *, overwrite: bool) -> None:
     """Raise `InputError`, before any work is done, for a picture that could not or must not be written in the end."""
     from mien.outputs import PICTURE, check_output
@@ -173,10 +199,11 @@ class Reading:
     subjects: str | None = None
     skip_unreadable: bool = False
 
-    def __str__(self) -> str:
-        """As options of a command that opens the same faces."""
-        named = (("--labels", self.labels), ("--subjects", self.subjects))
-        return "".join(f" {option} {shlex.quote(value)}" for option, value in named if value)
+    @property
+    def options(self) -> list[str]:
+        """As words of a command that opens the same faces."""
+        named = {"--labels": self.labels, "--subjects": self.subjects}
+        return given_again(named) + ["--skip-unreadable"] * self.skip_unreadable
 
 
 def open_faces(data: str, how: Reading, *, size: int = 224) -> FaceSet:

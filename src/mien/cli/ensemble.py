@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import say
+from mien.cli.console import command, say
 
 
 def ensemble(
@@ -25,4 +25,5 @@ def ensemble(
     for run in (*(model.run for model in opened if model.run), made):
         accuracy = score(run.predictions("val"), run.name).scores.accuracy
         say(f"{run.folder}: val accuracy {format_estimate(accuracy)}, {run.card.parameters:,} parameters")
-    say(f"next: mien evaluate {out} --data PATH; as one file: mien export {out} --data PATH")
+    next_one, as_file = (command(verb, out, "--data", "PATH") for verb in ("evaluate", "export"))
+    say(f"next: {next_one}; as one file: {as_file}")

@@ -24,10 +24,11 @@ from mien.cli.console import (
     note,
     open_labeled,
     progress,
+    refuse,
     say,
     table,
 )
-from mien.cli.photos import check_alone, score_marked
+from mien.cli.photos import score_marked
 
 if TYPE_CHECKING:
     from mien.cards import Card
@@ -118,13 +119,12 @@ def evaluate(
             "--groups": groups is not None, "--report": report, "--robust-faces": robust_faces is not None,
             "--suspects": suspects, "--device": device != "auto", "--leaks": leaks, "--prior": prior != "train",
         }  # fmt: skip
-        check_alone(of_crops)
+        refuse(of_crops, "for face crops", " with --photos, or run mien evaluate a second time with --data")
         score_marked(model, photos, detector, labels, out, as_json=as_json, overwrite=overwrite)
         return
     if data is None:
         raise InputError("nothing to score: name labeled face crops (--data PATH), or marked photos (--photos CSV)")
-    if detector != "default":
-        raise InputError("--detector is for --photos; faces of --data are crops already. Leave it out")
+    refuse({"--detector": detector != "default"}, "for --photos, and faces of --data are crops already")
     from mien.evaluation.evaluate import scored
     from mien.evaluation.evidence import Asked, evidence
     from mien.evaluation.groups import read_groups

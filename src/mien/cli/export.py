@@ -16,6 +16,7 @@ from mien.cli.console import (
     note,
     open_faces,
     progress,
+    refuse,
     say,
 )
 
@@ -63,8 +64,8 @@ def export(
     if half and int8:
         raise InputError("--float16 and --int8 are two kinds of file: export twice, each with its own --to")
     if web is not None:
-        if to is not None or half or int8:
-            raise InputError("--web writes a page with a file in float16: leave out --to, --float16 and --int8")
+        of_file = {"--to": to, "--float16": half, "--int8": int8}
+        refuse(of_file, "for a file, and --web writes a page with one in float16")
         _write_web(model, data, web, Reading(labels, subjects, skip_unreadable), overwrite=overwrite)
         return
     if data is None:

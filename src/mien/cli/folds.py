@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from mien.training.targets import Sources
 
 
-def check_folds(folds: int | None, others: dict[str, object]) -> None:
-    """Raise `InputError` for options, by name, that mean nothing beside --folds, or would leak a fold into a run."""
-    from mien.errors import InputError
-
-    given = [name for name, value in others.items() if value]
-    if folds is not None and given:
-        raise InputError(
-            "--folds trains runs of its own, which go on by themselves and learn from nothing that knows the faces: "
-            f"leave out {', '.join(given)}"
-        )
-
-
 def train_folds(
     recipe: Recipe,
     faces: FaceSet,

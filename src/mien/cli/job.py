@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.cli.console import is_terminal, note, rough_time, say
+from mien.cli.console import is_terminal, note, refuse, rough_time, say
 from mien.cli.summed import SummaryOptions, Summed
 from mien.errors import InputError, InterruptedRunError
 
@@ -113,10 +113,8 @@ def _check(options: JobOptions) -> None:
     from mien.recognize.track import Tracker
 
     if options.engine == "local":
-        for option, given in {"--address": options.address, "--workers": options.workers,
-                              "--num-gpus": options.num_gpus}.items():  # fmt: skip
-            if given:
-                raise InputError(f"{option} is for --engine ray; leave it out for local")
+        of_ray = {"--address": options.address, "--workers": options.workers, "--num-gpus": options.num_gpus}
+        refuse(of_ray, "for --engine ray", " for local")
     if options.smooth_s is not None:
         Tracker(smooth_s=options.smooth_s)
     if options.table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,6 @@ from mien.cli.console import note, progress, say, table
 
 if TYPE_CHECKING:
     from mien.evaluation.photos import PhotoScores
-
-
-def check_alone(given: Mapping[str, bool]) -> None:
-    """Raise `InputError` for options of `mien evaluate` that say nothing of photos: name → whether it is given."""
-    from mien.errors import InputError
-
-    if others := [name for name, there in given.items() if there]:
-        is_or_are, it = ("is", "it") if len(others) == 1 else ("are", "them")
-        raise InputError(
-            f"--photos looks for faces in photos; {', '.join(others)} {is_or_are} for face crops. Leave {it} out, "
-            "or run mien evaluate a second time with --data"
-        )
 
 
 def score_marked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from mien.cli.console import (
     ProviderOption,
     TruthOption,
     known_truth,
+    refuse,
 )
 from mien.cli.pictures import PictureOptions, recognize_files
 from mien.errors import InputError
@@ -144,20 +146,21 @@ def recognize(
     if to_table and engine is None:
         from mien.cli.job import write_table
 
-        _refuse("for videos; give it to the command with --engine, which sums up what is done", {
-            "--summary": summary, "--metadata": metadata, "--group-by": group_by})  # fmt: skip
+        of_videos = {"--summary": summary, "--metadata": metadata, "--group-by": group_by}
+        refuse(of_videos, "for videos", ", or give it to the command with --engine, which sums up what is done")
         write_table(inputs, to_table, overwrite=overwrite)
         return
+    opened = partial(
+        Recognizer, model or DEFAULT, detector=known_detector(detector), detect_size=detect_size, threads=threads,
+        abstain=abstain, truth=known_truth(truth), provider=provider, prior=prior,
+    )  # fmt: skip
     if engine is not None:
         from mien.cli.job import JobOptions, recognize_parts
 
-        _refuse("for single pictures and videos; leave it out with --engine", {
-            "--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json})  # fmt: skip
-        _refuse("for single pictures; leave it out with --engine", {"--prior estimate": prior == "estimate"})
-        recognizer = Recognizer(
-            model or DEFAULT, detector=known_detector(detector), detect_size=detect_size, threads=threads,
-            abstain=abstain, truth=known_truth(truth), provider=provider, prior=prior,
-        )  # fmt: skip
+        of_few = {"--annotate": annotate, "--plot": plot, "--timeline": timeline, "--json": as_json}
+        refuse(of_few, "for single pictures and videos", " with --engine")
+        refuse({"--prior estimate": prior == "estimate"}, "for single pictures", " with --engine")
+        recognizer = opened()
         job = JobOptions(
             engine=known_engine(engine), out=out, address=address, workers=workers, num_gpus=num_gpus, part=part,
             price=price, dry_run=dry_run, table=to_table, overwrite=overwrite, as_video=as_video,
@@ -166,9 +169,11 @@ def recognize(
         )  # fmt: skip
         recognize_parts(inputs, recognizer, job)
         return
-    _refuse("for jobs; add --engine local or --engine ray", {
+    of_jobs = {
         "--address": address, "--workers": workers, "--num-gpus": num_gpus, "--part": part,
-        "--price-per-core-hour": price, "--dry-run": dry_run})  # fmt: skip
+        "--price-per-core-hour": price, "--dry-run": dry_run,
+    }  # fmt: skip
+    refuse(of_jobs, "for jobs", ", or add --engine local or --engine ray")
     kind, places, videos = _kind(inputs, as_video=as_video)
     _check_options(kind, {"--plot": plot, "--require-face": require_face}, {
         "--every": every != 1, "--fps": fps is not None, "--smooth": smooth is not None, "--timeline": timeline,
@@ -177,16 +182,7 @@ def recognize(
     if prior == "estimate":
         _check_estimate(kind, table, {"--annotate": annotate, "--plot": plot, "--json": as_json})
     summed = SummaryOptions.checked(summary or (), metadata, group_by, table)
-    recognizer = Recognizer(
-        model or DEFAULT,
-        detector=known_detector(detector),
-        detect_size=detect_size,
-        threads=threads,
-        abstain=abstain,
-        truth=known_truth(truth),
-        provider=provider,
-        prior=prior,
-    )
+    recognizer = opened()
     more = (model,) if model else ()
     watching = WatchOptions(
         every=every, fps=fps, smooth_s=smooth, out=table, annotate=annotate, timeline=timeline, as_json=as_json,
@@ -211,13 +207,6 @@ def recognize(
     recognize_files(places, recognizer, options, Films(videos, recognizer, replace(watching, out=None)))
 
 
-def _refuse(why: str, options: dict[str, object]) -> None:
-    """Raise `InputError` for the first of `options` that was given."""
-    for option, given in options.items():
-        if given:
-            raise InputError(f"{option} is {why}")
-
-
 def _check_estimate(kind: Kind, table: Path | None, as_they_come: dict[str, object]) -> None:
     """Raise `InputError` where answers would be told before all faces are known, or faces are not of many people."""
     if kind != "pictures":
@@ -225,7 +214,7 @@ def _check_estimate(kind: Kind, table: Path | None, as_they_come: dict[str, obje
             f"--prior estimate is for pictures, not for {kind}: shares are estimated from all faces before the first "
             "answer, and frames show the same face again and again. Take train, balanced or a CSV of counts"
         )
-    _refuse("written as pictures come, and --prior estimate needs all faces first; leave one of them out", as_they_come)
+    refuse(as_they_come, "written as pictures come, and --prior estimate needs all faces first", ", or the prior")
     if table is None:
         raise InputError("--prior estimate needs all faces before the first answer: write a table with --out FILE")
 
@@ -250,9 +239,9 @@ def _kind(inputs: list[str], *, as_video: bool) -> tuple[Kind, list[Path], list[
 def _check_options(kind: Kind, of_pictures: dict[str, object], of_videos: dict[str, object]) -> None:
     """Raise `InputError` for an option that was given and says nothing of what was named."""
     if kind == "pictures":
-        _refuse("for videos and cameras; leave it out for pictures", of_videos)
+        refuse(of_videos, "for videos and cameras", " for pictures")
     elif kind != "both":
-        _refuse(f"for pictures; leave it out for {kind}", of_pictures)
+        refuse(of_pictures, "for pictures", f" for {kind}")
     if kind == "camera":
         names = ("--summary", "--metadata", "--group-by")
-        _refuse("for videos; leave it out for a camera", {name: of_videos[name] for name in names})
+        refuse({name: of_videos[name] for name in names}, "for videos", " for a camera")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -21,6 +20,7 @@ from mien.cli.console import (
     SkipOption,
     SubjectsOption,
     VotesOption,
+    command,
     note,
     opener,
     progress,
@@ -102,8 +102,7 @@ def study(
         with progress() as bar:
             measure_evidence(runs, faces, tagged, bar)
     time_runs(runs, out)
-    command = shlex.join(["mien", *sys.argv[1:]])
-    page = report(out, TITLE, [command], [run.name for run in runs], missing)
+    page = report(out, TITLE, [command(*sys.argv[1:])], [run.name for run in runs], missing)
     say(f"report: {page}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from mien.cli.console import (
     SkipOption,
     SubjectsOption,
     VotesOption,
+    command,
     note,
     opener,
     progress,
@@ -73,7 +75,8 @@ def sweep(
     cluster = train_cluster(engine, address, workers, num_gpus)
     hardware = detect() if cluster else detect(device, precision)
     wanted = combinations(recipe, grids, settings or [])
-    faces = opener(data, Reading(labels, subjects, skip_unreadable))
+    how = Reading(labels, subjects, skip_unreadable)
+    faces = opener(data, how)
     tagged = Votes.open(votes) if votes else None
     with progress() as bar:
         found = run_sweep(wanted, faces, out, tagged, hardware, bar, many_on(cluster, device, precision, asha=asha))
@@ -82,7 +85,8 @@ def sweep(
     else:
         _show(found, out)
         if found.finished:
-            _conclude(found, out, data, has_test=bool((faces(wanted[0].recipe.preprocess.size).splits == "test").any()))
+            has_test = bool((faces(wanted[0].recipe.preprocess.size).splits == "test").any())
+            _conclude(found, out, ["--data", data, *how.options] if has_test else [])
     for row in found.stopped:
         note(f"{row.run}: {row.problem}")
     if found.stopped:
@@ -114,7 +118,8 @@ def _figures(row: Outcome) -> list[str]:
     return [best, format_estimate(row.val_accuracy), loss, f"{row.minutes:.1f}"]
 
 
-def _conclude(found: Sweep, out: Path, data: str, *, has_test: bool) -> None:
+def _conclude(found: Sweep, out: Path, opened: Sequence[str]) -> None:
+    """`opened`: the options that open the data again; empty without a test split."""
     best, *others = found.finished
     say(f"best by val: {best.run}")
     if others:
@@ -122,8 +127,10 @@ def _conclude(found: Sweep, out: Path, data: str, *, has_test: bool) -> None:
             f"intervals of others that overlap with its own: {len(found.rivals)} of {len(others)}. "
             "Differences within the intervals are no evidence"
         )
-        say(f"two on the same images: mien compare {out / best.run} {out / others[0].run} --split val")
-    if has_test:
-        say(f"chosen on val, so its val figure is too good. Next, once: mien evaluate {out / best.run} --data {data}")
+        pair = command("compare", out / best.run, out / others[0].run, "--split", "val")
+        say(f"two on the same images: {pair}")
+    if opened:
+        once = command("evaluate", out / best.run, *opened)
+        say(f"chosen on val, so its val figure is too good. Next, once: {once}")
     else:
         say("chosen on val, so its val figure is too good; the data have no test split to evaluate it on")

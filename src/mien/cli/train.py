@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +22,14 @@ from mien.cli.console import (
     SubjectsOption,
     VotesOption,
     check_picture,
+    command,
+    given_again,
     open_labeled,
     progress,
+    refuse,
     say,
 )
-from mien.cli.folds import check_folds, train_folds
+from mien.cli.folds import train_folds
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -112,27 +114,25 @@ def train(
 
     if resume and overwrite:
         raise InputError("--resume goes on with a run, --overwrite replaces it: leave out one of them")
-    if find_lr and (resume or devices > 1):
-        raise InputError("--find-lr does not train a run, and uses one device: leave out --resume and --devices")
     cluster = train_cluster(engine, address, workers, num_gpus)
-    if cluster and (find_lr or devices > 1):
-        raise InputError("--engine ray trains with --workers: leave out --find-lr and --devices")
-    if find_lr and logger:
-        raise InputError("--find-lr does not train a run: leave out --logger")
-    if find_lr and (start or branch):
-        raise InputError("--find-lr begins with fresh weights: leave out --start and --branch")
-    check_folds(
-        folds,
-        {
-            "--resume": resume,
-            "--overwrite": overwrite,
-            "--find-lr": find_lr,
-            "--teacher": teacher,
-            "--branch": branch,
-            "--engine": engine,
-            "--devices": devices > 1,
-        },
-    )
+    if cluster:
+        refuse({"--devices": devices > 1}, "for one machine, and --engine ray trains with --workers")
+    if find_lr:
+        refuse(
+            {
+                "--resume": resume, "--devices": devices > 1, "--engine": engine, "--logger": logger, "--start": start,
+                "--branch": branch,
+            },
+            "nothing for --find-lr, which tries fresh weights on one device and trains no run",
+        )  # fmt: skip
+    if folds is not None:
+        refuse(
+            {
+                "--resume": resume, "--overwrite": overwrite, "--find-lr": find_lr, "--teacher": teacher,
+                "--branch": branch, "--engine": engine, "--devices": devices > 1,
+            },
+            "nothing for --folds, whose runs go on by themselves and learn from nothing that knows the faces",
+        )  # fmt: skip
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     chosen = Recipe.load(recipe, overrides)
     if find_lr and chosen.start:
@@ -186,10 +186,9 @@ def train(
         f"best epoch {done.best_epoch}: {monitor} {done.best_value:.4f} (val, n={done.val_images:,}); "
         f"curves: {curves_file(run)}"
     )
-    only_val = "" if (faces.splits == "test").any() else " --split val"
-    relabeled = f" --votes {votes} --ferplus {ferplus}" if ferplus else ""
-    named = Reading(labels, subjects)
-    say(f"next: mien evaluate {run.folder} --data {data}{named}{relabeled}{only_val}")
+    relabeled = given_again({"--votes": votes, "--ferplus": ferplus}) if ferplus else []
+    only_val = [] if (faces.splits == "test").any() else ["--split", "val"]
+    say(f"next: {command('evaluate', run.folder, '--data', data, *how.options, *relabeled, *only_val)}")
 
 
 def _teacher(place: str | None, recipe: Recipe) -> Predictions | Run | None:
@@ -239,4 +238,4 @@ def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> N
     rate = f"{search.suggestion:g}"
     arguments = [word for word in sys.argv[1:] if word != "--find-lr"]
     say(f"suggestion: {rate}, inside the longest fall of the loss. A first guess from a few steps; a sweep decides")
-    say(f"use it: {shlex.join(['mien', *arguments, '--set', f'optimizer.lr={rate}'])}")
+    say(f"use it: {command(*arguments, '--set', f'optimizer.lr={rate}')}")
