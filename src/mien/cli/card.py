@@ -7,17 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import ModelArgument, OverwriteOption, say
+from mien.cli.console import EvidenceOption, ModelArgument, OverwriteOption, say
 
 
 def card(
     model: ModelArgument,
-    evidence: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--evidence", help="What mien evaluate --report wrote: evidence-SPLIT.json. A run's own, if left out."
-        ),
-    ] = None,
+    evidence: EvidenceOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for it: the run's report, or NAME-report, if left out.")
     ] = None,

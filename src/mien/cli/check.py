@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.console import DetectSizeOption, JsonOption, ProviderOption, counter, note, say
+from mien.cli.console import DetectSizeOption, JsonOption, ProviderOption, ThreadsOption, counter, note, say
 
 if TYPE_CHECKING:
     from mien.recognize.inputs import InputFile
@@ -23,7 +23,7 @@ def check(
         str, typer.Option("--detector", help="default: faces are found in photos; none: each picture is a face crop.")
     ] = "default",
     detect_size: DetectSizeOption = 640,
-    threads: Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")] = None,
+    threads: ThreadsOption = None,
     provider: ProviderOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:

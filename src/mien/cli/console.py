@@ -9,13 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from mien.data.cache import Progress
@@ -84,6 +83,14 @@ PriorOption = Annotated[
 ProviderOption = Annotated[
     str, typer.Option("--provider", help="What computes the networks: cpu, cuda, coreml, openvino or directml.")
 ]
+EvidenceOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--evidence", help="What mien evaluate --report wrote: evidence-SPLIT.json. A run's own, if left out."
+    ),
+]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Cores to use; all if left out.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is in the way, unless this command reads it.")
 ]

@@ -7,18 +7,13 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import ModelArgument, OverwriteOption, say
+from mien.cli.console import EvidenceOption, ModelArgument, OverwriteOption, say
 
 
 def dossier(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for it: empty, or a dossier from before.")],
-    evidence: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--evidence", help="What mien evaluate --report wrote: evidence-SPLIT.json. A run's own, if left out."
-        ),
-    ] = None,
+    evidence: EvidenceOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write card, data (Croissant), ledger, an index along Annex IV of the EU AI Act, and sums; opens no data."""

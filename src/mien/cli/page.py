@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.console import note, say
+from mien.cli.console import PortOption, note, say
 
 
 def page(
     model: Annotated[
         str | None, typer.Option("--model", help="Run folder with model.onnx, or .onnx; the bundled ones if left out.")
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 0,
+    port: PortOption = 0,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
     """Recognize emotions in the browser, in photos, camera and videos: it computes there, and nothing is sent."""

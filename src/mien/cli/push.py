@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mien.cli.console import JsonOption, ModelArgument, note, say, table
+from mien.cli.console import EvidenceOption, JsonOption, ModelArgument, note, say, table
 
 
 def push(
@@ -21,12 +20,7 @@ def push(
         list[str] | None,
         typer.Option("--dataset", help="Name on the hub of the data that it was trained on. May be given twice."),
     ] = None,
-    evidence: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--evidence", help="What mien evaluate --report wrote: evidence-SPLIT.json. A run's own, if left out."
-        ),
-    ] = None,
+    evidence: EvidenceOption = None,
     private: Annotated[bool, typer.Option("--private", help="A repository that is made is for you alone.")] = False,
     overwrite: Annotated[
         bool,

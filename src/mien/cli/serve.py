@@ -14,6 +14,7 @@ from mien.cli.console import (
     AbstainOption,
     DetectorOption,
     DetectSizeOption,
+    PortOption,
     ProviderOption,
     TruthOption,
     known_truth,
@@ -41,7 +42,7 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is every network of this machine.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    port: PortOption = 8000,
     token: Annotated[
         str | None,
         typer.Option("--token", help="Clients have to show it; better from --token-file or the variable MIEN_TOKEN."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +19,6 @@ from mien.cli.console import (
     SkipOption,
     SubjectsOption,
     VotesOption,
-    check_picture,
     command,
     given_again,
     open_labeled,
@@ -29,13 +26,12 @@ from mien.cli.console import (
     refuse,
     say,
 )
+from mien.cli.find_lr import check_free, search_rate
 from mien.cli.folds import train_folds
 
 if TYPE_CHECKING:
-    from mien.data.faceset import FaceSet
     from mien.predictions import Predictions
     from mien.recipes.recipe import Recipe
-    from mien.training.hardware import Hardware
     from mien.training.resume import Existing
     from mien.training.run import Run
 
@@ -148,7 +144,7 @@ def train(
     from mien.training.targets import Sources
 
     if find_lr:
-        _check_free(out, [data, *([votes] if votes else [])], overwrite=overwrite)
+        check_free(out, [data, *([votes] if votes else [])], overwrite=overwrite)
     told = check_logger(logger)
     # A mistake there should not wait for the data; a cluster has devices of its own.
     hardware = detect() if cluster else detect(device, precision, devices)
@@ -156,7 +152,7 @@ def train(
     how = Reading(labels, subjects, skip_unreadable)
     _, tagged, faces = open_labeled(data, how, votes, ferplus, size=chosen.preprocess.size)
     if find_lr:
-        _find_lr(chosen, faces, out, hardware)
+        search_rate(chosen, faces, out, hardware)
         return
     sources = Sources(
         votes=tagged if chosen.targets.of_votes or not ferplus else None,
@@ -198,44 +194,3 @@ def _teacher(place: str | None, recipe: Recipe) -> Predictions | Run | None:
         return None
     run = Run.open(place)
     return run if recipe.targets.teacher_sees == "batch" else run.predictions("train")
-
-
-def _search_files(out: Path) -> tuple[Path, Path]:
-    """Picture and numbers of a search, beside the run that it is for."""
-    place = out if out.name not in ("", "..") else out.resolve()
-    return place.with_name(f"{place.name}-find-lr.png"), place.with_name(f"{place.name}-find-lr.csv")
-
-
-def _check_free(out: Path, inputs: Sequence[str], *, overwrite: bool) -> None:
-    from mien.outputs import check_output, csv_with
-
-    picture, numbers = _search_files(out)
-    check_picture(picture, inputs, overwrite=overwrite)
-    check_output(numbers, csv_with("learning_rate", "smoothed_loss"), inputs, overwrite=overwrite)
-
-
-def _find_lr(recipe: Recipe, faces: FaceSet, out: Path, hardware: Hardware) -> None:
-    from mien.report.search import learning_rates
-    from mien.report.style import save
-    from mien.training.find_lr import find_lr, save_csv
-
-    with progress() as bar:
-        search = find_lr(recipe, faces, hardware, progress=bar)
-    picture, numbers = _search_files(out)
-    save_csv(search, numbers)
-    save(learning_rates(search.rates, search.losses, search.smoothed, recipe.name, search.suggestion), picture)
-    low, high, own = search.rates[0], search.rates[-1], recipe.optimizer.lr
-    say(
-        f"{recipe.name}: {len(search.rates)} steps, learning rates {low:.0e} to {high:.2g}; the recipe's own is {own:g}"
-    )
-    say(f"curve: {picture}; numbers: {numbers}")
-    if search.suggestion is None:
-        say(
-            "no suggestion: the loss never falls by more than its noise between batches. "
-            "Read the curve, or compare rates in short trainings: mien sweep … --grid optimizer.lr=1e-4,1e-3"
-        )
-        return
-    rate = f"{search.suggestion:g}"
-    arguments = [word for word in sys.argv[1:] if word != "--find-lr"]
-    say(f"suggestion: {rate}, inside the longest fall of the loss. A first guess from a few steps; a sweep decides")
-    say(f"use it: {command(*arguments, '--set', f'optimizer.lr={rate}')}")
