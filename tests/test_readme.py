@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -224,14 +225,21 @@ def test_the_readme_is_short() -> None:
     assert len(README.encode()) <= 9 * 1024
 
 
-def test_the_trees_name_every_package() -> None:
+def test_the_trees_name_every_package_and_folder() -> None:
     there = {path.parent.name for path in (ROOT / "src" / "mien").glob("*/__init__.py")}
+    there |= {name for name in _kept_folders() if not name.startswith(".")}
     for page in (README, (DOCS / "project-layout.md").read_text(encoding="utf-8")):
         (tree,) = [block for block in blocks("", page) if "src/mien/" in block]
         told = set(re.findall(r"([\w-]+)/", tree))
         assert there <= told, f"not in the tree: {there - told}"
         elsewhere = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"src", "mien"}
         assert told <= there | elsewhere, f"not on the disk: {told - there - elsewhere}"
+
+
+def _kept_folders() -> set[str]:
+    """At the top of the repository; none in an archive of it, which has no git."""
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=False)
+    return {line.partition("/")[0] for line in listed.stdout.splitlines() if "/" in line}
 
 
 def test_every_linked_file_is_there() -> None:
