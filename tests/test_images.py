@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from mien import image_files, images
 from mien.errors import InputError
-from mien.images import Pixels, decode, from_pil, header_size, pixel_hash, read, squeeze_gray, to_gray
+from mien.images import Pixels, decode, from_pil, pixel_hash, read, squeeze_gray, to_gray
 
 GRAY: Pixels = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
 RGB: Pixels = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -246,7 +246,6 @@ def test_a_png_with_long_texts_is_read_and_said(caplog: pytest.LogCaptureFixture
             data = saved(Image.fromarray(PHOTO), "PNG", pnginfo=info)
             caplog.clear()
             assert np.array_equal(decode(data, "it.png"), PHOTO)
-            assert header_size(data, "it.png") == (70, 90)
             assert ("it.png: read without its texts" in caplog.text) == (not image_opens(data))
 
 
@@ -392,15 +391,3 @@ def test_files_that_would_keep_a_decoder_busy_for_hours_are_refused() -> None:
             decode(data, "busy")
     assert decode(gif[:at] + b"\x21\xfe\x01a\x00" * 100 + gif[at:], "x").shape == (2, 2)
     assert np.array_equal(decode(b"P2 9 6 255\n" + b" ".join(b"%d" % v for v in GRAY.ravel()), "x"), GRAY)
-
-
-def test_the_size_is_read_without_decoding() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    data = saved(Image.fromarray(RGB), "PNG", exif=exif)
-    assert header_size(data[: len(data) // 2], "x") == (9, 6)  # as stored
-    with pytest.raises(InputError, match="x: 10000x10000 is more than"):
-        header_size(png_of(10_000, 10_000), "x")
-    for data in (b"", b"hello", png_of(4, 4)[:20]):
-        with pytest.raises(InputError, match="x: "):
-            header_size(data, "x")

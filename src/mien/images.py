@@ -19,7 +19,7 @@ from mien.image_files import MAX_PIXELS, SUFFIXES, check_size, reader, with_ends
 
 __all__ = [
     "MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Pixels", "check_name", "decode", "decode_reduced", "from_pil",
-    "header_size", "pixel_hash", "pixels_of", "read", "squeeze_gray", "to_gray",
+    "pixel_hash", "pixels_of", "read", "squeeze_gray", "to_gray",
 ]  # fmt: skip
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 _DEEP = 65535  # the most of 16 bits
@@ -142,20 +142,6 @@ def check_name(name: str) -> None:
         )
     if "\0" in name:
         raise InputError(f"{name!r}: is no name of a file; name one that is there")
-
-
-def header_size(data: bytes, name: str) -> tuple[int, int]:
-    """Width and height of an encoded picture as it is stored, without decoding it; the same errors as `decode`."""
-    try:
-        with _open(data, name) as image:
-            return image.size
-    except InputError:
-        raise
-    except Exception as error:  # as in `decode`
-        bare = without_texts(data)
-        if bare is not None:
-            return header_size(bare, name)
-        raise InputError(f"{name}: damaged picture ({first_line(error)}). Copy or save it anew") from error
 
 
 def from_pil(image: Image.Image) -> Pixels:

@@ -14,7 +14,6 @@ from itertools import combinations, pairwise
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.cards import Card
 from mien.confidence import is_unsure
@@ -41,9 +40,6 @@ _FILMED = 10  # of so many faces one is filmed: a film takes as long as six face
 WANDERS_BY, WANDERS_SIZE, WANDERS_TURN = 0.008, 0.03, 1.3  # of the side, of the size, degrees: standard deviations
 GRAIN = 3.0  # of 255: a camera's noise, standard deviation
 _BATCH = 128
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 class Flips(Frozen):
