@@ -17,7 +17,7 @@ from mien import formats
 from mien.errors import InputError, first_line, not_writable
 from mien.files import write_whole
 from mien.recognize.faces import Face
-from mien.recognize.journal import Settings, identity
+from mien.recognize.journal import Settings, check_begun_alike, identity
 from mien.recognize.rows import Blank, Row
 from mien.recognize.summary import Summary
 from mien.scratch import held_alone, scratch_file
@@ -117,7 +117,7 @@ class Finished:
             try:
                 told = json.loads(next(lines, b""))
                 formats.check(told.get("format"), formats.FINISHED, self.path)
-                self._check(told, head)
+                check_begun_alike(self.path, told, head)
                 kept.write(json.dumps(head).encode("ascii") + b"\n")
                 start = kept.tell()
                 for line in lines:
@@ -151,14 +151,6 @@ class Finished:
                 "to go on, choose another --out for these, or begin anew with --overwrite"
             )
         self._summaries[who] = summary
-
-    def _check(self, told: dict[str, Any], head: dict[str, Any]) -> None:
-        other = [f"{key} was {told.get(key)}, now {value}" for key, value in head.items() if told.get(key) != value]
-        if other:
-            raise InputError(
-                f"{self.path}: was begun in another way ({'; '.join(other)}). Give the same options to go on, or "
-                "--overwrite"
-            )
 
 
 def _look(told: dict[str, Any]) -> list[Row | Blank]:

@@ -150,12 +150,7 @@ class Journal:
 
     def _check(self, told: dict[str, Any], settings: dict[str, Any], named: Sequence[str]) -> None:
         """Raise `InputError` unless the journal was begun with these settings, for no more than what is named now."""
-        other = [f"{key} was {told.get(key)}, now {value}" for key, value in settings.items() if told.get(key) != value]
-        if other:
-            raise InputError(
-                f"{self.path}: was begun in another way ({'; '.join(other)}). "
-                "Give the same options to go on, or --overwrite"
-            )
+        check_begun_alike(self.path, told, settings)
         before = told.get("inputs")
         if not isinstance(before, list):  # of an older mien
             return
@@ -166,6 +161,15 @@ class Journal:
                     f"{self.path}: was begun with other inputs ({place} is not among those of this command). Name the "
                     "same to go on, choose another --out for these, or begin anew with --overwrite"
                 )
+
+
+def check_begun_alike(path: Path, told: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise `InputError` where a file of what is done so far, beginning with `told`, was begun otherwise than now."""
+    other = [f"{key} was {told.get(key)}, now {value}" for key, value in wanted.items() if told.get(key) != value]
+    if other:
+        raise InputError(
+            f"{path}: was begun in another way ({'; '.join(other)}). Give the same options to go on, or --overwrite"
+        )
 
 
 def identity(source: str) -> str:
