@@ -16,6 +16,7 @@ from mien.evaluation.priors import prior_change, share_estimates
 from mien.predictions import Predictions
 from mien.recognize.classifier import with_card
 from mien.recognize.prior import NOT_PROMISED, estimated, reweighted, train_shares, wanted_shares
+from mien.recognize.recognizer import reopened
 from mien.recognize.vendored import read_vendored
 from mien.training.shares import with_shares
 
@@ -226,4 +227,4 @@ def test_a_copy_does_not_say_again_what_is_not_promised(model: Path, caplog: pyt
     assert caplog.text.count(NOT_PROMISED) == 1
     crops = [np.full((48, 48), 99, dtype=np.uint8)]
     np.testing.assert_array_equal(copy.classify(crops), recognizer.classify(crops))
-    assert Recognizer.reopened(recognizer.__getstate__(), threads=1).threads == 1
+    assert reopened(recognizer.__getstate__(), threads=1).threads == 1

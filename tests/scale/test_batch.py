@@ -85,11 +85,11 @@ def test_a_worker_with_a_gpu_takes_cuda_where_onnxruntime_has_it(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(batch.Recognizer, "reopened", lambda _, **given: asked.append(given["provider"]))
+    monkeypatch.setattr(batch, "reopened", lambda _, **given: asked.append(given["provider"] or "as given"))
     for has, gpu in ((["cpu", "cuda"], True), (["cpu", "cuda"], False), (["cpu"], True)):
         monkeypatch.setattr(batch, "available_providers", lambda has=has: has)
         batch._recognizer(recognizer.__getstate__(), gpu=gpu)
-    assert asked == ["cuda", "cpu", "cpu"]
+    assert asked == ["cuda", "as given", "as given"]
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

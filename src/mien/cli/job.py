@@ -167,10 +167,11 @@ def _foretell(
     listed: Sequence[Item], job: Job, before: set[int], recognizer: Recognizer, options: JobOptions,
     cluster: RayCluster | None,
 ) -> None:  # fmt: skip
+    from mien.recognize.recognizer import reopened
     from mien.recognize.session import cores
     from mien.scale.estimate import SAMPLE, estimate, parts_left
 
-    on_one_core = recognizer.reopened(recognizer.__getstate__(), threads=1)
+    on_one_core = reopened(recognizer.__getstate__(), threads=1)
     ahead = list(parts_left(listed, job.starts, before))
     most = SAMPLE if options.dry_run else min(SAMPLE, max(_FEWEST, len(ahead) // 50))
     found = estimate(ahead, on_one_core, job.how, most)

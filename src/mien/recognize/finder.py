@@ -37,13 +37,14 @@ class Finder:
             return [self._whole(image) for image in images]
         workers = min(self._threads or cores(), len(images))
         if workers < 2:
-            return [self._look(image, self._detector) for image in images]
+            return [self._look(image, self.detector) for image in images]
         look = partial(self._look, detector=self._detector_on_one_core)
         with ThreadPoolExecutor(workers) as pool:  # up to twice as fast as one after another on all cores
             return list(pool.map(look, images))
 
     @cached_property
-    def _detector(self) -> Detector:
+    def detector(self) -> Detector:
+        """On as many cores as there are for one picture."""
         return Detector(self.name, size=self.size, threads=self._threads, provider=self._provider)
 
     @cached_property

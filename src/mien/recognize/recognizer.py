@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from mien.confidence import is_unsure
 from mien.errors import InputError
 from mien.images import Pixels
 from mien.predictions import Truth
-from mien.recognize.detector import DETECT_SIZE, check_size
+from mien.recognize.detector import DETECT_SIZE, Detector, check_size
 from mien.recognize.faces import Batch, Face, Faces, Picture, Place
 from mien.recognize.finder import DetectorChoice, Finder, Found, known_detector
 from mien.recognize.given import OnError, check_on_error, name_of, read_given
@@ -70,16 +70,6 @@ class Recognizer:
         self._open(model, detector, detect_size, threads, abstain, truth, provider, prior)
         if not self.mix.is_of_training:
             logger.warning("%s", NOT_PROMISED)
-
-    @classmethod
-    def reopened(cls, state: Mapping[str, Any], **other: Any) -> Self:
-        """The one whose `__getstate__` this is, with other `threads` or another `provider`.
-
-        What was said when that one was opened is not said again.
-        """
-        recognizer = cls.__new__(cls)
-        recognizer._open(**{**state, **other})
-        return recognizer
 
     def _open(
         self,
@@ -287,6 +277,11 @@ class Recognizer:
             **self.mix.settings,
         }
 
+    @property
+    def detector(self) -> Detector:
+        """Opened when a picture first needs it."""
+        return self._finder.detector
+
     def _face(self, source: str, found: Found, answer: npt.NDArray[np.float32], shape: tuple[int, ...]) -> Face:
         place, quality = found
         values = {label: float(p) for label, p in zip(self.labels, answer, strict=True)}
@@ -301,6 +296,16 @@ class Recognizer:
             quality=quality,
             set=self._head.set_of(answer) if self.mix.is_of_training else None,
         )
+
+
+def reopened(state: Mapping[str, Any], *, threads: int, provider: str | None = None) -> Recognizer:
+    """The one whose `__getstate__` this is, on so many cores, and with another `provider` if one is named.
+
+    What was said when that one was opened is not said again.
+    """
+    recognizer = Recognizer.__new__(Recognizer)
+    recognizer.__setstate__({**state, "threads": threads, "provider": provider or state["provider"]})
+    return recognizer
 
 
 def _clipped(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from mien.errors import InputError, MissingExtraError, shortened
-from mien.recognize.recognizer import Recognizer
+from mien.recognize.recognizer import Recognizer, reopened
 from mien.recognize.session import CPU, available_providers
 from mien.scale import places
 from mien.scale.cluster import RayCluster, check_version
@@ -120,7 +120,7 @@ def _recognizer(given: dict[str, Any], *, gpu: bool) -> Recognizer:
 
     cv2.setNumThreads(1)  # an actor has a core
     on_gpu = gpu and given["provider"] == CPU and "cuda" in available_providers()
-    return Recognizer.reopened(given, threads=1, provider="cuda" if on_gpu else given["provider"])
+    return reopened(given, threads=1, provider="cuda" if on_gpu else None)
 
 
 def _opened(out: str, fingerprint: str, mien: str) -> Job:
