@@ -15,12 +15,8 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from mien.errors import InputError, first_line, shortened
-from mien.image_files import MAX_PIXELS, SUFFIXES, check_size, reader, with_ends, without_texts
+from mien.image_files import MAX_PIXELS, check_size, reader, with_ends, without_texts
 
-__all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Pixels", "check_name", "decode", "decode_reduced", "from_pil",
-    "pixel_hash", "pixels_of", "read", "squeeze_gray", "to_gray",
-]  # fmt: skip
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 _DEEP = 65535  # the most of 16 bits
 _LONGEST_NAME = 4096  # letters of a path, on any system

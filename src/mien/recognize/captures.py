@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from mien.errors import InputError, MissingExtraError, first_line
-from mien.images import MAX_PIXELS, Pixels
+from mien.image_files import MAX_PIXELS
+from mien.images import Pixels
 
 _PERTURB = -6  # M_PERTURB of glibc's malloc.h: new memory is filled with the complement of a byte
 _POISONS = (0x5A, 0xC3)

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from mien.errors import InputError, printable
-from mien.images import MAX_PIXELS, Pixels
+from mien.image_files import MAX_PIXELS
+from mien.images import Pixels
 from mien.recognize.captures import Capture, CvCapture, cv_capture, open_capture
 from mien.recognize.inputs import VIDEO_SUFFIXES
 from mien.recognize.lookahead import ahead, newest

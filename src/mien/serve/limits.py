@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from mien.errors import InputError
-from mien.images import MAX_PIXELS
+from mien.image_files import MAX_PIXELS
 
 PIXELS = 25_000_000  # see `Limits`
 
