@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from scipy.special import softmax
 
-from mien import FaceSet
+from mien import FaceSet, formats
 from mien.images import Pixels
 from mien.model_files import with_features
-from mien.recognize.classifier import Classifier
+from mien.recognize.classifier import Classifier, with_card
 from mien.recognize.shift import FEATURES
-from mien.recognize.vendored import read_vendored
+from mien.recognize.vendored import read_vendored, vendored_folder
 
 Floats = npt.NDArray[np.float32]
 HEADS = (slice(0, 7), slice(7, 15))
@@ -145,3 +147,30 @@ def test_the_head_that_is_asked_does_not_decide(
             expected = softmax(np.log(mean) / classifier.card.head(truth).temperature)
             np.testing.assert_allclose(classifier.classify([crops[i]], truth)[0], expected, atol=1e-4)
         assert asked.sizes == [1, 1, 1, 1]
+
+
+def test_the_guide_for_phones_keeps_to_it(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own lines, with files whose rules lie above and below what is said of a crop beside its own, less clear."""
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "phone.md").read_text(encoding="utf-8")
+    assert f"refuse a larger one than you know (now {formats.CARD})" in page
+    (lines,) = [block.split("```")[0] for block in page.split("```python\n")[1:]]
+    lines = lines.replace('read_vendored("weights", "mien-small.onnx")', 'Path("new.onnx").read_bytes()')
+    lines = "from pathlib import Path\n" + lines.replace('Recognizer("mien-small"', 'Recognizer("new.onnx"')
+    assert lines.count("new.onnx") == 2
+    assert "(180, 60, 276, 156)" in lines
+    lines = lines.replace("(180, 60, 276, 156)", "(200, 120, 296, 216)")
+    (tmp_path / "photo.jpg").write_bytes((vendored_folder("pictures") / "astronaut.jpg").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    crop = np.asarray(Image.open("photo.jpg").convert("L"))[120:216, 200:296]
+    plain, _ = opened(content, mirror=False)
+    said = plain.probabilities([crop])[0]
+    least = float(min(said[head].max() for head in HEADS))
+    card, answers = Classifier.read(content, "x").card, []
+    for below in (least - 0.02, least + 0.02, None):
+        changed = card.model_copy(update={"mirror_below": below})
+        Path("new.onnx").write_bytes(with_card(content, changed, "x"))
+        names: dict[str, Any] = {}
+        exec(lines, names)  # raises where it is not what Python answers
+        answers.append(names["probabilities"])
+    np.testing.assert_array_equal(answers[1], answers[2])
+    assert np.abs(answers[0] - answers[1]).max() > 0.005  # more than the lines may be off by
