@@ -112,6 +112,8 @@ def test_what_the_option_says() -> None:
     check_rule(small, 1.0, votes)
     with pytest.raises(InputError, match="--votes FILE"):
         check_rule(small, 0.9, None)
+    with pytest.raises(InputError, match="unknown --mirror-below 'often'"):
+        check_rule(small, "often", votes)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="sees no mirror images"):
         check_rule(Model.open("mien-tiny"), 0.9, votes)
 
@@ -121,6 +123,8 @@ def test_answers_under_a_rule_are_those_of_the_file(drawn_faces: FaceSet, tmp_pa
     every = replace(drawn_faces, splits=np.full(len(drawn_faces), "val"))
     found = Views.of(model, every, None)
     assert len(found.beside) == len(every)
+    with pytest.raises(InputError, match="no votes on these 140 val images"):
+        found.chosen(0.9)
     file = tmp_path / "new.onnx"
     for below in (None, 0.6):
         file.write_bytes(with_card(model.content, model.card.model_copy(update={"mirror_below": below}), "x"))

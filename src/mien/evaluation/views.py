@@ -32,6 +32,7 @@ MirrorBelow: TypeAlias = float | Literal["auto", "always"]
 WORDS = ("auto", "always")
 GRID = tuple(step / 100 for step in range(50, 100))  # at 1 hardly any second look would be left out
 _BATCH = 256
+_NEEDS_VOTES = "Those of its people's head are fitted on taggers' votes. Name them: --votes FILE"
 
 
 class HeadViews(Frozen):
@@ -92,8 +93,14 @@ class Views:
     def chosen(self, wanted: MirrorBelow) -> float | None:
         """The `mirror_below` that is wanted; of `auto` the lowest of `GRID` from which on no head loses accuracy.
 
-        None: always. Raises `InputError` where so few images are there that chance would choose.
+        None: always. Raises `InputError` where so few images are there that chance would choose, and where a people's
+        head has no votes on them.
         """
+        people = self.beside.people
+        if people is not None and not people.votes.any():
+            raise InputError(
+                f"--mirror-below: there are no votes on these {len(self.beside)} val images. {_NEEDS_VOTES}"
+            )
         if wanted == "always":
             return None
         if wanted != "auto":
@@ -145,9 +152,7 @@ def wanted_rule(text: str) -> MirrorBelow:
     try:
         return float(text)
     except ValueError:
-        if text not in WORDS:
-            raise unknown_name("--mirror-below", text, (*WORDS, "a number such as 0.9")) from None
-        return "auto" if text == "auto" else "always"
+        return _word(text)
 
 
 def check_rule(model: Model, wanted: MirrorBelow, votes: Votes | None) -> None:
@@ -160,13 +165,18 @@ def check_rule(model: Model, wanted: MirrorBelow, votes: Votes | None) -> None:
         )
     if not model.card.mirror:
         raise InputError(f"{model.name}: sees no mirror images, so none can be spared. Leave out --mirror-below")
-    if not isinstance(wanted, str) and not 0 < wanted <= 1:
+    if isinstance(wanted, str):
+        _word(wanted)
+    elif not 0 < wanted <= 1:
         raise InputError(f"--mirror-below {wanted:g}: expected a probability above 0, up to 1, or auto, or always")
     if model.card.people is not None and votes is None:
-        raise InputError(
-            f"{model.name}: other answers need another temperature and threshold, and those of its people's head are "
-            "fitted on taggers' votes. Name them: --votes FILE"
-        )
+        raise InputError(f"{model.name}: other answers need another temperature and threshold. {_NEEDS_VOTES}")
+
+
+def _word(text: str) -> Literal["auto", "always"]:
+    if text not in WORDS:
+        raise unknown_name("--mirror-below", text, (*WORDS, "a number such as 0.9"))
+    return "auto" if text == "auto" else "always"
 
 
 def _right(said: Predictions) -> dict[Truth, npt.NDArray[np.bool_]]:
