@@ -32,7 +32,7 @@ MirrorBelow: TypeAlias = float | Literal["auto", "always"]
 WORDS = ("auto", "always")
 GRID = tuple(step / 100 for step in range(50, 100))  # at 1 hardly any second look would be left out
 _BATCH = 256
-_NEEDS_VOTES = "Those of its people's head are fitted on taggers' votes. Name them: --votes FILE"
+_NEEDS_VOTES = "The people's head is fitted anew on taggers' votes. Name them: --votes FILE"
 
 
 class HeadViews(Frozen):
@@ -98,9 +98,7 @@ class Views:
         """
         people = self.beside.people
         if people is not None and not people.votes.any():
-            raise InputError(
-                f"--mirror-below: there are no votes on these {len(self.beside)} val images. {_NEEDS_VOTES}"
-            )
+            raise InputError(f"--mirror-below: no votes on these {len(self.beside)} val images. {_NEEDS_VOTES}")
         if wanted == "always":
             return None
         if wanted != "auto":
