@@ -20,10 +20,11 @@ from mien.cards import Head
 from mien.confidence import is_unsure
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes, relabeled
-from mien.evaluation.adaption import Labeled, adapted, fit_biases, learn, neutral_of, views_of
+from mien.evaluation.adaption import Labeled, adapted, fit_biases, learn, neutral_of
 from mien.evaluation.bootstrap import nll_per_image
 from mien.evaluation.corruptions import Corruption, corrupt
 from mien.evaluation.significance import wilson
+from mien.evaluation.views import views_of
 from mien.model import Model
 from mien.predictions import Truth
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.cards import Card, Training
@@ -62,3 +64,26 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path.write_text(CARD.model_dump_json().replace('"recipe"', '"recepi": 1, "recipe"', 1))
     with pytest.raises(InputError, match="recepi"):
         Card.load(path)
+
+
+def test_mirror_images_that_are_seen_of_some_faces(tmp_path: Path) -> None:
+    card = CARD.model_copy(update={"mirror": True, "mirror_below": 0.9})
+    card.save(tmp_path / "card.json")
+    assert Card.load(tmp_path / "card.json") == card
+    said = np.eye(7)[:4] * np.array([[0.899], [0.9], [0.901], [1.0]])
+    assert card.seen_twice(said).tolist() == [True, False, False, False]
+    assert card.model_copy(update={"mirror_below": None}).seen_twice(said).all()
+    assert not CARD.seen_twice(said).any()
+    assert len(card.seen_twice(said[:0])) == 0
+    told = json.loads(CARD.text())
+    del told["mirror_below"]
+    older = Card.parse(json.dumps({**told, "format": 4, "mirror": True}), "card")  # said nothing of it
+    assert (older.mirror, older.mirror_below) == (True, None)
+    for wrong, why in (
+        ({"mirror": False, "mirror_below": 0.9}, "and mirror that none are"),
+        ({"mirror": True, "mirror_below": 0}, "greater than 0"),
+        ({"mirror": True, "mirror_below": 1.1}, "less than or equal to 1"),
+        ({"mirror": True, "mirror_below": float("nan")}, "less than or equal to 1"),
+    ):
+        with pytest.raises(InputError, match=why):
+            Card.parse(json.dumps({**told, **wrong}), "card")

@@ -146,9 +146,9 @@ def bundled_models() -> str:
         card = mien.Recognizer(name, detector="none").card
         size = vendored_folder("weights").joinpath(f"{name}.onnx").stat().st_size
         heads = "<br>".join(_head(card, truth) for truth in card.truths)
-        input_ = (
-            f"{card.preprocess.color}, {card.preprocess.size} pixels{', and its mirror image' if card.mirror else ''}"
-        )
+        mirrored = ", and its mirror image" if card.mirror else ""
+        where = f" below {card.mirror_below:g}" if card.mirror_below else ""
+        input_ = f"{card.preprocess.color}, {card.preprocess.size} pixels{mirrored}{where}"
         rows.append(
             (f"`{name}`", f"`{card.recipe}`", f"{card.parameters / 1e6:.2f} M", f"{size / 1e6:.1f} MB", input_, heads)
         )

@@ -15,13 +15,14 @@ from mien.data.cache import Progress
 from mien.data.faceset import FaceSet
 from mien.data.votes import Votes
 from mien.errors import InputError, not_writable
-from mien.evaluation.adaption import Labeled, groups_left_out, learn, neutral_of, views_of
+from mien.evaluation.adaption import Labeled, groups_left_out, learn, neutral_of
 from mien.evaluation.shift import references
+from mien.evaluation.views import MirrorBelow, Views, check_rule, views_of
 from mien.exports import model_place
 from mien.files import write_whole
 from mien.images import Pixels
 from mien.model import Model, Named
-from mien.model_files import with_biases, with_features, with_reference
+from mien.model_files import with_biases, with_features, with_reference, without_references
 from mien.predictions import Truth
 from mien.recipes.recipe import Recipe, names
 from mien.recognize.classifier import Classifier, with_card
@@ -45,6 +46,7 @@ def calibrate(
     to: str | Path | None = None,
     *,
     sets: float | None = None,
+    mirror_below: MirrorBelow | None = None,
     overwrite: bool = False,
 ) -> Card:
     """Fit temperature, threshold and sets of every head again, on val images not in train; the card keeps them.
@@ -55,9 +57,18 @@ def calibrate(
     `model.onnx` are rewritten. A model file is asked about the val split of `faces` (and held against `votes`, where it
     has a people's head) and stays as it is; the new one is written to `to`; with `overwrite` also over a file that is
     no model of ours. Where `faces` are those of the training, the card also gets the shares of their classes.
-    Raises `InputError` where val predictions are missing, or the risk is no such share.
+
+    `mirror_below`, of a model file that sees mirror images: confidence, above 0 and up to 1, below which the mirror
+    image of a face is seen; always; or auto, the lowest at which no head loses accuracy on these images (see
+    `mien.evaluation.views`). All else is fitted on the answers under the new rule, and references of `mien check`,
+    which are of the former one, are left out.
+
+    Raises `InputError` where val predictions are missing, or the risk is no such share; and for a `mirror_below` of a
+    run, of a model that sees no mirror images, or without `votes` for its people's head.
     """
     opened = Model.open(model)
+    if mirror_below is not None:
+        check_rule(opened, mirror_below, votes)
     if opened.run is not None and to is not None:
         raise InputError(
             f"{opened.name}: --to is for a model file; of a run the card and model.onnx change. Leave it out"
@@ -69,25 +80,34 @@ def calibrate(
             f"{opened.name}: a model file keeps no predictions and is not changed. Name faces with a val split and a "
             "file to write: --data PATH --to NEW.onnx"
         )
-    val = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=votes)
+    card = opened.card
+    if mirror_below is not None and faces is not None:
+        views = Views.of(opened, faces, votes)
+        card = card.model_copy(update={"mirror_below": views.chosen(mirror_below)})
+        val = views.under(card.mirror_below)
+    else:
+        val = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=votes)
     if not val.leak_free.any():
         raise InputError(
             f"{opened.name}: every val image is also among those that the model, or what it began with, learned from, "
             "so nothing can be fitted on them"
         )
-    card = opened.card.calibrated(val, risk, sets)
+    card = card.calibrated(val, risk, sets)
     if faces is not None and opened.learned_from(faces.for_labels(opened.card.labels, opened.name)):
         card = with_shares(card, faces.for_labels(card.labels, opened.name), votes, balanced=_balanced(opened))
     if opened.run is None:
         assert to is not None
-        _write(Path(to), with_card(opened.content, card, opened.name))
+        content = opened.content
+        if card.mirror_below != opened.card.mirror_below:
+            content = _without_references(content, opened.name, to)
+        _write(Path(to), with_card(content, card, opened.name))
         return card
     file = opened.run.folder / "model.onnx"
-    content = with_card(file.read_bytes(), card, str(file)) if file.is_file() else None
+    own = with_card(file.read_bytes(), card, str(file)) if file.is_file() else None
     # The card first: whoever opens the folder takes that one, so that both agree at every moment.
     _write(opened.run.folder / "card.json", card.text())
-    if content is not None:
-        _write(file, content)
+    if own is not None:
+        _write(file, own)
     return card
 
 
@@ -134,8 +154,8 @@ def adapt(
     a gain can be told on faces left out (`Learned.certain`); the others stay as they are. `anyway`: all are adapted. A
     threshold is fitted again on answers to faces left out, and left out where they cannot tell one; so are the
     references of `mien check`. Raises `InputError` where no gain can be told, without `anyway`; for too few faces,
-    other labels, or a model that is adapted already; and for a `to` that would replace what is not ours, without
-    `overwrite`.
+    other labels, a model that is adapted already, or one that sees only some mirror images; and for a `to` that would
+    replace what is not ours, without `overwrite`.
     """
     opened = Model.open(model, device="cpu")
     place = model_place(to, opened, overwrite=overwrite)
@@ -143,6 +163,13 @@ def adapt(
     if card.adapted is not None:
         raise InputError(
             f"{opened.name}: is {card.adapted}. Adapt the model that it was made of, with all faces at once"
+        )
+    if card.mirror_below is not None:
+        # Biases move every head's confidence, and so which faces are seen twice: of one head, also what the other says.
+        raise InputError(
+            f"{opened.name}: sees mirror images only below a confidence of {card.mirror_below:g}, which biases change. "
+            "Adapt the model that it was made of, or this one with every mirror image: mien calibrate "
+            f"{opened.place or opened.name} --data PATH --mirror-below always --to NEW.onnx"
         )
     named = faces.for_labels(card.labels, opened.name)
     own = opened.not_trained_on(named)
@@ -240,6 +267,16 @@ def explain(
     from mien.explanation.explain import Explainer
 
     return list(Explainer(model, method, label, truth)(faces))
+
+
+def _without_references(content: bytes, name: str, to: str | Path) -> bytes:
+    left = without_references(content, name)
+    if left is not content:
+        logger.warning(
+            "%s: the reference of mien check is left out, since it is of other views of the faces. Make it anew: "
+            "mien calibrate %s --reference --data PATH --to NEW.onnx", name, to,
+        )  # fmt: skip
+    return left
 
 
 def _balanced(model: Model) -> bool:

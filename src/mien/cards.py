@@ -174,7 +174,8 @@ class Card(BaseModel):
     architecture: str | None = None  # its kind: `model_type` of its own config, as in "dinov2"; None in older cards
     members: tuple[str, ...] = ()  # runs whose probabilities an ensemble averages; `training` is then of the first
     parameters: int
-    mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged
+    mirror: bool = False  # each face is seen with its mirror image, and the two answers are averaged …
+    mirror_below: float | None = Field(default=None, gt=0, le=1)  # … only where it is unsure: see `seen_twice`
     alignment: Alignment | None = None  # None: the train faces hold no faces that a detector finds, or an older card
     temperature: float = Field(
         default=1.0, gt=0, allow_inf_nan=False
@@ -193,6 +194,12 @@ class Card(BaseModel):
     @model_validator(mode="after")
     def _heads_are_whole(self) -> Self:
         self.head("labels")
+        return self
+
+    @model_validator(mode="after")
+    def _mirror_images_are_seen(self) -> Self:
+        if self.mirror_below is not None and not self.mirror:
+            raise ValueError("mirror_below says which mirror images are seen, and mirror that none are")
         return self
 
     @property
@@ -228,6 +235,17 @@ class Card(BaseModel):
         """Probabilities `(N, K)` of the head of `truth`, at its temperature, among those `(N, O)` of all heads."""
         head = self.head(truth)
         return tempered(said[:, self.columns(truth or self.truth)], head.temperature).astype(np.float32)
+
+    def seen_twice(self, said: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """`(N,)` whether the mirror image of a face is seen too, by the probabilities `(N, O)` of the face itself.
+
+        With `mirror_below` it is where some head's highest probability, before any temperature, is lower; else always,
+        or never. So it depends on the face alone, not on the head that is asked or on the faces beside it.
+        """
+        if not self.mirror or self.mirror_below is None:
+            return np.full(len(said), self.mirror)
+        highest = [said[:, self.columns(truth)].max(axis=1) for truth in self.truths]
+        return np.asarray(np.min(highest, axis=0).astype(np.float64) < self.mirror_below)
 
     def people_of(self, said: npt.NDArray[np.float32]) -> People | None:
         """The people's head among the probabilities `(N, O)` of all heads, its votes not known yet."""

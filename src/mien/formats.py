@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mien.errors import InputError
 
-CARD = 4  # 2: a people's head, and whose truth answers; 3: threads; 4: sets, shares of the classes, adaption
+CARD = 5  # 2: a people's head, and whose truth answers; 3: threads; 4: sets, shares, adaption; 5: `mirror_below`
 RUN = 2  # 2: `val_people` in the history
 PREDICTIONS = 2  # 2: the people's head and its votes
 TABLE = 5  # 2: the number itself, as the last column; 3: `status` and `error`, rows without a face; 4: quality; 5: set

@@ -59,11 +59,24 @@ def with_biases(content: bytes, biases: Sequence[float], source: str) -> bytes:
                 names[i] = inner if name == output else name
     graph.initializer.append(numpy_helper.from_array(np.asarray(biases, dtype=np.float32), "biases_of_labels"))
     graph.node.append(helper.make_node("Add", [inner, "biases_of_labels"], [output]))
+    _drop_references(model)
+    return bytes(model.SerializeToString())
+
+
+def without_references(content: bytes, source: str) -> bytes:
+    """The same file without references for `mien check`, for a card under which its features are other means."""
+    model = _opened(content, source)
+    return bytes(model.SerializeToString()) if _drop_references(model) else content
+
+
+def _drop_references(model: ModelProto) -> bool:
+    """Whether there were any."""
     kept = [(one.key, one.value) for one in model.metadata_props if not one.key.startswith(REFERENCE_KEY)]
+    some = len(kept) < len(model.metadata_props)
     del model.metadata_props[:]
     for key, value in kept:
         model.metadata_props.add(key=key, value=value)
-    return bytes(model.SerializeToString())
+    return some
 
 
 def _opened(content: bytes, source: str) -> ModelProto:

@@ -20,8 +20,8 @@ from mien.evaluation.adaption import (
     groups_left_out,
     learn,
     neutral_of,
-    views_of,
 )
+from mien.evaluation.views import views_of
 from mien.model import Model
 from mien.model_files import with_biases
 

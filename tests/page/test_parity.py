@@ -14,11 +14,14 @@ import pytest
 
 from mien import FaceSet
 from mien.images import Pixels
+from mien.predictions import Truth
+from mien.recognize.classifier import Classifier, with_card
 from mien.recognize.cuts import Cuts, small
 from mien.recognize.faces import Face
 from mien.recognize.quality import Quality
 from mien.recognize.recognizer import Recognizer
 from mien.recognize.track import Tracker
+from mien.recognize.vendored import read_vendored
 
 FILES = {"fast": "blazeface_back", "default": "centerface"}
 # CenterFace computes in 8 bits: where a value lies between two steps, the last digit of an input decides which one it
@@ -174,6 +177,37 @@ def test_crops_are_answered_as_in_python(page: Any, fer2013: FaceSet, truth: str
         for told in ([our[0]["emotion"] for our in ours], [their[0].emotion for their in theirs])
     ]
     assert abs(right[0] - right[1]) <= 2
+
+
+LOAD_BYTES = """async ({ text, truth }) => {
+  const { Recognizer } = await import("/assets/mien-web.js");
+  window.recognizer?.close();
+  const model = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  window.recognizer = await Recognizer.load({ model, assets: "/assets/", truth, detector: null });
+}"""
+
+
+@pytest.mark.parametrize("truth", ["people", "labels"])
+def test_mirror_images_are_seen_of_the_same(page: Any, drawn_faces: FaceSet, tmp_path: Path, truth: Truth) -> None:
+    """With a rule, that of Python; it lies in the middle between two faces, so that rounding does not decide."""
+    content, crops = read_vendored("weights", "mien-small.onnx"), list(drawn_faces.images[:40])
+    card = Recognizer("mien-small").card
+    seen = Classifier.read(content, "x", card=card.model_copy(update={"mirror": False})).probabilities(crops)
+    least = np.sort(np.minimum(seen[:, : len(card.labels)].max(axis=1), seen[:, len(card.labels) :].max(axis=1)))
+    rules = {"always": None, "half": float(least[19:21].mean()), "never": 1e-9}
+    ours, theirs = {}, {}
+    for name, below in rules.items():
+        file = tmp_path / f"{name}.onnx"
+        file.write_bytes(with_card(content, card.model_copy(update={"mirror_below": below}), "x"))
+        page.evaluate(LOAD_BYTES, {"text": base64.b64encode(file.read_bytes()).decode(), "truth": truth})
+        told = page.evaluate(ASK, [png(crop) for crop in crops])
+        ours[name] = np.array([list(faces[0]["probabilities"].values()) for faces in told])
+        theirs[name] = Recognizer(file, detector="none", truth=truth).classify(crops)
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
+    as_always, as_never = (np.abs(ours["half"] - ours[name]).max(axis=1) < 1e-6 for name in ("always", "never"))
+    assert (as_always | as_never).all()
+    assert as_always.sum() == as_never.sum() == 20
+    assert not (as_always & as_never).any()
 
 
 FOLLOW = """async (looks) => {

@@ -94,6 +94,9 @@ def test_it_says_what_the_model_is(evaluation: Evaluation, quick: None) -> None:
         "mirror image", "started from dinov2-small", "started from the run earlier", "Data: their own terms (mine.zip)",
     ):  # fmt: skip
         assert words in full
+    assert "leaves" not in full
+    some = points(model_card("mine", a_card(mirror=True, mirror_below=0.75), [evaluation]), "Model")
+    assert "sure of the face alone, with 0.75 or more before any temperature, it leaves the mirror image out" in some
 
 
 def test_data_and_protocol(evaluation: Evaluation, quick: None) -> None:

@@ -12,8 +12,8 @@ const METADATA = 14; // field of ModelProto, onnx.proto; each entry has a key (1
  * @typedef {{size: number, color: "gray" | "rgb", mean: number[], std: number[]}} Preprocess
  * @typedef {{eye_distance: number, eye_x: number, eye_y: number, eyes_to_mouth: number}} Alignment
  * @typedef {"people" | "labels"} Truth
- * @typedef {Head & {recipe: string, preprocess: Preprocess, mirror: boolean, alignment: Alignment | null,
- *   people: Head | null, truth: Truth}} Card
+ * @typedef {Head & {recipe: string, preprocess: Preprocess, mirror: boolean, mirror_below?: number | null,
+ *   alignment: Alignment | null, people: Head | null, truth: Truth}} Card
  */
 
 /** Of FER2013's train faces, for models whose card says nothing. @type {Alignment} */
@@ -28,20 +28,27 @@ export function readCard(model) {
   return JSON.parse(text);
 }
 
-/** The head that answers for `truth`, or the card's own where none is asked for, and where its outputs begin.
- * @param {Card} card @param {Truth} [truth] @returns {{head: Head, start: number, truth: Truth}} */
+/** The head that answers for `truth`, or the card's own where none is asked for, and which of the heads it is.
+ * @param {Card} card @param {Truth} [truth] @returns {{head: Head, index: number, truth: Truth}} */
 export function headOf(card, truth) {
   const wanted = truth ?? card.truth;
-  if (wanted === "labels") return { head: card, start: 0, truth: wanted };
+  if (wanted === "labels") return { head: card, index: 0, truth: wanted };
   if (wanted !== "people" || card.people === null) {
     throw new Error(`The model '${card.recipe}' has no answers for the truth '${wanted}'.`);
   }
-  return { head: card.people, start: card.labels.length, truth: wanted };
+  return { head: card.people, index: 1, truth: wanted };
 }
 
 /** Outputs of each head, side by side. @param {Card} card @returns {number[]} */
 export function widths(card) {
   return card.people ? [card.labels.length, card.people.labels.length] : [card.labels.length];
+}
+
+/** Whether the mirror image of a face is seen too, by what each head says of the face itself: where one of them is
+ * less sure than the card wants. @param {Card} card @param {number[][]} said @returns {boolean} */
+export function seenTwice(card, said) {
+  const below = card.mirror_below ?? null;
+  return card.mirror && (below === null || said.some((probabilities) => Math.max(...probabilities) < below));
 }
 
 /** @param {Uint8Array} model @returns {Map<string, string>} */

@@ -2,7 +2,7 @@
  * Classifier: one model file: face crops in, probabilities out. The rules of `mien.recognize.classifier`.
  */
 
-import { headOf, widths } from "./card.js";
+import { headOf, seenTwice, widths } from "./card.js";
 import { mirrored, planes, resize, toGray } from "./pixels.js";
 import { open } from "./session.js";
 
@@ -31,21 +31,39 @@ export class Classifier {
   /** Of prepared crops, the probabilities of a head at its temperature.
    * @param {Pixels[]} crops @param {import("./card.js").Truth} truth @returns {Promise<number[][]>} */
   async classify(crops, truth) {
-    const { head, start } = headOf(this.card, truth);
+    const { head, index } = headOf(this.card, truth);
     /** @type {number[][]} */
     const answers = [];
     for (let at = 0; at < crops.length; at += BATCH) {
-      const some = crops.slice(at, at + BATCH);
-      const seen = this.card.mirror ? [...some, ...some.map(mirrored)] : some;
-      const logits = await this.#logits(seen);
-      const said = logits.map((row) => softmax(row.slice(start, start + head.labels.length)));
-      for (let i = 0; i < some.length; i += 1) {
-        const own = said[i];
-        const both = this.card.mirror ? own.map((p, k) => (p + said[some.length + i][k]) / 2) : own;
-        answers.push(tempered(both, head.temperature));
-      }
+      const said = await this.#views(crops.slice(at, at + BATCH));
+      answers.push(...said.map((heads) => tempered(heads[index], head.temperature)));
     }
     return answers;
+  }
+
+  /** What each head says of each crop: the mean over the views of it that are seen.
+   * @param {Pixels[]} crops @returns {Promise<number[][][]>} */
+  async #views(crops) {
+    if (this.card.mirror && (this.card.mirror_below ?? null) === null) {
+      const both = await this.#look([...crops, ...crops.map(mirrored)]); // known beforehand: in one call
+      return crops.map((_, i) => averaged(both[i], both[crops.length + i]));
+    }
+    const said = await this.#look(crops);
+    const twice = crops.map((_, i) => i).filter((i) => seenTwice(this.card, said[i]));
+    const turned = twice.length ? await this.#look(twice.map((i) => mirrored(crops[i]))) : [];
+    twice.forEach((i, k) => {
+      said[i] = averaged(said[i], turned[k]);
+    });
+    return said;
+  }
+
+  /** What each head says of each image as it is, before any temperature.
+   * @param {Pixels[]} images @returns {Promise<number[][][]>} */
+  async #look(images) {
+    const each = widths(this.card);
+    const starts = each.map((_, h) => each.slice(0, h).reduce((a, b) => a + b, 0));
+    const logits = await this.#logits(images);
+    return logits.map((row) => each.map((width, h) => softmax(row.slice(starts[h], starts[h] + width))));
   }
 
   /** @param {Pixels[]} images @returns {Promise<number[][]>} */
@@ -64,6 +82,11 @@ export class Classifier {
     const outputs = widths(this.card).reduce((a, b) => a + b);
     return images.map((_, i) => Array.from(values.subarray(i * outputs, (i + 1) * outputs)));
   }
+}
+
+/** Of what each head says of two views. @param {number[][]} one @param {number[][]} other */
+function averaged(one, other) {
+  return one.map((said, h) => said.map((p, k) => (p + other[h][k]) / 2));
 }
 
 /** @param {number[]} logits */

@@ -18,10 +18,12 @@ from mien.cli.console import (
     open_votes,
     progress,
     say,
+    table,
 )
 
 if TYPE_CHECKING:
     from mien.cards import Head
+    from mien.evaluation.views import MirrorRule
     from mien.model import Model
     from mien.predictions import Predictions
 
@@ -49,6 +51,14 @@ def calibrate(
     labels: LabelsOption = None,
     subjects: SubjectsOption = None,
     votes: VotesOption = None,
+    mirror_below: Annotated[
+        str | None,
+        typer.Option(
+            "--mirror-below",
+            help="Of a model file that sees mirror images: see them only below this confidence. auto: the lowest at "
+            "which no head loses accuracy on val; always: see all.",
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="File to write, for a model file: the given one is not changed.")
     ] = None,
@@ -63,6 +73,7 @@ def calibrate(
 ) -> None:
     """Fit temperature, threshold and sets of each head again, on val images that are not in the training set."""
     from mien.actions import calibrate as fit
+    from mien.evaluation.views import Views, wanted_rule
     from mien.model import Model
     from mien.outputs import MODEL, check_output
 
@@ -70,17 +81,23 @@ def calibrate(
     if to is not None and opened.run is None:
         check_output(to, MODEL, [one for one in (model, data, votes) if one], overwrite=overwrite)
     if reference:
-        _check_alone({"--risk": risk, "--sets": sets, "--votes": votes})
+        _check_alone({"--risk": risk, "--sets": sets, "--votes": votes, "--mirror-below": mirror_below})
         _refer(opened, data, Reading(labels, subjects), to, overwrite=overwrite)
         return
+    rule = None if mirror_below is None else wanted_rule(mirror_below)
     faces, tagged = None, None
     if data is not None:
         everything = open_faces(data, Reading(labels, subjects), size=opened.card.preprocess.size)
         tagged, faces = open_votes(votes, everything, None)
-    card = fit(opened, risk, faces, tagged, to, sets=sets, overwrite=overwrite)
+    card = fit(opened, risk, faces, tagged, to, sets=sets, mirror_below=rule, overwrite=overwrite)
     if opened.card.sets and card.sets is None:
         note(f"no prediction sets any more: too few val images for those of the card, {opened.card.sets.level:g}")
-    kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
+    if rule is not None and faces is not None:
+        views = Views.of(opened, faces, tagged)
+        kept = views.under(card.mirror_below)
+        _tell_views(model, views.rule(card.mirror_below), chosen=rule == "auto")
+    else:
+        kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
     _tell(model, "", kept, card.head("labels"))
     _tell_sets(card.head("labels"), kept.tempered(card.temperature), "the label")
     if card.people and kept.people is not None and kept.people.votes.any():
@@ -118,6 +135,31 @@ def _refer(model: Model, data: str | None, how: Reading, to: Path | None, *, ove
             f"{one.drawn} others"
         )
     say(f"written: {to or model.name}")
+
+
+def _tell_views(model: str, rule: MirrorRule, *, chosen: bool) -> None:
+    """Of which faces the mirror image is seen, and what becomes of each head's accuracy."""
+    from mien.evaluation.printed import format_estimate, points_text
+    from mien.evaluation.views import GRID
+
+    if rule.below is not None:
+        how = f"below a confidence of {rule.below:g}" + (", chosen on these images" if chosen else "")
+        say(f"{model}: mirror images are seen {how}: of {100 * rule.seen_twice:.1f} % of {rule.n:,} val images")
+    elif chosen:
+        say(
+            f"{model}: mirror images are seen of all faces, as no confidence from {GRID[0]:.2f} to {GRID[-1]:.2f} "
+            "keeps every head's accuracy"
+        )
+    else:
+        say(f"{model}: mirror images are seen of all faces")
+    rows = []
+    for one in rule.heads:
+        rows.append([f"{one.truth}, mirror images of all", format_estimate(one.always), "", f"{one.n:,}"])
+        if rule.below is not None:
+            change = points_text(one.rule_change)
+            rows.append([f"{one.truth}, below {rule.below:g}", format_estimate(one.rule), change, f"{one.n:,}"])
+        rows.append([f"{one.truth}, of none", format_estimate(one.never), points_text(one.never_change), f"{one.n:,}"])
+    table("accuracy on val, images not in train", ["head", "accuracy", "change, paired", "n"], rows)
 
 
 def _tell(run: str, which: str, kept: Predictions, head: Head) -> None:

@@ -12,22 +12,19 @@ groups that are left out together, P parts, W weightings of the faces, C choices
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.cards import Card, Head, Learned
+from mien.cards import Head, Learned
 from mien.confidence import tempered, threshold_for
 from mien.data.faceset import FaceSet
 from mien.data.persons import fold_of, groups_of
 from mien.errors import InputError
 from mien.evaluation.bootstrap import Estimate, Floats, Ints, estimates, nll_per_image
-from mien.images import Pixels
 from mien.labels import FER7, canonical
 from mien.predictions import Truth
-from mien.recognize.classifier import Classifier
 
 FEWEST_FACES = 20
 FEWEST_PERSONS = 10  # of whom whole persons are left out: of fewer, an interval over persons says nothing
@@ -54,13 +51,6 @@ class Labeled:
     def logs(self) -> Floats:
         """`(N, K)` logarithms of the mean over the views, which biases are fitted on."""
         return np.asarray(np.log(self.said.mean(axis=0).clip(_SMALLEST, None)))
-
-
-def views_of(content: bytes, card: Card, crops: Sequence[Pixels], source: str) -> Floats:
-    """`(V, N, O)` probabilities of all heads of a model file for each view of the crops, before they are averaged."""
-    one_view = Classifier.read(content, source, card=card.model_copy(update={"mirror": False}))
-    views = [crops, [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]] if card.mirror else [crops]
-    return np.stack([one_view.probabilities(view) for view in views]).astype(np.float64)
 
 
 def groups_left_out(faces: FaceSet) -> tuple[Ints, int | None]:

@@ -87,16 +87,13 @@ class Classifier:
 
     def answer(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """As `probabilities`, for images `(N, C, S, S)` as the card's `preprocess` gives them."""
-        if not self.card.mirror:
-            return self._softmax(shown)
-        both = self._softmax(np.concatenate([shown, shown[..., ::-1]]))
-        return np.asarray((both[: len(shown)] + both[len(shown) :]) / 2)
+        return self._views(shown, self._outputs[:1])[0]
 
     def with_features(self, crops: Sequence[Pixels]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """`probabilities` `(N, O)`, and the features `(N, D)` that the network made them of.
 
-        Of a face and its mirror image the mean, where the card asks for both. Raises `InputError` for a file that does
-        not give its features.
+        Of a face and its mirror image the mean, where the card asks for both of this face. Raises `InputError` for a
+        file that does not give its features.
         """
         if FEATURES not in self._outputs:
             raise InputError(
@@ -106,11 +103,9 @@ class Classifier:
         said, seen = [], []
         for start in range(0, len(crops), _BATCH):
             shown = self.card.preprocess(crops[start : start + _BATCH])
-            both = np.concatenate([shown, shown[..., ::-1]]) if self.card.mirror else shown
-            logits, features = self._run(both, [self._outputs[0], FEATURES])
-            heads, sides = self._probabilities(logits, len(both)), len(both) // len(shown)
-            said.append(heads.reshape(sides, len(shown), -1).mean(axis=0))
-            seen.append(np.asarray(features, dtype=np.float32).reshape(sides, len(shown), -1).mean(axis=0))
+            heads, features = self._views(shown, [self._outputs[0], FEATURES])
+            said.append(heads)
+            seen.append(features)
         if not said:
             return self.probabilities(crops), np.zeros((0, 0), dtype=np.float32)
         features_ND = np.concatenate(seen)
@@ -126,9 +121,25 @@ class Classifier:
         text = self._session.get_modelmeta().custom_metadata_map.get(reference_key(detector))
         return None if text is None else Reference.parse(text, self._source)
 
-    def _softmax(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        (logits,) = self._run(shown, self._outputs[:1])
-        return self._probabilities(logits, len(shown))
+    def _views(self, shown: npt.NDArray[np.float32], outputs: list[str]) -> list[npt.NDArray[np.float32]]:
+        """Probabilities `(N, O)` and, if `outputs` has them, features `(N, D)`: means over the views of each face."""
+        n = len(shown)
+        if self.card.mirror and self.card.mirror_below is None:  # known beforehand: both in one call
+            both = self._look(np.concatenate([shown, shown[..., ::-1]]), outputs)
+            return [np.asarray((one[:n] + one[n:]) / 2) for one in both]
+        found = self._look(shown, outputs)
+        twice_N = self.card.seen_twice(found[0])
+        if twice_N.any():
+            turned = self._look(np.ascontiguousarray(shown[twice_N][..., ::-1]), outputs)
+            for one, other in zip(found, turned, strict=True):
+                one[twice_N] = (one[twice_N] + other) / 2
+        return found
+
+    def _look(self, shown: npt.NDArray[np.float32], outputs: list[str]) -> list[npt.NDArray[np.float32]]:
+        """The same of each image as it is."""
+        logits, *features = self._run(shown, outputs)
+        more = [np.array(one, dtype=np.float32).reshape(len(shown), -1) for one in features]
+        return [self._probabilities(logits, len(shown)), *more]
 
     def _run(self, shown: npt.NDArray[np.float32], outputs: list[str]) -> list[Any]:
         try:

@@ -256,6 +256,11 @@ class Run(Shown):
         from mien.models.head import keep_outputs
 
         widths, backbone = self.card.widths, self.backbone_config
+        if self.card.mirror_below is not None:
+            raise InputError(
+                f"{self.folder / 'card.json'}: has mirror_below, which is of model files alone: the network of a run "
+                "would not keep to it. Set it to null"
+            )
         try:
             if backbone is not None and self.weights_file.is_file():
                 check_memory(backbone, self.weights_file.stat().st_size)
