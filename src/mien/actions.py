@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -169,7 +170,7 @@ def adapt(
         raise InputError(
             f"{opened.name}: sees mirror images only below a confidence of {card.mirror_below:g}, which biases change. "
             "Adapt the model that it was made of, or this one with every mirror image: mien calibrate "
-            f"{opened.place or opened.name} --data PATH --mirror-below always --to NEW.onnx"
+            f"{opened.word} --data PATH --mirror-below always --to NEW.onnx"
         )
     named = faces.for_labels(card.labels, opened.name)
     own = opened.not_trained_on(named)
@@ -274,7 +275,7 @@ def _without_references(content: bytes, name: str, to: str | Path) -> bytes:
     if left is not content:
         logger.warning(
             "%s: the reference of mien check is left out, since it is of other views of the faces. Make it anew: "
-            "mien calibrate %s --reference --data PATH --to NEW.onnx", name, to,
+            "mien calibrate %s --reference --data PATH --to NEW.onnx", name, shlex.quote(str(to)),
         )  # fmt: skip
     return left
 

@@ -7,6 +7,7 @@ heads side by side.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -103,6 +104,11 @@ class Model:
         if model in bundled():
             return cls(name, file.card, file, origin=Run(vendored_folder("starts") / name))
         return cls(name, file.card, file, Path(model))
+
+    @property
+    def word(self) -> str:
+        """What names it in a command, as a shell takes it: its folder or file, or the bundled name."""
+        return shlex.quote(str(self.run.folder if self.run is not None else self.place or self.name))
 
     @property
     def content(self) -> bytes:

@@ -158,7 +158,7 @@ def check_rule(model: Model, wanted: MirrorBelow, votes: Votes | None) -> None:
     if model.run is not None:
         raise InputError(
             f"{model.name}: --mirror-below is for a model file, and a run has its network. Write the file first, then "
-            f"calibrate that: mien export {model.run.folder} --data PATH --to model.onnx; "
+            f"calibrate that: mien export {model.word} --data PATH --to model.onnx; "
             "mien calibrate model.onnx --data PATH --mirror-below auto --to NEW.onnx"
         )
     if not model.card.mirror:

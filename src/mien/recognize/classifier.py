@@ -5,6 +5,7 @@ Shapes: N faces, K classes of a head, O outputs of all heads side by side, D fea
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class Classifier:
         if FEATURES not in self._outputs:
             raise InputError(
                 f"{self._source}: does not give the features of a face, which mien check looks at. Write a file that "
-                f"does: mien calibrate {self._source} --reference --data PATH --to NEW.onnx"
+                f"does: mien calibrate {shlex.quote(self._source)} --reference --data PATH --to NEW.onnx"
             )
         said, seen = [], []
         for start in range(0, len(crops), _BATCH):
@@ -173,7 +174,8 @@ class Classifier:
 def read_model(path: Path) -> bytes:
     """The content of a model file; `InputError` for one that is missing, or larger than any, before it is read."""
     if not path.is_file():
-        raise InputError(f"{path}: no such model file. Make one of a run: mien export RUN --data PATH --to {path}")
+        to = shlex.quote(str(path))
+        raise InputError(f"{path}: no such model file. Make one of a run: mien export RUN --data PATH --to {to}")
     size = path.stat().st_size
     if size > LARGEST_MODEL:
         raise InputError(

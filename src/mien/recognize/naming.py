@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mien import hub
@@ -52,7 +53,7 @@ def model_file(model: str | Path) -> Path:
         if not file.is_file() and not (place / "card.json").is_file():
             raise InputError(f"{place}: is no run folder. Name a run, an .onnx file or one of {', '.join(bundled())}")
         if not file.is_file():
-            raise InputError(f"{place}: has no model.onnx. Write it: mien export {place} --data PATH")
+            raise InputError(f"{place}: has no model.onnx. Write it: mien export {shlex.quote(str(place))} --data PATH")
         return file
     if place.suffix == ".onnx" or len(place.parts) > 1:
         return place

@@ -6,6 +6,7 @@ Shapes: N faces, K classes.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -220,7 +221,7 @@ class Recognizer:
             raise InputError(
                 f"{self._given[0]}: has no reference for faces that the detector '{self._finder.name}' cuts. Take "
                 "detector default (photos) or none (crops), and a model file that has them: mien calibrate "
-                f"{self._given[0]} --reference --data PATH --to NEW.onnx"
+                f"{shlex.quote(str(self._given[0]))} --reference --data PATH --to NEW.onnx"
             )
         self._monitor = Monitor(self.reference)
         return self._monitor

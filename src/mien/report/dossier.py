@@ -121,7 +121,7 @@ def _figures(model: Model, evaluations: Sequence[Evaluation]) -> str:
         main = next((one for one in evaluations if one.split == "test"), evaluations[0])
         more = f"; leak-free {format_estimate(main.leak_free.accuracy)}" if main.leak_free else ""
         return f"{model.name}: {spoken(main)}{more}. Every other figure stands in the model card."
-    advice = f"mien evaluate {model.name} --data PATH --report, then mien dossier … --evidence"
+    advice = f"mien evaluate {model.word} --data PATH --report, then mien dossier … --evidence"
     entry = next((one for one in catalog() if one.name == model.name), None) if model.place is None else None
     if entry is None:
         return f"Nothing was measured: a model file keeps no figures. Measure it: {advice}."

@@ -56,7 +56,7 @@ def card_page(model: Model, files: Sequence[Path]) -> tuple[Page, list[Evaluatio
     main = next((one for one in found if one.evaluation.split == "test"), next(iter(found), None))
     if main is None:
         logger.warning(
-            "no robustness, groups or people in it: they come with mien evaluate %s --data PATH --report", model.name
+            "no robustness, groups or people in it: they come with mien evaluate %s --data PATH --report", model.word
         )
     page = model_card(
         model.name,
@@ -77,7 +77,7 @@ def evaluations_of(model: Model, found: Sequence[Evidence]) -> list[Evaluation]:
         return [score(model.kept(split), model.name, temperature=model.card.temperature) for split in splits]
     if not found:
         raise InputError(
-            f"{model.name}: a model file keeps no figures. Measure it first (mien evaluate {model.name} --data PATH "
+            f"{model.name}: a model file keeps no figures. Measure it first (mien evaluate {model.word} --data PATH "
             "--report) and name what that wrote: --evidence NAME-report/evidence-test.json"
         )
     return [one.evaluation for one in found]

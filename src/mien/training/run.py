@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
@@ -60,7 +61,8 @@ class Run(Shown):
         """A finished run. Raises `InputError` when the folder is none."""
         run = cls(Path(folder))
         if not run.folder.is_dir():
-            raise InputError(f"{folder}: no such run folder. Train one: mien train cnn-v2 --data PATH --out {folder}")
+            out = shlex.quote(str(folder))
+            raise InputError(f"{folder}: no such run folder. Train one: mien train cnn-v2 --data PATH --out {out}")
         if not run.finished:
             hint = "continue it with --resume" if run.last_checkpoint.is_file() else "name the folder of one run"
             raise InputError(
