@@ -37,6 +37,15 @@ def test_a_name_with_a_bar_is_refused_until_it_is_named_otherwise() -> None:
     assert (label_set.labels, index) == (("a-b", "c"), {"a|b": 0, "c": 1})
 
 
+def test_an_unknown_class_is_told_with_options_that_a_shell_takes_and_mien_too() -> None:
+    known = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+    given = ["angry", "disgust", "fear", "hap|py", "neutral", "sad", "very surprised"]
+    with pytest.raises(InputError) as told:
+        match(given, source="d", wanted=known)
+    assert "(--labels 'hap|py=-')" in str(told.value)
+    assert str(told.value).endswith("--labels 'angry,disgust,fear,hap-py,neutral,sad,very surprised'")
+
+
 @pytest.mark.parametrize(
     ("name", "fer7", "ferplus8"),
     [

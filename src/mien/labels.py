@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -190,10 +191,11 @@ def _index(given: Sequence[str], label_set: LabelSet, source: str) -> dict[str, 
     for name in given:
         label = name if name in label_set.labels else canonical(name, label_set)
         if label is None:
+            without, every = f"{name}=-", ",".join(one.replace(BAR, "-") for one in given)
             raise InputError(
                 f"{source}: unknown class '{name}'.{suggestion(name.lower(), label_set.labels)} Expected the classes "
-                f"{', '.join(label_set.labels)}. Rename it, leave it out (--labels {name}=-), or name all yourself: "
-                f"--labels {','.join(given)}"
+                f"{', '.join(label_set.labels)}. Rename it, leave it out (--labels {shlex.quote(without)}), or name "
+                f"all yourself: --labels {shlex.quote(every)}"
             )
         index[name] = label_set.labels.index(label)
     missing = [label for i, label in enumerate(label_set.labels) if i not in index.values()]
