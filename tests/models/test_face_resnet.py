@@ -261,3 +261,8 @@ def test_other_backbones_still_refuse_gray(tiny_vit: Path, rest: str) -> None:
     gray = [f"data.preprocess={{size: 32, color: gray{rest}}}", f"model.backbone={tiny_vit}"]
     with pytest.raises(InputError, match=r"this pre-trained backbone needs data\.preprocess\.color rgb"):
         complete(Recipe.load("vit-v1.6.7", gray))
+
+
+def test_a_folder_that_holds_no_network_is_told_as_that(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json"):
+        complete(Recipe.load("face-resnet-ft", [f"model.backbone={tmp_path}"]))

@@ -31,6 +31,7 @@ def complete(recipe: Recipe) -> Recipe:
     if not isinstance(model, Pretrained):
         return recipe
     if said.color == "gray" and not checkpoints.takes_gray(model.backbone):
+        checkpoints.native_input(model.backbone)  # raises where it is no network at all, which no color would mend
         raise InputError(f"recipe '{recipe.name}': this pre-trained backbone needs data.preprocess.color rgb")
     if said.missing:
         filled = said.filled(checkpoints.native_input(model.backbone, said.color or "rgb"))
