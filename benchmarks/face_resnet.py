@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import subprocess
 import tarfile
 import tempfile
@@ -131,9 +132,10 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             made = make(options.package or fetched(Path(folder)), options.out)
-    except PackageError as error:
+    except (PackageError, OSError) as error:
         raise SystemExit(str(error)) from error
-    print(f"{made}: {made.stat().st_size:,} bytes. Use it: --set model.backbone={options.out}")
+    setting = shlex.quote(f"model.backbone={options.out}")
+    print(f"{made}: {made.stat().st_size:,} bytes. Use it: --set {setting}")
 
 
 if __name__ == "__main__":

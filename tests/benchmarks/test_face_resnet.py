@@ -121,6 +121,18 @@ def test_other_packages_are_refused(tensors: dict[str, np.ndarray], tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_told_next_is_for_a_shell_and_a_file_in_the_way_is_no_traceback(
+    tensors: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, out = packed(tmp_path / "own.tgz", tensors), tmp_path / "my face-resnet"
+    monkeypatch.setattr("sys.argv", ["face_resnet.py", str(package), "--out", str(out)])
+    face_resnet.main()
+    assert capsys.readouterr().out.endswith(f"--set 'model.backbone={out}'\n")
+    monkeypatch.setattr("sys.argv", ["face_resnet.py", str(package), "--out", str(package)])
+    with pytest.raises(SystemExit, match="File exists"):
+        face_resnet.main()
+
+
 def test_the_real_package_is_the_folder_that_is_shared(tmp_path: Path) -> None:
     """Needs the packed npm package beside the shared folder's file: MIEN_FACE_API names it."""
     package = os.environ.get("MIEN_FACE_API")
