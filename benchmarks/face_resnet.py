@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from mien.errors import first_line
 from mien.models.face_resnet import shapes
@@ -59,8 +59,8 @@ def make(package: Path, out: Path) -> Path:
     if found != wanted:
         raise PackageError(f"{package}: holds another network than expected. Use {PACKAGE}")
     out.mkdir(parents=True, exist_ok=True)
-    halves = {key: value.astype(np.float16, order="C") for key, value in weights.items()}  # save_file takes no other
-    save_file(halves, out / "model.safetensors")
+    halves = {key: value.astype(np.float16, order="C") for key, value in weights.items()}  # save takes no other
+    (out / "model.safetensors").write_bytes(save(halves))  # save_file would keep it from other users
     (out / "README.md").write_text(_README.format(package=PACKAGE), encoding="utf-8")
     return out / "model.safetensors"
 

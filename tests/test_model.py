@@ -14,6 +14,7 @@ from mien import model as module
 from mien.explanation.explain import Explainer
 from mien.labels import LabelSet
 from mien.model import Model
+from mien.recognize.classifier import with_card
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,16 @@ def test_a_bundled_model_knows_what_it_has_seen(drawn_faces: FaceSet, monkeypatc
     predictions = Model.open("mien-tiny").predictions(drawn_faces, "test")
     assert predictions.in_train.sum() == len(set(first.tolist()))
     assert predictions.in_val[0]
+
+
+def test_a_file_made_of_a_bundled_model_knows_what_that_has_seen(drawn_faces: FaceSet, tmp_path: Path) -> None:
+    export("mien-tiny", drawn_faces, tmp_path / "small.onnx", "int8")
+    copy = Model.open(tmp_path / "small.onnx")
+    assert copy.unsure_what_it_saw(drawn_faces) is None
+    other = copy.card.model_copy(update={"training": copy.card.training.model_copy(update={"seed": 7})})
+    (tmp_path / "other.onnx").write_bytes(with_card(copy.content, other, "other"))
+    told = Model.open(tmp_path / "other.onnx").unsure_what_it_saw(drawn_faces)
+    assert told == f"other was trained on other data ({other.training.data})"
 
 
 def test_names_that_name_nothing() -> None:

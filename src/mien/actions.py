@@ -69,7 +69,7 @@ def calibrate(
     """
     opened = Model.open(model)
     if mirror_below is not None:
-        check_rule(opened, mirror_below, votes)
+        check_rule(opened, mirror_below, voted=votes is not None)
     if opened.run is not None and to is not None:
         raise InputError(
             f"{opened.name}: --to is for a model file; of a run the card and model.onnx change. Leave it out"

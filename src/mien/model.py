@@ -276,10 +276,14 @@ class Model:
 
     @cached_property
     def _seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]] | None:
-        """Identities of the images that training and selection saw; None of a file, which does not hold them."""
+        """Identities of the images that training and selection saw; None of a file, which does not hold them.
+
+        A bundled model has them beside it, also for a file that was calibrated, adapted or converted from it.
+        """
         if self.run is not None:
             return self.run.seen()
-        return self.origin.seen() if self.origin and self.origin.keeps_seen else None
+        made_by = self.origin or _bundled_run(self.card)
+        return made_by.seen() if made_by and made_by.keeps_seen else None
 
     def _made(self, faces: FaceSet, split: str, progress: Progress | None) -> Predictions:
         chosen = faces.for_model(self.card.labels, self.name, split)
@@ -319,3 +323,9 @@ def _read(path: Path, faces: FaceSet) -> Predictions | None:
         and np.array_equal(kept.labels, faces.labels)
     )
     return kept if same else None
+
+
+def _bundled_run(card: Card) -> Run | None:
+    """What is kept of the training of a bundled model, where the card is of that very training."""
+    runs = (Run(vendored_folder("starts") / name) for name in bundled())
+    return next((run for run in runs if run.card.training == card.training), None)

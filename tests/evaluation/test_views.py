@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien import FaceSet, InputError, Recognizer, Votes
+from mien import FaceSet, InputError, Recognizer
 from mien.cards import Head
 from mien.evaluation.views import GRID, Views, check_rule, views_of, wanted_rule
 from mien.model import Model
@@ -105,17 +105,16 @@ def test_what_the_option_says() -> None:
     with pytest.raises(InputError, match=r"unknown --mirror-below 'alway'\. Did you mean 'always'"):
         wanted_rule("alway")
     small = Model.open("mien-small")
-    votes = Votes("none", (), {})
     for wrong in (0.0, -1.0, 1.01, float("nan"), float("inf")):
         with pytest.raises(InputError, match="expected a probability above 0, up to 1"):
-            check_rule(small, wrong, votes)
-    check_rule(small, 1.0, votes)
+            check_rule(small, wrong, voted=True)
+    check_rule(small, 1.0, voted=True)
     with pytest.raises(InputError, match="--votes FILE"):
-        check_rule(small, 0.9, None)
+        check_rule(small, 0.9, voted=False)
     with pytest.raises(InputError, match="unknown --mirror-below 'often'"):
-        check_rule(small, "often", votes)  # type: ignore[arg-type]
+        check_rule(small, "often", voted=True)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="sees no mirror images"):
-        check_rule(Model.open("mien-tiny"), 0.9, votes)
+        check_rule(Model.open("mien-tiny"), 0.9, voted=True)
 
 
 def test_answers_under_a_rule_are_those_of_the_file(drawn_faces: FaceSet, tmp_path: Path) -> None:
@@ -143,7 +142,9 @@ def test_images_of_train_choose_nothing(drawn_faces: FaceSet, tmp_path: Path) ->
     splits = np.array(["train"] * half + ["val"] * (len(drawn_faces) - half))
     mixed = replace(drawn_faces.keep(np.r_[:half, 0, 1, half + 2 : len(splits)]), splits=splits)  # two stand in both
     file = tmp_path / "mine.onnx"  # which does not know what it has seen
-    file.write_bytes(Model.open("mien-small").content)
+    small = Model.open("mien-small")
+    training = small.card.training.model_copy(update={"seed": 7})
+    file.write_bytes(with_card(small.content, small.card.model_copy(update={"training": training}), "mine"))
     for model, left_out in ((Model.open(file), 2), (Model.open("mien-small"), 0)):
         said = model.predictions(mixed, "val")
         given = Views.of(model, mixed, None).beside

@@ -6,7 +6,7 @@ import json
 import os
 import runpy
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -208,6 +208,27 @@ def test_resumed_equals_uninterrupted(faces: FaceSet, recipe: Recipe, tmp_path: 
     assert numbers(resumed) == numbers(whole)
     assert weights_equal(resumed, whole)
     assert np.array_equal(resumed.predictions("val").probabilities, whole.predictions("val").probabilities)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "told"), [(1, "before the first epoch was saved"), (2, "1 finished epochs are saved")]
+)
+def test_an_epoch_that_is_written_down_but_not_saved_is_not_counted(
+    epoch: int, told: str, faces: FaceSet, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = trainer.write_history
+
+    def stopping(path: Path, history: Sequence[Epoch]) -> None:
+        write(path, history)
+        if len(history) == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "write_history", stopping)
+    with pytest.raises(InterruptedRunError, match=told):
+        train(recipe, faces, tmp_path / "run")
+    assert len(Run(tmp_path / "run").history) == epoch
+    monkeypatch.undo()
+    assert train(recipe, faces, tmp_path / "run", existing="resume").finished
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def calibrate(
 ) -> None:
     """Fit temperature, threshold and sets of each head again, on val images that are not in the training set."""
     from mien.actions import calibrate as fit
-    from mien.evaluation.views import Views, wanted_rule
+    from mien.evaluation.views import Views, check_rule, wanted_rule
     from mien.model import Model
     from mien.outputs import MODEL, check_output
 
@@ -85,6 +85,8 @@ def calibrate(
         _refer(opened, data, Reading(labels, subjects), to, overwrite=overwrite)
         return
     rule = None if mirror_below is None else wanted_rule(mirror_below)
+    if rule is not None:
+        check_rule(opened, rule, voted=votes is not None)  # before the data are opened, which takes long
     faces, tagged = None, None
     if data is not None:
         everything = open_faces(data, Reading(labels, subjects), size=opened.card.preprocess.size)

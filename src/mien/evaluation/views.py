@@ -153,8 +153,8 @@ def wanted_rule(text: str) -> MirrorBelow:
         return _word(text)
 
 
-def check_rule(model: Model, wanted: MirrorBelow, votes: Votes | None) -> None:
-    """Raise `InputError` where `wanted` can be no rule of this model's mirror images."""
+def check_rule(model: Model, wanted: MirrorBelow, *, voted: bool) -> None:
+    """Raise `InputError` where `wanted` can be no rule of this model's mirror images. `voted`: votes are given."""
     if model.run is not None:
         raise InputError(
             f"{model.name}: --mirror-below is for a model file, and a run has its network. Write the file first, then "
@@ -167,7 +167,7 @@ def check_rule(model: Model, wanted: MirrorBelow, votes: Votes | None) -> None:
         _word(wanted)
     elif not 0 < wanted <= 1:
         raise InputError(f"--mirror-below {wanted:g}: expected a probability above 0, up to 1, or auto, or always")
-    if model.card.people is not None and votes is None:
+    if model.card.people is not None and not voted:
         raise InputError(f"{model.name}: other answers need another temperature and threshold. {_NEEDS_VOTES}")
 
 

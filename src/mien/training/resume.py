@@ -116,7 +116,7 @@ def _check_branch(trunk: Run, request: Request, run: Run) -> None:
         )
     _check_data(trunk, request)
     _check_checkpoint(trunk.last_checkpoint, request.precision)
-    done = len(trunk.history)
+    done = saved_epochs(trunk)
     if recipe.schedule.name != "constant" or begun.epochs - begun.schedule.decay_epochs < done:
         raise InputError(f"{trunk.folder}: its learning rate falls already. A branch begins where it is still constant")
     if recipe.epochs - recipe.schedule.decay_epochs < done or recipe.epochs == done:
@@ -125,6 +125,13 @@ def _check_branch(trunk: Run, request: Request, run: Run) -> None:
             f"{trunk.folder}: has finished {done} epochs, so a branch with a decay of "
             f"{recipe.schedule.decay_epochs:g} ends after {least} at the earliest: --set epochs={least}"
         )
+
+
+def saved_epochs(run: Run) -> int:
+    """Finished epochs in its checkpoint, from which it goes on; its history may be one ahead where it was stopped."""
+    if not run.last_checkpoint.is_file():
+        return 0
+    return int(torch.load(run.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"]) + 1
 
 
 def _check_checkpoint(path: Path, precision: str) -> None:

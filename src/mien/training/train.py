@@ -38,7 +38,7 @@ from mien.training.prepare import prepare
 from mien.training.processes import decided_by_first, first_of_this_machine, is_first
 from mien.training.provenance import commit_here, versions
 from mien.training.quicker import quicker
-from mien.training.resume import Decision, Existing, Request, begin, decide
+from mien.training.resume import Decision, Existing, Request, begin, decide, saved_epochs
 from mien.training.run import Run, best_epoch, monitored
 from mien.training.shares import with_shares
 from mien.training.start import check_start, open_start, take_weights
@@ -267,19 +267,21 @@ def _told_when_not_writable(run: Run) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if run.last_checkpoint.is_file():
-            advice = f"{len(run.history)} finished epochs are saved: make room and run the same command with --resume"
+        if saved := saved_epochs(run):
+            advice = f"{saved} finished epochs are saved: make room and run the same command with --resume"
         else:
-            advice = "No epoch is finished yet: make room and run the same command with --resume"
+            advice = "No epoch is saved yet: make room and run the same command with --resume"
         raise not_writable(error.filename or run.folder, error, advice) from error
 
 
 def _interrupted(run: Run) -> InterruptedRunError:
-    if not run.last_checkpoint.is_file():
-        return InterruptedRunError(f"stopped before the first epoch was finished; nothing to resume in {run.folder}")
+    saved = saved_epochs(run)
+    if saved == 0:
+        return InterruptedRunError(
+            f"stopped before the first epoch was saved in {run.folder}; begin again with the same command and --resume"
+        )
     return InterruptedRunError(
-        f"stopped. {len(run.history)} finished epochs are saved in {run.folder}; "
-        "go on with the same command and --resume"
+        f"stopped. {saved} finished epochs are saved in {run.folder}; go on with the same command and --resume"
     )
 
 
