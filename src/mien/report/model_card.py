@@ -124,7 +124,7 @@ def _check_it_is_of(one: Evidence, name: str, described: Card, file: Path) -> No
         if measured != ours:
             raise InputError(
                 f"{file}: measured with {what} {measured}, the card of {name} has {ours}. Measure again (mien evaluate "
-                f"{name} --data PATH --report), name another file (--evidence), or remove this one"
+                "MODEL --data PATH --report), name another file (--evidence), or remove this one"
             )
 
 
@@ -166,12 +166,12 @@ def model_card(
     other labels.
     """
     if not evaluations:
-        raise InputError(f"{name}: a model card needs figures. Make them: mien evaluate {name} --data PATH")
+        raise InputError(f"{name}: a model card needs figures. Make them: mien evaluate MODEL --data PATH")
     for evaluation in evaluations:
         if evaluation.labels != card.labels:
             raise InputError(
                 f"{name}: its card has the labels {', '.join(card.labels)}, its evaluation on {evaluation.split} "
-                f"{', '.join(evaluation.labels)}. Evaluate it again: mien evaluate {name} --data PATH"
+                f"{', '.join(evaluation.labels)}. Evaluate it again: mien evaluate MODEL --data PATH"
             )
     main = next((evaluation for evaluation in evaluations if evaluation.split == "test"), evaluations[0])
     filters = {
