@@ -72,9 +72,10 @@ def test_options_of_a_cluster_want_one(option: tuple[str, str], drawn_zip: Path,
 
 
 @pytest.mark.slow
-def test_two_workers_come_to_the_numbers_of_one_and_of_two_devices(drawn_zip: Path, tmp_path: Path) -> None:
+def test_two_workers_come_to_the_numbers_of_one(drawn_zip: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    plain = ("epochs=2", "data.batch_size=32")
+    # Adam divides by the size of each gradient, so where one is nearly 0 it makes a step of what rounding leaves.
+    plain = ("epochs=2", "data.batch_size=32", "optimizer.name=sgd", "optimizer.lr=0.02")
     done = _mien(drawn_zip, tmp_path / "ray", "--engine", "ray", "--workers", "2", settings=plain)
     assert done.returncode == 0, done.stderr
     assert f"next: mien evaluate {tmp_path / 'ray'}" in done.stdout
@@ -82,7 +83,7 @@ def test_two_workers_come_to_the_numbers_of_one_and_of_two_devices(drawn_zip: Pa
     assert (run.folder / "model.onnx").is_file()
     recipe = Recipe.load("cnn-v1", list(plain))
     alone = train(recipe, FaceSet.open(drawn_zip), tmp_path / "one", hardware=detect("cpu", "float32"))
-    _close(run, alone, 2e-4)
+    _close(run, alone, 1e-5)
 
 
 @pytest.mark.slow

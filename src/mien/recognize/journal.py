@@ -175,7 +175,7 @@ def check_begun_alike(path: Path, told: Mapping[str, Any], wanted: Mapping[str, 
 def identity(source: str) -> str:
     """Of a picture, the same by whatever path: where its folder truly lies, and its name there."""
     folder, name = os.path.split(source)
-    return os.path.join(_true(folder or "."), name)  # noqa: PTH118  as many as there are pictures
+    return os.path.join(_true(os.path.abspath(folder)), name)  # noqa: PTH100, PTH118  as many as there are pictures
 
 
 @lru_cache(maxsize=256)
