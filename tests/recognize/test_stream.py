@@ -84,6 +84,13 @@ def test_memory_does_not_grow_with_the_pictures(crops: Recognizer, tmp_path: Pat
     assert peak(12) < 1.3 * peak(3)
 
 
+def test_a_relative_name_is_of_the_folder_that_is_worked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert identity("a.jpg") == str((tmp_path / name).resolve() / "a.jpg")
+
+
 def test_a_journal_goes_on(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     with Journal(table, SETTINGS) as journal:
