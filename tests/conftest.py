@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -39,6 +40,17 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """A command that runs within a test sets up the log of its process; the next test finds it as it was."""
+    ours, of_images = logging.getLogger("mien"), logging.getLogger("mien.images")
+    before = (ours.handlers, ours.level, ours.propagate, of_images.level)
+    yield
+    ours.handlers, ours.propagate = before[0], before[2]
+    ours.setLevel(before[1])
+    of_images.setLevel(before[3])
 
 
 @pytest.fixture(scope="session", autouse=True)
