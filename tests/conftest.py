@@ -45,12 +45,12 @@ def ctrl_c() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
     """A command that runs within a test sets up the log of its process; the next test finds it as it was."""
-    ours, of_images = logging.getLogger("mien"), logging.getLogger("mien.images")
-    before = (ours.handlers, ours.level, ours.propagate, of_images.level)
+    loggers = [logging.getLogger(name) for name in ("mien", "mien.images", "uvicorn.error", "asyncio")]
+    before = [(one.handlers, one.propagate, one.level) for one in loggers]
     yield
-    ours.handlers, ours.propagate = before[0], before[2]
-    ours.setLevel(before[1])
-    of_images.setLevel(before[3])
+    for one, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        one.handlers, one.propagate = handlers, propagate
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -87,7 +87,6 @@ def test_without_pyav_the_log_says_how_to_get_h264(
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     assert not has_h264()
-    monkeypatch.setattr(logging.getLogger("mien"), "propagate", True)
     with caplog.at_level(logging.INFO, logger="mien"), Film(tmp_path / "film.mp4", fps=25) as film:
         film.write(shade(90), 0.0)
     assert '.[video]"' in caplog.text

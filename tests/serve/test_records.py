@@ -5,24 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from mien.errors import InputError
 from mien.serve.records import log_to_stderr
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Loggers as other tests expect them."""
-    loggers = [logging.getLogger(name) for name in ("mien", "mien.images", "uvicorn.error", "asyncio")]
-    before = [(one.handlers, one.propagate, one.level) for one in loggers]
-    yield
-    for one, (handlers, propagate, level) in zip(loggers, before, strict=True):
-        one.handlers, one.propagate = handlers, propagate
-        one.setLevel(level)
-
 
 EXTRA = {"request_id": "ab12", "client": "192.0.2.7"}
 
