@@ -242,7 +242,7 @@ def test_it_is_written_as_html_and_markdown(evaluation: Evaluation, tmp_path: Pa
 
 
 def test_no_figures_or_those_of_other_labels_are_refused(evaluation: Evaluation) -> None:
-    with pytest.raises(InputError, match=r"mine: a model card needs figures\. Make them: mien evaluate mine"):
+    with pytest.raises(InputError, match=r"mine: a model card needs figures\. Make them: mien evaluate MODEL"):
         model_card("mine", a_card(), [])
     with pytest.raises(InputError, match="its card has the labels a, b, its evaluation on test angry, happy, sad"):
         model_card("mine", a_card(labels=("a", "b")), [evaluation])
