@@ -29,6 +29,7 @@ def test_every_original_is_read(fuzz: dict[str, Any], tmp_path: Path) -> None:
             assert fuzz["trial"](kind, original, tmp_path) == "read", (name, number)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_cache")
 def test_each_case_is_read_or_refused_in_little_memory(fuzz: dict[str, Any], tmp_path: Path) -> None:
     wanted = fuzz["kinds"]()

@@ -407,6 +407,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(drawn_zip: Path, tmp_path: Path) -> 
     assert checkpoint.is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "more"), [("train", ()), ("sweep", ("--grid", "seed=1"))])
 def test_the_command_that_is_told_next_works(verb: str, more: tuple, mien, drawn_zip: Path, tmp_path: Path) -> None:
     faces = ("--data", drawn_zip, "--labels", "disgust=-")
@@ -436,6 +437,7 @@ def test_sweep(mien, drawn_zip: Path, tmp_path: Path) -> None:
     assert f"n={found['n']}" in done.out
 
 
+@pytest.mark.slow
 def test_sweep_ends_with_1_and_names_what_diverged(mien, drawn_zip: Path, tmp_path: Path) -> None:
     done = mien(
         "sweep", "cnn-v1", "--data", drawn_zip, "--out", tmp_path / "sweep", "--grid", "optimizer.lr=1e-2,10",

@@ -182,6 +182,7 @@ def test_the_recipe_takes_its_normalization_from_the_network(recipe: Recipe) -> 
     assert family(recipe, "face-resnet") == "pre-trained CNN"
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_settled_norms_and_its_folder_rebuilds_the_network(
     recipe: Recipe, folder: Path, drawn_faces: FaceSet, tmp_path: Path
 ) -> None:

@@ -474,6 +474,7 @@ def test_training_needs_train_and_val(faces: FaceSet, recipe: Recipe, tmp_path: 
         train(recipe, faces.select("val", "test"), tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["new", "replace", "branch"])
 def test_the_same_command_begins_a_run_whenever_it_was_killed(
     finished: Run, faces: FaceSet, tmp_path: Path, how: str
