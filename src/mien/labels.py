@@ -18,9 +18,10 @@ def check_names(labels: Iterable[str], source: str) -> None:
     """Raise `InputError` for a name that tables of faces could not be read back with."""
     wrong = next((label for label in labels if BAR in label), None)
     if wrong is not None:
+        otherwise = f"{wrong}={wrong.replace(BAR, '-')}"
         raise InputError(
             f"{source}: class '{wrong}' holds a bar ({BAR}), which stands between the labels of a set in tables of "
-            f"faces. Name it otherwise where the data are opened: --labels '{wrong}={wrong.replace(BAR, '-')}'"
+            f"faces. Name it otherwise where the data are opened: --labels {shlex.quote(otherwise)}"
         )
 
 
