@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from mien.files import write_whole
 from mien.images import Pixels
 from mien.model import Model, Named
 from mien.model_files import with_biases, with_features, with_reference, without_references
-from mien.predictions import Truth
+from mien.predictions import Predictions, Truth
 from mien.recipes.recipe import Recipe, names
 from mien.recognize.classifier import Classifier, with_card
 from mien.recognize.naming import bundled, model_file
@@ -67,7 +68,33 @@ def calibrate(
     Raises `InputError` where val predictions are missing, or the risk is no such share; and for a `mirror_below` of a
     run, of a model that sees no mirror images, or without `votes` for its people's head.
     """
-    opened = Model.open(model)
+    fitted = calibration(
+        Model.open(model), risk, faces, votes, to, sets=sets, mirror_below=mirror_below, overwrite=overwrite
+    )
+    return fitted.card
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A new card, and the answers that it was fitted on, so that whoever tells of it need not ask for them again."""
+
+    card: Card
+    val: Predictions  # before any temperature
+    views: Views | None  # of each face and its mirror image, where a `mirror_below` was wanted
+
+
+def calibration(
+    opened: Model,
+    risk: float | None,
+    faces: FaceSet | None,
+    votes: Votes | None,
+    to: str | Path | None,
+    *,
+    sets: float | None,
+    mirror_below: MirrorBelow | None,
+    overwrite: bool,
+) -> Calibration:
+    """As `calibrate`, of an opened model."""
     if mirror_below is not None:
         check_rule(opened, mirror_below, voted=votes is not None)
     if opened.run is not None and to is not None:
@@ -81,7 +108,7 @@ def calibrate(
             f"{opened.name}: a model file keeps no predictions and is not changed. Name faces with a val split and a "
             "file to write: --data PATH --to NEW.onnx"
         )
-    card = opened.card
+    card, views = opened.card, None
     if mirror_below is not None and faces is not None:
         views = Views.of(opened, faces, votes)
         card = card.model_copy(update={"mirror_below": views.chosen(mirror_below)})
@@ -102,14 +129,14 @@ def calibrate(
         if card.mirror_below != opened.card.mirror_below:
             content = _without_references(content, opened.name, to)
         _write(Path(to), with_card(content, card, opened.name))
-        return card
+        return Calibration(card, val, views)
     file = opened.run.folder / "model.onnx"
     own = with_card(file.read_bytes(), card, str(file)) if file.is_file() else None
     # The card first: whoever opens the folder takes that one, so that both agree at every moment.
     _write(opened.run.folder / "card.json", card.text())
     if own is not None:
         _write(file, own)
-    return card
+    return Calibration(card, val, views)
 
 
 def reference(

@@ -72,8 +72,8 @@ def calibrate(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Fit temperature, threshold and sets of each head again, on val images that are not in the training set."""
-    from mien.actions import calibrate as fit
-    from mien.evaluation.views import Views, check_rule, wanted_rule
+    from mien.actions import calibration
+    from mien.evaluation.views import check_rule, wanted_rule
     from mien.model import Model
     from mien.outputs import MODEL, check_output
 
@@ -91,15 +91,12 @@ def calibrate(
     if data is not None:
         everything = open_faces(data, Reading(labels, subjects), size=opened.card.preprocess.size)
         tagged, faces = open_votes(votes, everything, None)
-    card = fit(opened, risk, faces, tagged, to, sets=sets, mirror_below=rule, overwrite=overwrite)
+    fitted = calibration(opened, risk, faces, tagged, to, sets=sets, mirror_below=rule, overwrite=overwrite)
+    card, kept = fitted.card, fitted.val
     if opened.card.sets and card.sets is None:
         note(f"no prediction sets any more: too few val images for those of the card, {opened.card.sets.level:g}")
-    if rule is not None and faces is not None:
-        views = Views.of(opened, faces, tagged)
-        kept = views.under(card.mirror_below)
-        _tell_views(model, views.rule(card.mirror_below), chosen=rule == "auto")
-    else:
-        kept = opened.kept("val") if faces is None else opened.predictions(faces, "val", votes=tagged)
+    if fitted.views is not None:
+        _tell_views(model, fitted.views.rule(card.mirror_below), chosen=rule == "auto")
     _tell(model, "", kept, card.head("labels"))
     _tell_sets(card.head("labels"), kept.tempered(card.temperature), "the label")
     if card.people and kept.people is not None and kept.people.votes.any():
