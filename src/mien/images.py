@@ -30,7 +30,7 @@ _TURNS = {  # EXIF 2.3, orientation: quarter turns against the clock, and whethe
     8: (1, False),
 }
 _PARTS = (2, 4, 8)  # of its size, at which a JPEG can be decoded
-_STRIP = 2**16  # pixels that leave Pillow at a time: copies stay in a core's cache, 2.5 times as fast as all at once
+_STRIP = 2**16  # pixels that leave Pillow at a time: copies stay in a core's cache, 2.3 times as fast as all at once
 
 Pixels = npt.NDArray[np.uint8]
 logger = logging.getLogger(__name__)
